@@ -1,0 +1,158 @@
+"""One question, whatever runs it: the values that go into an engine and come out, and the protocol.
+
+An engine knows tensors and tokens; it does not know studies, sessions or the screen. `gguf.GgufEngine`,
+`torch_engine.TorchEngine` and the tests' fake all satisfy `Engine`, and nothing else in the project
+tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ability = Literal["temporal", "comparison", "reasoning", "coreference"]
+Relationship = Literal["temporal", "views", "sides", "unrelated"]
+ABILITIES: tuple[Ability, ...] = ("temporal", "comparison", "reasoning", "coreference")
+RELATIONSHIPS: tuple[Relationship, ...] = ("temporal", "views", "sides", "unrelated")
+
+RGB = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a question, in declared order.
+
+    `pixels` is (H, W, 3) uint8, the display pipeline's output before the model's own resize; `role` is
+    `prior`, `current`, `time 1`.., a view such as `CC`, `left`, `right`, or ``; `when` is relative time in
+    words ("14 days earlier") or ``; `sha256` names the pixels.
+    """
+
+    pixels: RGB
+    sha256: str
+    role: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question of this session and the answer it got."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """Generation options. Greedy by default; `seed` counts only when `temperature` > 0."""
+
+    max_tokens: int = 160
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """Ordered images, the conversation so far, and the question now."""
+
+    images: tuple[Image, ...]
+    question: str
+    ability: Ability = "temporal"
+    relationship: Relationship = "temporal"
+    history: tuple[Turn, ...] = ()
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True)
+class Token:
+    """One generated token: its text (may be empty inside a multi-byte character), log-probability, position from 0."""
+
+    text: str
+    logprob: float
+    position: int
+    id: int = -1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the engine is doing before the first token: `loading`, `encoding` image `done` of `total`, `reading`, `writing`."""
+
+    name: Literal["waiting", "loading", "encoding", "reading", "writing"]
+    done: int = 0
+    total: int = 0
+
+    @property
+    def text(self) -> str:
+        """The stage in words for the screen."""
+        if self.name == "encoding":
+            return f"encoding image {self.done} of {self.total}"
+        words = {"waiting": "waiting for the engine", "loading": "loading the model", "reading": "reading the question"}
+        return words.get(self.name, "writing")
+            self.name, "writing"
+        )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Total log-probability and token count of each choice, in the order asked."""
+
+    logprobs: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of the last request; `encode_s` counts only images that were not cached."""
+
+    load_s: float = 0.0
+    encode_s: float = 0.0
+    prefill_s: float = 0.0
+    first_token_s: float = 0.0
+    total_s: float = 0.0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    images_encoded: int = 0
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known about a model. `image_order` says in which order the family wants time points."""
+
+    name: str
+    family: str
+    revision: str
+    sha256: str
+    licence: str
+    engine: str
+    tokens_per_image: int
+    max_images: int
+    context_tokens: int
+    image_order: Literal["oldest-first", "current-first"] = "oldest-first"
+    summary: str = ""
+
+
+OnStage = Callable[[Stage], None]
+
+
+class Engine(Protocol):
+    """What runs a model."""
+
+    card: ModelCard
+    timings: Timings
+
+    def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
+        """Yield tokens as they are made. Raises `Cancelled` soon after `cancel` is set, `ContextFull` before any work."""
+        ...
+
+    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:
+        """Log-probability of each choice as the whole answer to the request."""
+        ...
+
+    def close(self) -> None:
+        """Free the model; the engine is not used again."""
+        ...

@@ -1,0 +1,77 @@
+"""From a request to the words and image places a model reads. Training and answering share this file.
+
+Images come first, in declared order, each announced with its role and relative time; then earlier turns;
+then the question. Images first keeps one key/value prefix for every question about the same pair.
+Nothing a reader typed is interpreted: an `ImageSlot` is a value of its own, never a marker inside text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inference.engine import Ability, Image, Relationship, Request
+
+SYSTEM = "You compare medical images for a radiologist. Answer only from the images."
+
+TEMPLATES: dict[Ability, tuple[str, ...]] = {
+    "temporal": (
+        "What changed since the prior?",
+        "Is the disease worse, stable or improved since the prior study?",
+        "Is the pleural effusion progressing from the prior to the current study?",
+    ),
+    "comparison": (
+        "What is different between the first and the second image?",
+        "Which findings are present in both images?",
+    ),
+    "reasoning": (
+        "What is the most likely diagnosis, taking all images together?",
+        "Which finding explains the difference between the images?",
+    ),
+    "coreference": (
+        "Which image shows more disease?",
+        "Which image shows the larger opacity?",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ImageSlot:
+    """The place of image `index` (from 0) in a message."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of the chat: `system`, `user` or `assistant`, its text and image places in order."""
+
+    role: str
+    parts: tuple[str | ImageSlot, ...]
+
+
+def label(number: int, image: Image) -> str:
+    """Announcement of image `number` (from 1): ``Image 2 (current, 14 days later): ``."""
+    inside = ", ".join(part for part in (image.role, image.when) if part)
+    return f"Image {number} ({inside}): " if inside else f"Image {number}: "
+
+
+def messages(request: Request) -> tuple[Message, ...]:
+    """The whole chat for `request`, ending with the user's question."""
+    opening: list[str | ImageSlot] = []
+    for index, image in enumerate(request.images):
+        opening += [label(index + 1, image), ImageSlot(index), "\n"]
+    questions = [*(turn.question for turn in request.history), request.question]
+    chat = [Message("system", (SYSTEM,)), Message("user", (*opening, questions[0]))]
+    for turn, question in zip(request.history, questions[1:], strict=True):
+        chat += [Message("assistant", (turn.answer,)), Message("user", (question,))]
+    return tuple(chat)
+
+
+def suggestions(ability: Ability, relationship: Relationship, images: int) -> Sequence[str]:
+    """Questions that fit what is loaded; empty when `images` < 2 asks for a comparison that cannot be made."""
+    if images < 2:
+        return ("Is there an opacity in this image?", "Is there a pleural effusion, and on which side?")
+    if ability == "temporal" and relationship != "temporal":
+        return TEMPLATES["comparison"]
+    return TEMPLATES[ability]
