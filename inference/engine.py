@@ -92,8 +92,6 @@ class Stage:
             return f"encoding image {self.done} of {self.total}"
         words = {"waiting": "waiting for the engine", "loading": "loading the model", "reading": "reading the question"}
         return words.get(self.name, "writing")
-            self.name, "writing"
-        )
 
 
 @dataclass(frozen=True)
