@@ -34,6 +34,24 @@ TEMPLATES: dict[Ability, tuple[str, ...]] = {
     ),
 }
 
+FINDINGS: tuple[str, ...] = (
+    "consolidation",
+    "diffuse opacity",
+    "pleural effusion",
+    "pneumothorax",
+    "nodule",
+    "cardiomegaly",
+    "atelectasis",
+)
+PROGRESSION: tuple[str, ...] = ("new", "worse", "stable", "improved", "resolved", "uncertain")
+OVERALL: tuple[str, ...] = ("worse", "stable", "improved")
+OVERALL_QUESTION = "Overall, is the disease worse, stable or improved since the prior? Answer with one word."
+
+
+def progression_question(finding: str) -> str:
+    """The closed question whose answer is one word of `PROGRESSION`; a finding that neither image shows is `stable`."""
+    return f"How has the {finding} changed since the prior? Answer with one word: new, worse, stable, improved, resolved or uncertain."
+
 
 @dataclass(frozen=True)
 class ImageSlot:
