@@ -1,0 +1,223 @@
+"""What the store hands out and takes in: plain frozen values, so that no database object leaves this room.
+
+Times are aware `datetime`s in UTC, except acquisition times, which are as the study says (no zone). Every
+sequence is a tuple in display order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from storage.studies.model import FileOutcome
+
+Ability = Literal["temporal", "comparison", "reasoning", "coreference"]
+Relationship = Literal["temporal", "views", "sides", "unrelated"]
+State = Literal["complete", "stopped", "incomplete"]
+Verdict = Literal["agree", "disagree"]
+AuditOutcome = Literal["success", "minor", "serious", "major"]
+
+LOCAL = "local"
+"""Key of the user behind the command line on this machine."""
+
+
+@dataclass(frozen=True)
+class User:
+    """One reader. `key` is the secret of a browser's cookie, or `local`; only its hash is kept in the database."""
+
+    id: int
+    key: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class SeriesSummary:
+    """One series in a list; `frames` counts its images."""
+
+    id: int
+    uid: str
+    number: int | None
+    modality: str
+    description: str = ""
+    body_part: str = ""
+    laterality: str = ""
+    view: str = ""
+    plane: str = ""
+    frames: int = 0
+    acquired: datetime | None = None
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One study in a list. `own` is False when another user shared it; `synthetic` marks generated images."""
+
+    id: int
+    uid: str
+    acquired: datetime | None
+    description: str
+    modalities: tuple[str, ...]
+    synthetic: bool
+    shared: bool
+    own: bool
+    imported: datetime
+    series: tuple[SeriesSummary, ...] = ()
+
+
+@dataclass(frozen=True)
+class PatientSummary:
+    """One pseudonymous patient with the studies this reader may see, oldest study first."""
+
+    id: int
+    pseudonym: str
+    sex: str = ""
+    birth_year: int | None = None
+    studies: tuple[StudySummary, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did. The four counts are of what the accepted files hold, duplicates included; `files` names
+    every file; `study_ids` are the studies the files belong to, oldest first, whether new or known."""
+
+    patients: int = 0
+    studies: int = 0
+    series: int = 0
+    instances: int = 0
+    files: tuple[FileOutcome, ...] = ()
+    study_ids: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def count(self, outcome: str) -> int:
+        """How many files ended as `imported`, `duplicate`, `skipped` or `refused`."""
+        return sum(file.outcome == outcome for file in self.files)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One image of a session in declared order: which frame (index within its series), its role and relative time."""
+
+    series_id: int
+    frame: int = 0
+    role: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class AnswerRecord:
+    """One answer as it is kept: the words and everything needed to make them again.
+
+    `image_hashes`, `roles` and `whens` are in the order the model was shown the images. `tokens` and `logprobs`
+    (natural log) run together. `progression` is finding -> class -> probability. `timings` are seconds or
+    counts by name. `options` and `checks` hold whatever JSON the answering room puts there.
+    """
+
+    text: str
+    state: State
+    model: str
+    engine: str
+    model_digest: str
+    image_hashes: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+    whens: tuple[str, ...] = ()
+    prompt: str = ""
+    adapter_digest: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 0
+    timings: Mapping[str, float] = field(default_factory=dict)
+    checks: Mapping[str, object] = field(default_factory=dict)
+    progression: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    confidence: float | None = None
+    tokens: tuple[str, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    warnings: tuple[str, ...] = ()
+    created: datetime | None = None
+
+
+@dataclass(frozen=True)
+class FeedbackView:
+    """What a reader said of one answer version; never changed, a later one supersedes it."""
+
+    id: int
+    version_id: int
+    verdict: Verdict
+    comment: str
+    created: datetime
+
+
+@dataclass(frozen=True)
+class VersionView:
+    """One answer in the history. Prompt and tokens are left to `Store.answer`, which reads the whole record."""
+
+    id: int
+    number: int
+    text: str
+    state: State
+    model: str
+    engine: str
+    created: datetime
+    roles: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    checks: Mapping[str, object] = field(default_factory=dict)
+    progression: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    confidence: float | None = None
+    warnings: tuple[str, ...] = ()
+    feedback: tuple[FeedbackView, ...] = ()
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """One question, the images it was asked of (as they were then), and its answers, oldest first."""
+
+    id: int
+    question: str
+    ability: Ability
+    relationship: Relationship
+    created: datetime
+    slots: tuple[Slot, ...] = ()
+    versions: tuple[VersionView, ...] = ()
+
+
+@dataclass(frozen=True)
+class SessionSummary:
+    """One case in the history list; `turns` counts its questions."""
+
+    id: int
+    title: str
+    updated: datetime
+    turns: int
+    relationship: Relationship = "temporal"
+
+
+@dataclass(frozen=True)
+class SessionView:
+    """One reader's case with its images and questions in order."""
+
+    id: int
+    title: str
+    relationship: Relationship
+    created: datetime
+    updated: datetime
+    slots: tuple[Slot, ...] = ()
+    turns: tuple[TurnView, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Health of the store. `problems` are sentences; `notes` are harmless (files nothing refers to).
+
+    `counts` is rows by table; `files` and `bytes` are those of the content store.
+    """
+
+    schema: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    files: int = 0
+    bytes: int = 0
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong."""
+        return not self.problems
