@@ -117,8 +117,8 @@ class Store:
         """Keep a question with the session's images of this moment; returns the turn's id."""
         raise NotImplementedError
 
-    def add_version(self, turn_id: int, user: User, record: AnswerRecord) -> int:
-        """Keep one answer to a turn, durable when this returns; returns the version's id."""
+    def add_version(self, turn_id: int, record: AnswerRecord) -> int:
+        """Keep one answer to a turn (its id from `add_turn`), durable when this returns; returns the version's id."""
         raise NotImplementedError
 
     def answer(self, version_id: int, user: User) -> AnswerRecord:
