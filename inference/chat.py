@@ -1,0 +1,107 @@
+"""From messages to what a tokenizer is given: control tokens by name, plain text, and places for images.
+
+Text that people typed is only ever plain text here: a `Control` is a value of its own that this file alone makes,
+and a tokenizer is asked for it by name, while every `str` is tokenised with special tokens off. So `<|im_end|>` or
+`<image>` in a question is read as those characters. Training and both engines build their token ids from `segments`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from errors import ModelNotLoaded
+from inference.engine import Request
+from inference.prompts import ImageSlot, Message, messages
+
+
+@dataclass(frozen=True)
+class Control:
+    """One token of the chat template, named as the vocabulary spells it."""
+
+    name: str
+
+
+Segment = Control | ImageSlot | str
+
+
+@dataclass(frozen=True)
+class Template:
+    """How one model family writes a chat: what opens and closes a message, and what stands around an image."""
+
+    opening: Control
+    closing: Control
+    before_image: tuple[Control, ...]
+    after_image: tuple[Control, ...]
+
+
+TEMPLATES: Mapping[str, Template] = {
+    "idefics3": Template(
+        opening=Control("<|im_start|>"),
+        closing=Control("<|im_end|>"),
+        before_image=(Control("<fake_token_around_image>"), Control("<global-img>")),
+        after_image=(Control("<fake_token_around_image>"),),
+    ),
+}
+
+
+def template(family: str) -> Template:
+    """The family's template. Raises `ModelNotLoaded` for a family Interval has no template for."""
+    try:
+        return TEMPLATES[family]
+    except KeyError:
+        known = ", ".join(sorted(TEMPLATES))
+        raise ModelNotLoaded(f"models of the family {family!r} have no chat template here; use one of: {known}") from None
+
+
+def segments(chat: Sequence[Message], family: str = "idefics3", *, reply: bool = True) -> tuple[Segment, ...]:
+    """The chat in the family's template; with `reply` it ends where the assistant's answer begins.
+
+    Neighbouring pieces of text are joined, so that a tokenizer meets them whole, as it does in training.
+    """
+    form = template(family)
+    out: list[Segment] = []
+    for message in chat:
+        out += [form.opening, f"{message.role}\n"]
+        for part in message.parts:
+            out += [*form.before_image, part, *form.after_image] if isinstance(part, ImageSlot) else [part]
+        out += [form.closing, "\n"]
+    return _joined([*out, form.opening, "assistant\n"] if reply else out)
+
+
+def request_segments(request: Request, family: str = "idefics3") -> tuple[Segment, ...]:
+    """`segments` of a request's whole chat, ready for the answer."""
+    return segments(messages(request), family)
+
+
+def token_ids(
+    parts: Sequence[Segment],
+    encode: Callable[[str], Sequence[int]],
+    control: Callable[[str], int],
+    image: Sequence[int],
+) -> list[int]:
+    """Token ids of `parts`: `encode` tokenises plain text with special tokens off, `image` stands for each image."""
+    ids: list[int] = []
+    for part in parts:
+        if isinstance(part, Control):
+            ids.append(control(part.name))
+        elif isinstance(part, ImageSlot):
+            ids.extend(image)
+        else:
+            ids.extend(encode(part))
+    return ids
+
+
+def written(parts: Sequence[Segment]) -> str:
+    """The prompt as kept with an answer: controls by name, `[image 1]` for an image. For reading, never parsed."""
+    return "".join(p.name if isinstance(p, Control) else f"[image {p.index + 1}]" if isinstance(p, ImageSlot) else p for p in parts)
+
+
+def _joined(parts: Sequence[Segment]) -> tuple[Segment, ...]:
+    out: list[Segment] = []
+    for part in parts:
+        if isinstance(part, str) and out and isinstance(out[-1], str):
+            out[-1] += part
+        elif part != "":
+            out.append(part)
+    return tuple(out)
