@@ -10,7 +10,6 @@ call does only what has changed. Whatever goes wrong ends in one sentence that s
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import platform
@@ -22,7 +21,7 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import llama  # noqa: E402  the neighbour file; there is no package yet to import it from
+import llama
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -89,7 +88,9 @@ def need_space(folder: Path, gigabytes: float, purpose: str) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
-        raise Stop(f"The disk of {folder} has {free:.1f} GB free but {purpose} needs {gigabytes:.0f} GB: free some space and run this again.")
+        raise Stop(
+            f"The disk of {folder} has {free:.1f} GB free but {purpose} needs {gigabytes:.0f} GB: free some space and run this again."
+        )
 
 
 def need_compiler() -> None:
@@ -102,7 +103,7 @@ def need_compiler() -> None:
 
 def nvidia_driver() -> bool:
     """Whether an NVIDIA driver is loaded and sees a card."""
-    return Path("/proc/driver/nvidia/version").exists() and bool(glob.glob("/dev/nvidia[0-9]*"))
+    return Path("/proc/driver/nvidia/version").exists() and any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def reachable(url: str, seconds: float = 3.0) -> bool:
@@ -223,7 +224,16 @@ def compile_llama() -> Path:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     building = {"CMAKE_ARGS": flags, "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 2), "FORCE_CMAKE": "1"}
-    source = ["wheel", "--no-deps", "--no-cache-dir", "--no-binary", "llama-cpp-python", "-w", str(partial), f"llama-cpp-python=={llama.VERSION}"]
+    source = [
+        "wheel",
+        "--no-deps",
+        "--no-cache-dir",
+        "--no-binary",
+        "llama-cpp-python",
+        "-w",
+        str(partial),
+        f"llama-cpp-python=={llama.VERSION}",
+    ]
     pip(source, "compiling llama-cpp-python", building)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -282,7 +292,7 @@ def prepare_browser() -> None:
     """A Chromium for the browser tests; without one they are skipped by name, so this never stops set-up."""
     if os.environ.get("INTERVAL_CHROMIUM") or any(shutil.which(name) for name in BROWSERS):
         return
-    if glob.glob(str(Path("~/.cache/ms-playwright/chromium*").expanduser())):
+    if any(Path("~/.cache/ms-playwright").expanduser().glob("chromium*")):
         return
     say("no Chromium or Chrome is installed: asking Playwright for its own")
     try:

@@ -1,14 +1,13 @@
 """What every test shares: no network, no personal settings, a throw-away data directory, and markers that skip by name.
 
-    settings    a `Settings` on a temporary data directory
-    bundled     the same with the bundled model in it (a link; nothing is built), for tests marked `model`
-    test_data   folder of the real images that INTERVAL_TEST_DATA names, for tests marked `data`
+settings    a `Settings` on a temporary data directory
+bundled     the same with the bundled model in it (a link; nothing is built), for tests marked `model`
+test_data   folder of the real images that INTERVAL_TEST_DATA names, for tests marked `data`
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,7 +80,6 @@ def bundled(settings: Settings, bundled_models: Path) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests run in their own folder, so that none can lean on, or litter, the checkout."""
     monkeypatch.chdir(tmp_path)
-    yield

@@ -1,0 +1,228 @@
+"""`ask`: one question about one to eight images, answered on the terminal and kept as a session.
+
+The images are imported first, so that what the model reads is what the store keeps and the session can be opened again.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from errors import EngineDied, QuestionError
+from inference.engine import Ability, Engine, Image, Options, Relationship, Request, Stage, Token
+from settings import Settings
+from ui.cli.common import DataDir, Json, Output, begin
+from ui.cli.studies import nothing_usable
+
+if TYPE_CHECKING:
+    from inference.answer import Answer
+    from storage.store import Store
+    from storage.studies import Relation, Series, Study
+    from storage.views import ImportReport, Slot, User
+
+USUAL_ABILITY: dict[Relationship, Ability] = {
+    "temporal": "temporal",
+    "views": "reasoning",
+    "sides": "comparison",
+    "unrelated": "comparison",
+}
+TITLE_LENGTH = 80
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The image taken from one path: its study, series and frame, the series' id in the store, and what to know about it."""
+
+    study: Study
+    series: Series
+    series_id: int
+    frame: int
+    warnings: tuple[str, ...]
+
+
+def ask(
+    context: typer.Context,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="A file, or a folder with one series or study; once per image.")
+    ] = None,
+    question: Annotated[str, typer.Option(metavar="TEXT", help="What to ask.")] = "",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE", help="prior, current, 'time 1', CC, left ...; once per image, in order. Default: by date."),
+    ] = None,
+    ability: Annotated[Ability | None, typer.Option(help="What is asked of the images.", show_default="by how they relate")] = None,
+    model: Annotated[str | None, typer.Option(help="Model that answers, name or path; @gguf or @torch forces the engine.")] = None,
+    engine: Annotated[Literal["auto", "gguf", "torch"] | None, typer.Option(help="What runs the model.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Longest answer in tokens.", show_default="160")] = None,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Answer one question about images and keep it as a session."""
+    settings, out = begin(context, data_dir, as_json, max_answer_tokens=max_tokens)
+    paths, roles = list(image or ()), list(role or ())
+    check_given(paths, roles, question, settings)
+    from inference.select import open_engine
+
+    selection = open_engine(settings, model, engine)
+    try:
+        answer, session = answered(settings, selection.engine, paths, roles, question, ability, out)
+    finally:
+        selection.engine.close()
+    from inference.answer import as_json as shaped
+
+    out.say("")
+    for warning in answer.warnings:
+        out.note(f"note: {warning}")
+    out.note(f"{selection.reason} {answer.timings.tokens} tokens in {answer.timings.total_s:.1f} s; session {session}.")
+    out.result(shaped(answer, session))
+    if answer.state == "incomplete":
+        raise EngineDied(answer.error or "The answer is incomplete: the engine ended in the middle of it; ask again.")
+    if answer.state == "stopped":
+        raise KeyboardInterrupt
+
+
+def check_given(paths: Sequence[Path], roles: Sequence[str], question: str, settings: Settings) -> None:
+    """Refuse before anything is loaded. Raises `QuestionError`."""
+    if not paths:
+        raise QuestionError("No image was given: add --image FILE, twice to compare a prior with a current study.")
+    if len(paths) > settings.max_images:
+        raise QuestionError(f"{len(paths)} images were given and at most {settings.max_images} can be asked about: leave some out.")
+    if not question.strip():
+        raise QuestionError('No question was given: add --question "What changed since the prior?".')
+    if roles and len(roles) != len(paths):
+        raise QuestionError(f"{len(roles)} roles were given for {len(paths)} images: give one --role for each --image, or none.")
+
+
+def answered(
+    settings: Settings, engine: Engine, paths: Sequence[Path], roles: Sequence[str], question: str, ability: Ability | None, out: Output
+) -> tuple[Answer, int]:
+    """Import the images, ask, keep the answer; the answer and the session's id."""
+    from inference.answer import ask as stream
+    from inference.answer import record
+    from storage.store import Store
+    from storage.studies import relate_many
+    from storage.views import LOCAL
+
+    with Store(settings) as store:
+        reader = store.user(LOCAL)
+        taken = [take(store, reader, path) for path in paths]
+        relation = relate_many([(one.study, one.series) for one in taken])
+        request, slots = asked(taken, relation, roles, question, ability, settings)
+        warnings = (*(text for one in taken for text in one.warnings), *relation.warnings)
+        with stopping() as cancel:
+            answer = shown(stream(engine, request, cancel, progression=len(taken) > 1, warnings=warnings), out)
+        session = store.start_session(reader, question.strip()[:TITLE_LENGTH], slots, request.relationship)
+        turn = store.add_turn(session, reader, request.question, request.ability, request.relationship)
+        store.add_version(turn, record(answer))
+    return answer, session
+
+
+def take(store: Store, reader: User, path: Path) -> Taken:
+    """The image a path stands for: of several series the one with most frames, of a volume its middle frame.
+
+    Raises `StudyUnreadable` when nothing at the path can be used.
+    """
+    report = store.import_paths([path], reader, shared=True)
+    hashes = {file.sha256 for file in report.files if file.outcome in ("imported", "duplicate")}
+    found: list[Taken] = []
+    for series_id in series_ids(store, reader, report):
+        study, series = store.series(series_id, reader)
+        frames = [index for index, frame in enumerate(series.frames) if frame.source.sha256 in hashes]
+        if frames:
+            found.append(Taken(study, series, series_id, frames[len(frames) // 2], ()))
+    if not found:
+        raise nothing_usable([file.reason for file in report.files if file.reason], [path])
+    best = max(found, key=lambda one: len(one.series.frames))
+    return Taken(best.study, best.series, best.series_id, best.frame, remarks(path, report, len(found), best))
+
+
+def series_ids(store: Store, reader: User, report: ImportReport) -> Iterator[int]:
+    """Ids of the series that belong to the imported studies."""
+    for patient in store.patients(reader):
+        for study in patient.studies:
+            if study.id in report.study_ids:
+                yield from (series.id for series in study.series)
+
+
+def remarks(path: Path, report: ImportReport, series: int, best: Taken) -> tuple[str, ...]:
+    """What a reader should know about how a path became one image."""
+    said = [f"{file.path}: {file.reason}" for file in report.files if file.outcome == "refused"]
+    if series > 1:
+        name = best.series.description or best.series.modality
+        said.append(f"{path.name} holds {series} series and {name} was taken: give the folder of one series to choose another")
+    if len(best.series.frames) > 1:
+        said.append(f"{path.name}: frame {best.frame + 1} of {len(best.series.frames)} was shown to the model")
+    said += [*best.series.warnings, *best.series.frames[best.frame].warnings]
+    return tuple(said)
+
+
+def asked(
+    taken: Sequence[Taken], relation: Relation, roles: Sequence[str], question: str, ability: Ability | None, settings: Settings
+) -> tuple[Request, tuple[Slot, ...]]:
+    """The request, and the session's slots in the same order. Given roles win over guessed ones."""
+    from inference.images import frame_image
+    from storage.views import Slot
+
+    named = list(roles) or list(relation.roles)
+    relationship = relation.relationship if not roles else related_by(roles, relation.relationship)
+    images: list[Image] = []
+    slots: list[Slot] = []
+    for one, name, when in zip(taken, named, relation.whens, strict=True):
+        images.append(frame_image(one.series.frames[one.frame], name, when))
+        slots.append(Slot(one.series_id, one.frame, name, when))
+    request = Request(
+        images=tuple(images),
+        question=question.strip(),
+        ability=ability or USUAL_ABILITY[relationship],
+        relationship=relationship,
+        options=Options(max_tokens=settings.max_answer_tokens),
+    )
+    return request, tuple(slots)
+
+
+def related_by(roles: Sequence[str], guessed: Relationship) -> Relationship:
+    """The relationship that roles typed by a person speak of; `guessed` when they leave it open."""
+    lower = [role.lower() for role in roles]
+    if any(role in ("prior", "current") or role.startswith("time") for role in lower):
+        return "temporal"
+    if set(lower) <= {"left", "right"}:
+        return "sides"
+    return guessed
+
+
+def shown(items: Iterator[Stage | Token | Answer], out: Output) -> Answer:
+    """Print stages and tokens as they come; the answer at the end."""
+    for item in items:
+        if isinstance(item, Token):
+            out.say(item.text, end="")
+        elif isinstance(item, Stage):
+            if sys.stderr.isatty():
+                out.note(f"... {item.text}")
+        else:
+            return item
+    raise EngineDied("The engine ended without an answer; ask again.")
+
+
+@contextmanager
+def stopping() -> Iterator[Event]:
+    """An event that the first Ctrl-C sets, so that what was said so far is kept; a second one ends at once."""
+    cancel = Event()
+
+    def stop(_number: int, _frame: object) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,63 @@
+"""What the commands share: the options every one takes, reading the settings, and how a result leaves the process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from settings import Settings, load
+
+DATA_DIR_HELP = "Where studies, sessions and models are kept."
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help=DATA_DIR_HELP, show_default="~/.local/share/interval")]
+Json = Annotated[bool, typer.Option("--json", help="Make the last line of standard output one JSON object.")]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Options named before the command."""
+
+    data_dir: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command's result goes: words for people, or one JSON object as the last line."""
+
+    as_json: bool
+
+    def say(self, text: str, end: str = "\n") -> None:
+        """A line for people; silent with `--json`."""
+        if not self.as_json:
+            print(text, end=end, flush=True)
+
+    def note(self, text: str) -> None:
+        """A remark beside the result, on standard error; silent with `--json`, whose object carries the warnings."""
+        if not self.as_json:
+            print(text, file=sys.stderr, flush=True)
+
+    def result(self, value: Mapping[str, object]) -> None:
+        """The JSON object, with `--json` only."""
+        if self.as_json:
+            print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str), flush=True)
+
+
+def begin(context: typer.Context, data_dir: Path | None, as_json: bool, **overrides: object) -> tuple[Settings, Output]:
+    """Settings in force and the output to use; options after the command win over those before it."""
+    given = context.find_object(Given) or Given()
+    settings = load(data_dir=data_dir or given.data_dir, **overrides)
+    verbose = settings.log_level == "debug"
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
+    with suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    return settings, Output(as_json or given.json)
