@@ -83,5 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         logging.getLogger("interval").debug("unexpected", exc_info=True)
-        complain(f"Unexpected {type(error).__name__}: {error or 'no detail'}; INTERVAL_LOG_LEVEL=debug shows where, please report it.")
+        detail = str(error) or "no detail"
+        complain(f"Unexpected {type(error).__name__}: {detail}; INTERVAL_LOG_LEVEL=debug shows where, please report it.")
         return 1
