@@ -1,0 +1,257 @@
+"""A GGUF model on llama.cpp, in a child process: the engine of every machine without a large GPU.
+
+What it keeps between questions makes the second one fast: each image's embedding by hash, and the conversation's
+key/value prefix. A follow-up about the same pair encodes nothing and reads only its own words.
+
+    engine = GgufEngine(Path("~/.local/share/interval/models/bundled").expanduser())
+    for token in engine.stream(Request(images, "What changed since the prior?"), Event()):
+        print(token.text, end="")
+"""
+
+from __future__ import annotations
+
+import codecs
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import errors
+from errors import Cancelled, EngineDied, EngineError, ModelNotLoaded
+from inference import chat, manifest, pixels, wire
+from inference.child import Child
+from inference.engine import OnStage, Request, Scores, Stage, Timings, Token
+from inference.hardware import physical_cores
+from inference.turnstile import Turnstile
+from inference.wire import Frame
+
+LOOK = 0.03
+"""Seconds between looks at the stop while the child works."""
+PATIENCE = 2.0
+"""Seconds a child has to acknowledge a stop before it is ended."""
+CACHED_IMAGES = 64
+SPARE_MEMORY = 8 << 30
+"""Address space the child may use beyond four times its files, in bytes."""
+
+
+@dataclass
+class _Meter:
+    """Collects the timings of one request."""
+
+    started: float
+    load_s: float = 0.0
+    first_token_s: float = 0.0
+    tokens: int = 0
+
+    def timings(self, head: dict[str, Any]) -> Timings:
+        """All figures, the child's own among them."""
+        names = {field.name for field in fields(Timings)}
+        own = {name: value for name, value in head.items() if name in names}
+        total = time.monotonic() - self.started
+        mine = {"load_s": self.load_s, "first_token_s": self.first_token_s, "tokens": self.tokens, "total_s": total}
+        return Timings(**(own | mine))
+
+
+class GgufEngine:
+    """Runs the GGUF pair of a model folder. The child starts loading at once; the first question waits for it.
+
+    `threads` 0 takes one for each physical core. Raises `ModelNotLoaded` when the folder's files are missing or are
+    not what its manifest lists.
+    """
+
+    def __init__(self, folder: Path, context_tokens: int = 4096, threads: int = 0, max_images: int = 8) -> None:
+        self._folder = folder
+        self._manifest = manifest.read(folder)
+        chat.template(self._manifest.family)
+        names = (self._manifest.text, self._manifest.mmproj)
+        manifest.refuse_changed(folder, self._manifest, names)
+        card = self._manifest.card("gguf", context_tokens, names)
+        self.card = replace(card, max_images=min(card.max_images, max_images))
+        self._threads = threads or physical_cores()
+        self._line = Turnstile()
+        self._mine = threading.local()
+        self._number = 0
+        self._loaded = self._closed = False
+        self._child = self._start()
+
+    @property
+    def timings(self) -> Timings:
+        """Timings of this thread's last request."""
+        return getattr(self._mine, "timings", Timings())
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._child.pid
+
+    def load(self, on_stage: OnStage | None = None) -> None:
+        """Wait until the model is loaded. Raises `ModelNotLoaded`, `EngineDied`."""
+        ticket = self._line.enter()
+        try:
+            self._ready(Event(), on_stage)
+        finally:
+            self._line.leave(ticket)
+
+    def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
+        """Yield tokens as they are made; see `Engine.stream`. Also raises `EngineDied`, `ModelNotLoaded`."""
+        options = request.options
+        tell = on_stage or _nobody
+        head = {"op": "stream", "max_tokens": options.max_tokens, "temperature": options.temperature, "seed": options.seed}
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        meter = _Meter(time.monotonic())
+        for frame in self._exchange(head, request, cancel, tell, meter):
+            if frame.head["kind"] == "token":
+                if not meter.tokens:
+                    meter.first_token_s = time.monotonic() - meter.started
+                    tell(Stage("writing"))
+                text = decoder.decode(bytes.fromhex(frame.head["hex"]))
+                yield Token(text, frame.head["logprob"], meter.tokens, frame.head["id"])
+                meter.tokens += 1
+            self._mine.timings = meter.timings(frame.head)
+
+    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:
+        """Log-probability of each choice, with the token that ends the answer, as the whole answer."""
+        head = {"op": "score", "choices": list(choices), "end": chat.template(self._manifest.family).closing.name}
+        meter = _Meter(time.monotonic())
+        scores = Scores((), ())
+        for frame in self._exchange(head, request, cancel or Event(), _nobody, meter):
+            if frame.head["kind"] == "scores":
+                scores = Scores(tuple(frame.head["logprobs"]), tuple(frame.head["lengths"]))
+            self._mine.timings = meter.timings(frame.head)
+        return scores
+
+    def token_ids(self, request: Request) -> list[int]:
+        """Token ids of the prompt as the model reads it; -1 for each image token."""
+        meter = _Meter(time.monotonic())
+        frames = list(self._exchange({"op": "tokens"}, request, Event(), _nobody, meter))
+        return [int(token) for token in frames[-1].head["ids"]]
+
+    def close(self) -> None:
+        """End the child process."""
+        self._closed = True
+        self._child.end()
+
+    def _start(self) -> Child:
+        """A new child that begins to load; the files were checked by the caller."""
+        self._loaded = False
+        child = Child("inference.worker", self._threads)
+        weakref.finalize(self, child.end)
+        text, mmproj = self._folder / self._manifest.text, self._folder / self._manifest.mmproj
+        size = text.stat().st_size + mmproj.stat().st_size
+        head = {"op": "load", "id": 0, "text": str(text), "mmproj": str(mmproj), "tile": self._manifest.tile}
+        head |= {"context": self.card.context_tokens, "threads": self._threads, "cached_images": CACHED_IMAGES}
+        child.send(Frame(head | {"memory": 4 * size + SPARE_MEMORY}))
+        return child
+
+    def _ready(self, cancel: Event, tell: OnStage | None) -> None:
+        """Wait for the child, starting another if it has died since. Raises `ModelNotLoaded`, `Cancelled`, `EngineDied`."""
+        if self._closed:
+            raise EngineError("this engine was closed; open it again")
+        if not self._child.alive:
+            manifest.refuse_changed(self._folder, self._manifest, (self._manifest.text, self._manifest.mmproj))
+            self._child.end()
+            self._child = self._start()
+        if self._loaded:
+            return
+        if tell is not None:
+            tell(Stage("loading"))
+        while not self._loaded:
+            if cancel.is_set():
+                raise Cancelled("the answer was stopped")
+            frame = self._child.receive(LOOK)
+            if frame is not None:
+                self._accept(frame)
+
+    def _accept(self, frame: Frame) -> None:
+        """Take the child's answer to `load`."""
+        if frame.head["kind"] != "ready":
+            self._child.end()
+            raise _error(frame)
+        found, listed = frame.head["tokens_per_image"], self._manifest.tokens_per_image
+        if found != listed:
+            self._child.end()
+            raise ModelNotLoaded(f"{self._folder} makes {found} tokens of an image and its manifest says {listed}; {manifest.REBUILD}")
+        self._loaded = True
+
+    def _exchange(self, head: dict[str, Any], request: Request, cancel: Event, tell: OnStage, meter: _Meter) -> Iterator[Frame]:
+        """Send one operation in turn and yield its frames; the last one ends it. Raises what the child raised."""
+        ticket = self._line.enter(cancel, lambda: tell(Stage("waiting")))
+        try:
+            started = time.monotonic()
+            waits = not self._loaded
+            self._ready(cancel, tell)
+            meter.load_s = time.monotonic() - started if waits else 0.0
+            self._number += 1
+            number = self._number
+            self._child.send(self._frame({**head, "id": number}, request))
+            yield from self._frames(number, cancel, tell)
+        finally:
+            self._line.leave(ticket)
+
+    def _frame(self, head: dict[str, Any], request: Request) -> Frame:
+        tiles = [pixels.tile(image.pixels, self._manifest.tile) for image in request.images]
+        listed = [{"sha256": i.sha256, "height": t.shape[0], "width": t.shape[1]} for i, t in zip(request.images, tiles, strict=True)]
+        packed = wire.pack_segments(chat.request_segments(request, self._manifest.family))
+        return Frame({**head, "segments": packed, "images": listed}, b"".join(tile.tobytes() for tile in tiles))
+
+    def _frames(self, number: int, cancel: Event, tell: OnStage) -> Iterator[Frame]:
+        """Frames of operation `number`, stages told on the way. However it is left, the child is idle or ended after it."""
+        ended = False
+        stopped_at = 0.0
+        try:
+            while not ended:
+                if cancel.is_set() and not stopped_at:
+                    stopped_at = self._stop(number)
+                frame = self._receive(stopped_at)
+                if frame is None:
+                    continue
+                kind = frame.head["kind"]
+                ended = kind not in ("stage", "token")
+                if kind == "error":
+                    raise _error(frame)
+                if kind == "stage":
+                    tell(Stage(frame.head["name"], frame.head["done"], frame.head["total"]))
+                elif not stopped_at:
+                    yield frame
+            if stopped_at:
+                raise Cancelled("the answer was stopped")
+        except EngineDied:
+            ended = True
+            raise
+        finally:
+            if not ended:
+                self._drain(stopped_at or self._stop(number))
+
+    def _stop(self, number: int) -> float:
+        self._child.send(Frame({"op": "stop", "id": number}))
+        return time.monotonic()
+
+    def _receive(self, stopped_at: float) -> Frame | None:
+        """The next frame. A child that does not stop in time is ended, and its end is the stop."""
+        if stopped_at and time.monotonic() - stopped_at > PATIENCE:
+            self._child.end()
+            raise Cancelled("the answer was stopped")
+        return self._child.receive(LOOK)
+
+    def _drain(self, stopped_at: float) -> None:
+        """Read what a stopped operation still says until it ends."""
+        try:
+            while (frame := self._receive(stopped_at)) is None or frame.head["kind"] in ("stage", "token"):
+                pass
+        except (Cancelled, EngineDied):
+            return
+
+
+def _nobody(_stage: Stage) -> None:
+    return
+
+
+def _error(frame: Frame) -> EngineError:
+    """The child's error as the same error here; an unknown name becomes `EngineError`."""
+    kind = getattr(errors, str(frame.head.get("error")), EngineError)
+    known = isinstance(kind, type) and issubclass(kind, EngineError)
+    return kind(str(frame.head.get("text"))) if known else EngineError(str(frame.head.get("text")))

@@ -1,0 +1,116 @@
+"""What a model folder says of itself, and the checks before any parser meets its files.
+
+A model is a folder with `manifest.json`: name, family, files with their SHA-256, tile size. Parsers of model files
+have a history of memory-safety bugs, so a file is opened by one only after its hash is the listed one; GGUF files
+must also begin as GGUF.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from errors import ModelNotLoaded
+from inference.engine import ModelCard
+
+MANIFEST = "manifest.json"
+MAGIC = b"GGUF"
+REBUILD = "run `python app.py models build bundled`, or copy the model again"
+
+
+class Manifest(BaseModel):
+    """The content of `manifest.json`; paths are relative to its folder."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    family: str
+    files: Mapping[str, str]
+    bytes: Mapping[str, int] = Field(default_factory=dict)
+    revision: str = ""
+    licence: str = "unknown"
+    summary: str = ""
+    text: str = "text-q8_0.gguf"
+    mmproj: str = "mmproj-f16.gguf"
+    hf: str = "hf"
+    tile: int = Field(256, ge=16, le=4096)
+    tokens_per_image: int = Field(64, ge=1)
+    context_tokens: int = Field(4096, ge=128)
+    max_images: int = Field(8, ge=1)
+    image_order: Literal["oldest-first", "current-first"] = "oldest-first"
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Engines for which the manifest lists weights."""
+        gguf = ("gguf",) if {self.text, self.mmproj} <= self.files.keys() else ()
+        return gguf + (("torch",) if self.weights else ())
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The listed files of the transformers folder."""
+        return tuple(name for name in self.files if name.startswith(f"{self.hf}/"))
+
+    def card(self, engine: str, context_tokens: int, names: Sequence[str]) -> ModelCard:
+        """The model card for `engine`; its SHA-256 is of the listed hashes of `names`, the files that engine reads."""
+        digest = hashlib.sha256("".join(self.files[name] for name in names).encode()).hexdigest()
+        return ModelCard(
+            name=self.name,
+            family=self.family,
+            revision=self.revision,
+            sha256=digest,
+            licence=self.licence,
+            engine=engine,
+            tokens_per_image=self.tokens_per_image,
+            max_images=self.max_images,
+            context_tokens=min(context_tokens, self.context_tokens),
+            image_order=self.image_order,
+            summary=self.summary,
+        )
+
+
+def read(folder: Path) -> Manifest:
+    """The folder's manifest. Raises `ModelNotLoaded` when it is missing or says nothing usable."""
+    path = folder / MANIFEST
+    try:
+        manifest = Manifest.model_validate(json.loads(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise ModelNotLoaded(f"{path} does not exist, so nothing says what the files should be; {REBUILD}") from error
+    except (OSError, ValueError, ValidationError) as error:
+        raise ModelNotLoaded(f"{path} cannot be read as a model's manifest; {REBUILD}") from error
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in (*manifest.files, manifest.text, manifest.mmproj, manifest.hf)):
+        raise ModelNotLoaded(f"{path} names files outside its own folder; {REBUILD}")
+    return manifest
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_changed(folder: Path, manifest: Manifest, names: Sequence[str]) -> None:
+    """Compare size, GGUF magic and SHA-256 of `names` with the manifest. Raises `ModelNotLoaded` at the first that differs."""
+    for name in names:
+        path = folder / name
+        if name not in manifest.files:
+            raise ModelNotLoaded(f"{path} is not listed in {MANIFEST}, so it is not opened; {REBUILD}")
+        if not path.is_file():
+            raise ModelNotLoaded(f"{path} is missing; {REBUILD}")
+        if name in manifest.bytes and path.stat().st_size != manifest.bytes[name]:
+            raise ModelNotLoaded(
+                f"{path} has {path.stat().st_size} bytes instead of {manifest.bytes[name]}, so it is not opened; {REBUILD}"
+            )
+        if path.suffix == ".gguf" and not _is_gguf(path):
+            raise ModelNotLoaded(f"{path} is not a GGUF file; {REBUILD}")
+        if digest(path) != manifest.files[name]:
+            raise ModelNotLoaded(f"{path} is not the file its manifest lists (SHA-256 differs), so it is not opened; {REBUILD}")
+
+
+def _is_gguf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == MAGIC
