@@ -44,6 +44,7 @@ FINDINGS: tuple[str, ...] = (
     "atelectasis",
 )
 PROGRESSION: tuple[str, ...] = ("new", "worse", "stable", "improved", "resolved", "uncertain")
+SINGLE = ("Is there an opacity in this image?", "Is there a pleural effusion, and on which side?")
 OVERALL: tuple[str, ...] = ("worse", "stable", "improved")
 OVERALL_QUESTION = "Overall, is the disease worse, stable or improved since the prior? Answer with one word."
 
@@ -89,7 +90,7 @@ def messages(request: Request) -> tuple[Message, ...]:
 def suggestions(ability: Ability, relationship: Relationship, images: int) -> Sequence[str]:
     """Questions that fit what is loaded; empty when `images` < 2 asks for a comparison that cannot be made."""
     if images < 2:
-        return ("Is there an opacity in this image?", "Is there a pleural effusion, and on which side?")
+        return SINGLE
     if ability == "temporal" and relationship != "temporal":
         return TEMPLATES["comparison"]
     return TEMPLATES[ability]

@@ -17,7 +17,23 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.synthesis.truth import INVERSE, INVERSE_OVERALL, Change, Overall, Truth
+from errors import TuneError
+from finetune.synthesis import acquire, paint
+from finetune.synthesis.scene import Scene
+from finetune.synthesis.truth import (
+    CLEAR_EXTENT,
+    EXTENT_DEAD_ZONE,
+    INVERSE,
+    INVERSE_OVERALL,
+    Change,
+    Finding,
+    Overall,
+    Side,
+    Truth,
+    Zone,
+    changes,
+    overall,
+)
 
 Kind = Literal["pair", "identical", "unrelated", "single"]
 
@@ -29,7 +45,8 @@ class Pair:
     `prior` and `current` are (size, size) uint8; `changes` names every finding present at either end. `kind`:
     `pair` (one patient, two acquisitions; half of the stable ones differ by acquisition alone), `identical` (the same
     bytes twice), `unrelated` (two patients: `changes` empty, `overall` uncertain), `single` (only `current` counts;
-    `prior` is the same array).
+    `prior` is the same array). `clean` tells of each end whether the truth is complete: on a film that may carry disease of
+    its own, painted findings are present but nothing may be called absent, new or resolved.
     """
 
     prior: NDArray[np.uint8]
@@ -42,12 +59,14 @@ class Pair:
     patient: str
     kind: Kind
     seed: int
+    clean: tuple[bool, bool] = (True, True)
 
 
 def exchanged(pair: Pair) -> Pair:
     """The same films in the other order, with every change inverted."""
     return replace(
         pair,
+        clean=pair.clean[::-1],
         prior=pair.current,
         current=pair.prior,
         prior_truth=pair.current_truth,
@@ -58,9 +77,100 @@ def exchanged(pair: Pair) -> Pair:
 
 
 class Source(Protocol):
-    """Where clean films come from."""
+    """Where clean films come from; `scene(i)` for i in 0..count-1 is always the same film."""
 
-    ...
+    @property
+    def count(self) -> int:
+        """Number of films."""
+        ...
+
+    def scene(self, index: int) -> Scene:
+        """Film number `index`, without acquisition differences."""
+        ...
+
+
+# name: share among findings, sides with their shares, zones
+FREQUENCY: dict[str, float] = {
+    "consolidation": 0.24,
+    "diffuse opacity": 0.24,
+    "pleural effusion": 0.18,
+    "pneumothorax": 0.08,
+    "nodule": 0.10,
+    "cardiomegaly": 0.08,
+    "atelectasis": 0.08,
+}
+SIDES: dict[str, tuple[float, float, float]] = {  # right, left, bilateral
+    "consolidation": (0.44, 0.44, 0.12),
+    "diffuse opacity": (0.15, 0.15, 0.70),
+    "pleural effusion": (0.40, 0.40, 0.20),
+    "pneumothorax": (0.5, 0.5, 0.0),
+    "nodule": (0.5, 0.5, 0.0),
+    "atelectasis": (0.42, 0.42, 0.16),
+}
+ZONED = ("consolidation", "nodule", "atelectasis")
+KINDS: tuple[tuple[Kind, float], ...] = (("pair", 0.78), ("identical", 0.07), ("unrelated", 0.08), ("single", 0.07))
+LEAST, STEP = 0.15, 0.20
+Ends = tuple[float, float]
+
+
+def _place(name: str, rng: np.random.Generator) -> tuple[Side, Zone]:
+    side: Side = ""
+    if name in SIDES:
+        side = ("right", "left", "bilateral")[int(rng.choice(3, p=SIDES[name]))]  # type: ignore[assignment]
+    zone: Zone = ("upper", "mid", "lower")[int(rng.integers(3))] if name in ZONED else ""  # type: ignore[assignment]
+    return side, "lower" if name == "pleural effusion" else zone
+
+
+def _ends(direction: int, clean: bool, rng: np.random.Generator) -> Ends:
+    """Severity at both ends for a finding that worsens (1), stays (0) or improves (-1)."""
+    if direction == 0:
+        level = rng.uniform(LEAST, 0.95)
+        return level, float(np.clip(level + rng.uniform(-0.02, 0.02), LEAST, 1.0))
+    if clean and rng.random() < 0.35:
+        low, high = 0.0, rng.uniform(0.25, 1.0)
+    else:
+        low = rng.uniform(LEAST, 0.70)
+        high = rng.uniform(low + STEP, 1.0)
+    return (low, high) if direction > 0 else (high, low)
+
+
+def _draw(rng: np.random.Generator, clean: bool, direction: int) -> tuple[Truth, Truth]:
+    """Truth at both ends; most findings go the way of `direction`, some are stable, few go against it."""
+    count = int(rng.choice([0, 1, 2, 3], p=(0.06, 0.50, 0.32, 0.12) if clean and direction == 0 else (0.0, 0.54, 0.33, 0.13)))
+    names = rng.choice(list(FREQUENCY), size=count, replace=False, p=list(FREQUENCY.values()))
+    prior, current = [], []
+    for number, name in enumerate(map(str, names)):
+        side, zone = _place(name, rng)
+        mixed = rng.random()
+        own = direction if number == 0 or mixed < 0.55 else 0 if mixed < 0.85 else -direction
+        before, after = _ends(own, clean, rng)
+        prior.append(Finding(name, side, zone, before))
+        current.append(Finding(name, side, zone, after))
+    return Truth(tuple(f for f in prior if f.severity > 0)), Truth(tuple(f for f in current if f.severity > 0))
+
+
+def truths(rng: np.random.Generator, clean: bool) -> tuple[Truth, Truth]:
+    """Truth at both ends: with identical pairs added, worse, stable and improved are equally frequent; none is a borderline case."""
+    direction = int(rng.choice([-1, 0, 1], p=(0.365, 0.27, 0.365)))
+    while True:
+        prior, current = _draw(rng, clean, direction)
+        difference = (current.extent - prior.extent) * (direction or 1)
+        if difference >= CLEAR_EXTENT if direction else abs(difference) < EXTENT_DEAD_ZONE:
+            return prior, current
+
+
+def _film(scene: Scene, truth: Truth, seed: int, rng: np.random.Generator, size: int, strength: float) -> NDArray[np.uint8]:
+    board = paint.canvas(scene, (seed, 0x10C))
+    return acquire.expose(paint.paint(board, truth.findings), acquire.draw(rng, strength), size)
+
+
+def _other(source: Source, scene: Scene, rng: np.random.Generator) -> Scene:
+    """A film of another patient. Raises `TuneError` when the source has one patient only."""
+    for _ in range(50):
+        other = source.scene(int(rng.integers(source.count)))
+        if other.patient != scene.patient:
+            return other
+    raise TuneError("unrelated pairs need films of two patients; the source seems to have one")
 
 
 def generate(seed: int, source: Source, size: int = 256, kind: Kind | None = None, strength: float = 1.0) -> Pair:
@@ -69,4 +179,39 @@ def generate(seed: int, source: Source, size: int = 256, kind: Kind | None = Non
     `kind` forces the kind (by default drawn: 78 % pair, 7 % identical, 8 % unrelated, 7 % single); `strength` scales
     the acquisition differences (0 none, 1 weak to moderate, 2 strong).
     """
-    raise NotImplementedError
+    rng = np.random.default_rng([seed, 0x9A1])
+    drawn = KINDS[int(rng.choice(len(KINDS), p=[share for _, share in KINDS]))][0]
+    chosen: Kind = kind or drawn
+    scene = source.scene(int(rng.integers(source.count)))
+    before, after = truths(rng, scene.clean)
+    days = float(round(np.exp(rng.uniform(0, np.log(400)))))
+    clean = (scene.clean, scene.clean)
+    if chosen == "pair":
+        board = paint.canvas(scene, (seed, 0x10C))
+        looks = acquire.draw(rng, strength), acquire.draw(rng, strength)
+        prior, current = (
+            acquire.expose(paint.paint(board, truth.findings), look, size) for truth, look in zip((before, after), looks, strict=True)
+        )
+    elif chosen == "unrelated":
+        other = _other(source, scene, rng)
+        clean = (other.clean, scene.clean)
+        before = truths(rng, other.clean)[0]
+        prior = _film(other, before, seed + 1, rng, size, strength)
+        current = _film(scene, after, seed, rng, size, strength)
+    else:
+        before = after
+        prior = current = _film(scene, after, seed, rng, size, strength)
+    unrelated = chosen == "unrelated"
+    return Pair(
+        prior=prior,
+        current=current,
+        prior_truth=before,
+        current_truth=after,
+        changes={} if unrelated else changes(before, after),
+        overall="uncertain" if unrelated else overall(before, after),
+        interval_days=days,
+        patient=scene.patient,
+        kind=chosen,
+        seed=seed,
+        clean=clean,
+    )

@@ -1,14 +1,28 @@
-"""Questions and answers about a generated pair, in all four abilities and many wordings, from its truth alone."""
+"""Questions and answers about a generated pair, in all four abilities and many wordings, from its truth alone.
+
+Half of the items use the wordings of `inference/prompts.py` exactly, so that what the screen suggests is what was learned;
+the rest vary. Lettered questions have Med-MIM's form (``\\nA: worse\\nB: stable``, answer ``B: stable``). Nothing is claimed
+that the truth does not hold: on films that may carry disease of their own no finding is called absent, and on unrelated
+or single images a question about change is answered "Cannot tell".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from finetune.synthesis import wording
 from finetune.synthesis.pairs import Pair
+from finetune.synthesis.truth import Change, Finding
 from inference.engine import Ability, Relationship
-from inference.prompts import progression_question as progression_question
+from inference.prompts import FINDINGS, OVERALL_QUESTION, SINGLE, TEMPLATES, progression_question
+
+OPACITIES = ("consolidation", "diffuse opacity", "pleural effusion", "nodule", "atelectasis")
+Random = np.random.Generator
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,278 @@ class Item:
     kind: str = ""
 
 
-def items(pair: Pair, rng: np.random.Generator) -> list[Item]:
-    """Several items about `pair`, seeded by `rng`: closed and open, balanced over answers."""
-    raise NotImplementedError
+@dataclass(frozen=True)
+class _Shown:
+    """How one item shows the images of its pair: order, roles, relative times."""
+
+    images: tuple[int, ...]
+    roles: tuple[str, ...]
+    whens: tuple[str, ...]
+    relationship: Relationship
+
+    def name(self, end: int) -> str:
+        """`first` or `second`: where the prior (0) or the current (1) stands."""
+        return ("first", "second")[self.images.index(end)]
+
+    def item(self, question: str, answer: str, ability: Ability, kind: str) -> Item:
+        """An item with these images."""
+        return Item(self.images, self.roles, self.whens, question, answer, ability, self.relationship, kind)
+
+
+def _pick(rng: Random, choices: Sequence[T]) -> T:
+    return choices[int(rng.integers(len(choices)))]
+
+
+def shown(pair: Pair, rng: Random, turned: float = 0.0) -> _Shown:
+    """Both images with roles and times as the screen gives them; `turned` is the share shown current first."""
+    if pair.kind == "unrelated":
+        role = "unrelated" if rng.random() < 0.6 else ""
+        return _Shown((0, 1), (role, role), ("", ""), "unrelated")
+    order = (1, 0) if rng.random() < turned else (0, 1)
+    roles = _pick(rng, [("prior", "current")] * 8 + [("time 1", "time 2"), ("", "")])
+    days = wording.interval(pair.interval_days)
+    whens = _pick(rng, [("", f"{days} later"), (f"{days} earlier", ""), ("", "")])
+    if order == (1, 0) and not roles[0]:
+        roles = ("prior", "current")
+    return _Shown(order, tuple(roles[i] for i in order), tuple(whens[i] for i in order), "temporal")
+
+
+def _findings(pair: Pair) -> list[tuple[Finding, Change]]:
+    """Every finding of the pair with its change, the greatest change first."""
+    both = [(pair.current_truth.get(name) or pair.prior_truth.get(name), change) for name, change in pair.changes.items()]
+    known = [(finding, change) for finding, change in both if finding is not None]
+    return sorted(known, key=lambda row: -abs(pair.current_truth.severity(row[0].name) - pair.prior_truth.severity(row[0].name)))
+
+
+def _changed(pair: Pair) -> list[tuple[Finding, Change]]:
+    return [(finding, change) for finding, change in _findings(pair) if change != "stable"]
+
+
+def _complete(pair: Pair) -> bool:
+    return all(pair.clean)
+
+
+def _asked(pair: Pair, rng: Random) -> str | None:
+    """A finding to ask about: one that changed in most cases, now and then a stable or an absent one."""
+    absent = [name for name in FINDINGS if name not in pair.changes] if _complete(pair) else []
+    if absent and (rng.random() < 0.2 or not pair.changes):
+        return _pick(rng, absent)
+    return _pick(rng, list(pair.changes)) if pair.changes else None
+
+
+def _progression(pair: Pair, rng: Random) -> list[Item]:
+    view = shown(pair, rng, turned=0.1)
+    if pair.kind == "unrelated":
+        return [view.item(progression_question(_pick(rng, FINDINGS)), "uncertain", "temporal", "progression")]
+    name = _asked(pair, rng)
+    if name is None:
+        return []
+    answer = pair.changes.get(name, "stable")
+    if answer == "stable" and rng.random() < 0.55:
+        return []
+    if rng.random() < 0.7:
+        return [view.item(progression_question(name), answer, "temporal", "progression")]
+    question, answer = wording.lettered(rng, _pick(rng, wording.PROGRESSION_ASKS).format(name=name), answer, wording.CHANGES)
+    return [view.item(question, answer, "temporal", "letters")]
+
+
+def _overall(pair: Pair, rng: Random) -> list[Item]:
+    view = shown(pair, rng, turned=0.1)
+    if pair.kind == "unrelated":
+        return [view.item(TEMPLATES["temporal"][1], wording.CANNOT_UNRELATED, "temporal", "cannot")]
+    form = rng.random()
+    if form < 0.55:
+        return [view.item(OVERALL_QUESTION, pair.overall, "temporal", "overall")]
+    if form < 0.8:
+        asked = TEMPLATES["temporal"][1] if form < 0.7 else _pick(rng, wording.OVERALL_ASKS)
+        return [view.item(asked, f"The disease is {pair.overall}.", "temporal", "overall-open")]
+    question, answer = wording.lettered(rng, _pick(rng, wording.OVERALL_ASKS), pair.overall, ("worse", "stable", "improved"))
+    return [view.item(question, answer, "temporal", "letters")]
+
+
+def _what_changed(pair: Pair, rng: Random) -> list[Item]:
+    view = shown(pair, rng)
+    question = TEMPLATES["temporal"][0] if rng.random() < 0.7 else _pick(rng, wording.CHANGE_ASKS)
+    if pair.kind == "unrelated":
+        return [view.item(question, wording.CANNOT_UNRELATED, "temporal", "cannot")]
+    return [view.item(question, wording.report(_changed(pair), pair.overall), "temporal", "describe")]
+
+
+def _progressing(pair: Pair, rng: Random) -> list[Item]:
+    name = "pleural effusion" if "pleural effusion" in pair.changes or rng.random() < 0.2 else _asked(pair, rng)
+    if name is None or (name not in pair.changes and not _complete(pair)):
+        return []
+    view = shown(pair, rng)
+    question = TEMPLATES["temporal"][2].replace("pleural effusion", name)
+    if pair.kind == "unrelated":
+        return [view.item(question, wording.CANNOT_UNRELATED, "temporal", "cannot")]
+    finding = pair.current_truth.get(name) or pair.prior_truth.get(name)
+    if finding is None:
+        return [view.item(question, f"No, neither image shows {wording.article(name)}.", "temporal", "progressing")]
+    change = pair.changes[name]
+    return [
+        view.item(
+            question, f"{'Yes' if change in ('new', 'worse') else 'No'}, {wording.sentence(finding, change)}.", "temporal", "progressing"
+        )
+    ]
+
+
+def _different(pair: Pair, rng: Random) -> list[Item]:
+    view = shown(pair, rng, turned=0.1)
+    question = TEMPLATES["comparison"][0] if rng.random() < 0.7 else _pick(rng, wording.DIFFERENCE_ASKS)
+    if pair.kind == "unrelated":
+        if not _complete(pair):
+            return []
+        shows = [wording.listing(truth.findings) or "no disease" for truth in (pair.prior_truth, pair.current_truth)]
+        return [view.item(question, f"The first image shows {shows[0]}; the second shows {shows[1]}.", "comparison", "describe")]
+    rows = _changed(pair)
+    if not rows:
+        return [view.item(question, "The disease is the same in both images.", "comparison", "describe")]
+    parts = [wording.contrast(finding, change, view.name(1)) for finding, change in rows[:2]]
+    return [view.item(question, f"{wording.capital('; '.join(parts))}.", "comparison", "describe")]
+
+
+def _both(pair: Pair, rng: Random) -> list[Item]:
+    if not _complete(pair):
+        return []
+    shared = [f for f in pair.current_truth.findings if pair.prior_truth.get(f.name)]
+    if pair.kind == "unrelated":
+        shared = [Finding(f.name, "", "", f.severity) for f in shared]
+    answer = f"{wording.capital(wording.listing(tuple(shared)))}." if shared else "None."
+    return [shown(pair, rng).item(TEMPLATES["comparison"][1], answer, "comparison", "both")]
+
+
+def _explains(pair: Pair, rng: Random) -> list[Item]:
+    if pair.kind == "unrelated":
+        return []
+    rows = _changed(pair)
+    answer = f"{wording.capital(wording.noun(rows[0][0]))}." if rows else "None: the disease is stable."
+    return [shown(pair, rng).item(TEMPLATES["reasoning"][1], answer, "reasoning", "explains")]
+
+
+def _diagnosis(pair: Pair, rng: Random) -> list[Item]:
+    if pair.kind == "unrelated" or not _complete(pair):
+        return []
+    rows = sorted(_findings(pair), key=lambda row: -max(pair.prior_truth.severity(row[0].name), pair.current_truth.severity(row[0].name)))
+    answer = wording.diagnosis(*rows[0]) if rows else "No disease is seen."
+    question = TEMPLATES["reasoning"][0]
+    if rows and rng.random() < 0.3:
+        names = tuple(dict.fromkeys(wording.DIAGNOSES[name] for name in FINDINGS))
+        question, answer = wording.lettered(rng, question, wording.DIAGNOSES[rows[0][0].name], names, keep=4)
+    return [shown(pair, rng).item(question, answer, "reasoning", "diagnosis")]
+
+
+def _which_more(pair: Pair, rng: Random) -> list[Item]:
+    """Which image shows more disease, or more of one finding."""
+    if pair.kind == "unrelated" and not _complete(pair):
+        return []
+    view = shown(pair, rng, turned=0.3)
+    if rng.random() < 0.55:
+        extents = pair.prior_truth.extent, pair.current_truth.extent
+        question = TEMPLATES["coreference"][0] if rng.random() < 0.7 else _pick(rng, wording.MORE_ASKS)
+        return _which(view, question, extents[1] - extents[0], 0.08, rng)
+    if rng.random() < 0.5:
+        return _larger_opacity(pair, view, rng)
+    name = _asked(pair, rng) if pair.changes else None
+    if name is None or name not in pair.changes:
+        return []
+    question = _pick(rng, wording.LARGER_ASKS).format(name=name)
+    return _which(view, question, pair.current_truth.severity(name) - pair.prior_truth.severity(name), 0.05, rng)
+
+
+def _larger_opacity(pair: Pair, view: _Shown, rng: Random) -> list[Item]:
+    largest = [max((truth.severity(name) for name in OPACITIES), default=0.0) for truth in (pair.prior_truth, pair.current_truth)]
+    if not max(largest) or 0.05 <= abs(largest[1] - largest[0]) < 0.15:
+        return []
+    return _which(view, TEMPLATES["coreference"][1], largest[1] - largest[0], 0.05, rng)
+
+
+def _which(view: _Shown, question: str, difference: float, dead: float, rng: Random) -> list[Item]:
+    if abs(difference) < dead:
+        if rng.random() < 0.5:
+            return []
+        return [view.item(question, "Neither: both images show the same.", "coreference", "which")]
+    answer = f"The {view.name(1 if difference > 0 else 0)} image"
+    if rng.random() < 0.25:
+        question, answer = wording.lettered(rng, question, answer, ("The first image", "The second image", "Neither"))
+        return [view.item(question, answer, "coreference", "letters")]
+    return [view.item(question, f"{answer}.", "coreference", "which")]
+
+
+def _one_image(pair: Pair, rng: Random) -> list[Item]:
+    """Presence and side of a finding in one named image of the pair, or in the only image."""
+    end = 1 if pair.kind == "single" else int(rng.integers(2))
+    truth = (pair.prior_truth, pair.current_truth)[end]
+    view = _Shown((1,), ("",), ("",), "temporal") if pair.kind == "single" else shown(pair, rng, turned=0.15)
+    where = "this image" if pair.kind == "single" else f"the {view.name(end)} image"
+    if pair.kind != "single" and pair.kind != "unrelated" and view.roles[0] in ("prior", "current") and rng.random() < 0.5:
+        where = f"the {('prior', 'current')[end]}"
+    ability: Ability = "coreference" if pair.kind != "single" else "reasoning"
+    made = _present(truth.findings, pair.clean[end], where, rng)
+    sided = [finding for finding in truth.findings if finding.side]
+    if sided:
+        made.append(_side(_pick(rng, sided), where, rng))
+    return [view.item(question, answer, ability, kind) for question, answer, kind in made]
+
+
+def _present(findings: tuple[Finding, ...], clean: bool, where: str, rng: Random) -> list[tuple[str, str, str]]:
+    names = [finding.name for finding in findings]
+    absent = [name for name in FINDINGS if name not in names]
+    if not clean:  # only "yes" is known, and "yes" alone would teach the word instead of the look
+        return []
+    rows = []
+    if names:
+        rows.append((_pick(rng, wording.PRESENT_ASKS).format(name=wording.article(_pick(rng, names)), where=where), "Yes.", "present"))
+    if rng.random() < (0.9 if names else 0.5):
+        rows.append((_pick(rng, wording.PRESENT_ASKS).format(name=wording.article(_pick(rng, absent)), where=where), "No.", "present"))
+    return rows
+
+
+def _side(finding: Finding, where: str, rng: Random) -> tuple[str, str, str]:
+    question = _pick(rng, wording.SIDE_ASKS).format(name=finding.name, where=where)
+    if rng.random() < 0.3:
+        question, answer = wording.lettered(rng, question, wording.SIDE_WORDS[finding.side], ("Right", "Left", "Both"))
+        return question, answer, "letters"
+    return question, f"{wording.SIDE_WORDS[finding.side]}.", "side"
+
+
+def _single(pair: Pair, rng: Random) -> list[Item]:
+    view = _Shown((1,), ("",), ("",), "temporal")
+    asked: list[tuple[str, Ability]] = [(question, "temporal") for question in (*TEMPLATES["temporal"], OVERALL_QUESTION)]
+    asked += [(question, "comparison") for question in TEMPLATES["comparison"]]
+    question, ability = _pick(rng, asked)
+    rows = [view.item(question, wording.CANNOT_SINGLE, ability, "cannot")]
+    if not pair.clean[1]:
+        return rows
+    opacity = [f for f in pair.current_truth.findings if f.name in OPACITIES]
+    answer = f"Yes, {wording.noun(opacity[0])}." if opacity else "No."
+    rows.append(view.item(SINGLE[0], answer, "reasoning", "present"))
+    effusion = pair.current_truth.get("pleural effusion")
+    rows.append(view.item(SINGLE[1], f"Yes, {wording.SIDE_WORDS[effusion.side].lower()}." if effusion else "No.", "reasoning", "side"))
+    rows.append(view.item(_pick(rng, wording.DESCRIBE_ASKS), wording.impression(pair.current_truth.findings), "reasoning", "describe"))
+    return rows
+
+
+Maker = Callable[[Pair, Random], list[Item]]
+MAKERS: tuple[Maker, ...] = (
+    _progression,
+    _overall,
+    _what_changed,
+    _progressing,
+    _different,
+    _both,
+    _explains,
+    _diagnosis,
+    _which_more,
+    _one_image,
+)
+
+
+def items(pair: Pair, rng: Random) -> list[Item]:
+    """Several items about `pair`, seeded by `rng`: closed and open, balanced over answers.
+
+    A pair with a prior gives up to a dozen items in all four abilities; a single image gives four or five.
+    """
+    if pair.kind == "single":
+        return [*_single(pair, rng), *_one_image(pair, rng)]
+    return [item for maker in MAKERS for item in maker(pair, rng)]

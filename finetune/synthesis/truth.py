@@ -20,6 +20,7 @@ SIDED: tuple[str, ...] = tuple(name for name in FINDINGS if name != "cardiomegal
 WEIGHTS: dict[str, float] = {"diffuse opacity": 1.5, "nodule": 0.6, "atelectasis": 0.5, "cardiomegaly": 0.5}
 DEAD_ZONE = 0.05
 EXTENT_DEAD_ZONE = 0.08
+CLEAR_EXTENT = 0.16
 INVERSE: dict[Change, Change] = {"new": "resolved", "worse": "improved", "stable": "stable", "improved": "worse", "resolved": "new"}
 INVERSE_OVERALL: dict[Overall, Overall] = {"worse": "improved", "stable": "stable", "improved": "worse", "uncertain": "uncertain"}
 

@@ -1,0 +1,115 @@
+"""What differs between two films when nothing differs in the patient: pose, zoom, exposure, blur, noise, markers, wires.
+
+Each end is acquired separately. `strength` 1 is weak to moderate on purpose: strong differences hid the lesions in an early
+trial (docs/log.md), so training starts here and may raise it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from finetune.synthesis.scene import Floats
+
+MARKS = ("R", "L", "AP", "PA", "SUPINE", "ERECT", "PORTABLE")
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One exposure: geometry in degrees and shares of the film, tone in display units."""
+
+    rotation: float = 0.0
+    zoom: float = 1.0
+    stretch: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    gamma: float = 1.0
+    contrast: float = 1.0
+    brightness: float = 0.0
+    gradient: tuple[float, float] = (0.0, 0.0)
+    blur: float = 0.0
+    noise: float = 0.0
+    marks: tuple[tuple[str, float, float, float], ...] = ()
+    wires: int = 0
+    seed: int = 0
+
+
+def draw(rng: np.random.Generator, strength: float = 1.0) -> Acquisition:
+    """A random exposure; `strength` 0 gives the film as it is."""
+    n = rng.standard_normal(10) * strength
+    marks = []
+    if rng.random() < 0.35 * min(1.0, strength):
+        corner = rng.random() < 0.5
+        text = str(rng.choice(MARKS))
+        marks.append((text, float(rng.uniform(0.02, 0.10) if corner else rng.uniform(0.82, 0.9)), float(rng.uniform(0.02, 0.12)), 0.05))
+    return Acquisition(
+        rotation=2.2 * n[0],
+        zoom=float(np.exp(0.03 * n[1] + 0.02 * strength)),
+        stretch=float(np.exp(0.02 * n[2])),
+        shift=(0.018 * n[3], 0.018 * n[4]),
+        gamma=float(np.exp(0.12 * n[5])),
+        contrast=float(np.exp(0.07 * n[6])),
+        brightness=0.025 * n[7],
+        gradient=(0.035 * n[8], 0.035 * n[9]),
+        blur=float(rng.uniform(0, 0.7) * strength),
+        noise=float(rng.uniform(0.003, 0.016) * strength),
+        marks=tuple(marks),
+        wires=int(rng.random() < 0.12 * strength) * int(rng.integers(1, 4)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _warp(film: Floats, a: Acquisition, height: int, width: int) -> Floats:
+    """Rotate, zoom and shift about the centre into (height, width) float32; outside is black."""
+    rows, columns = film.shape
+    angle = np.deg2rad(a.rotation)
+    sx, sy = columns / width / a.zoom * a.stretch, rows / height / a.zoom / a.stretch
+    cos, sin = np.cos(angle), np.sin(angle)
+    m = (cos * sx, sin * sy, -sin * sx, cos * sy)
+    cx, cy = columns * (0.5 + a.shift[0]), rows * (0.5 + a.shift[1])
+    data = (m[0], m[1], cx - m[0] * width / 2 - m[1] * height / 2, m[2], m[3], cy - m[2] * width / 2 - m[3] * height / 2)
+    image = Image.fromarray(film).transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.float32)
+
+
+def _overlay(a: Acquisition, height: int, width: int, rng: np.random.Generator) -> Floats:
+    """Lead markers and monitoring wires (height, width) in 0..1."""
+    canvas = Image.new("L", (width, height))
+    pen = ImageDraw.Draw(canvas)
+    for text, x, y, size in a.marks:
+        pen.text((x * width, y * height), text, fill=240, font=ImageFont.load_default(size=max(8, size * width)))
+    for _ in range(a.wires):
+        t = np.linspace(0, 1, 24)
+        knots = rng.uniform(0.05, 0.95, (4, 2))
+        curve = sum(
+            b[:, None] * k for b, k in zip(((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3), knots, strict=True)
+        ) * np.array([width, height])
+        pen.line([tuple(p) for p in np.asarray(curve)], fill=int(rng.uniform(60, 150)), width=1 + (width > 400))
+    return np.asarray(canvas, dtype=np.float32) / 255
+
+
+def expose(film: Floats, a: Acquisition, size: int) -> NDArray[np.uint8]:
+    """Film (H, W) in 0..1 -> (size, size) uint8 as acquired, padded with black to a square as the model sees it."""
+    rows, columns = film.shape
+    scale = size / max(rows, columns)
+    height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+    rng = np.random.default_rng(a.seed)
+    image = _warp(film, a, height, width)
+    if a.blur > 0.25:
+        image = ndimage.gaussian_filter(image, a.blur, truncate=2.5)
+    if a.gamma != 1:
+        image = np.power(np.clip(image, 0, 1), np.float32(a.gamma))
+    tilt = a.gradient[0] * (np.arange(width, dtype=np.float32) / width - 0.5)[None, :]
+    tilt = tilt + a.gradient[1] * (np.arange(height, dtype=np.float32) / height - 0.5)[:, None]
+    image = (image - np.float32(0.5)) * np.float32(a.contrast) + np.float32(0.5 + a.brightness) + tilt
+    if a.marks or a.wires:
+        image = np.maximum(image, 0) + _overlay(a, height, width, rng) * (1 - np.clip(image, 0, 1))
+    if a.noise:
+        image = image + np.float32(a.noise) * rng.standard_normal(image.shape, dtype=np.float32)
+    out = np.zeros((size, size), dtype=np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    out[top : top + height, left : left + width] = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return out

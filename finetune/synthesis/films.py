@@ -1,0 +1,149 @@
+"""Real films as backgrounds: decoded once, lungs found once, kept as small arrays in a cache folder.
+
+    FilmSource((Path("cxr_kermany"), Path("cxr_nih")), cache=Path("~/.cache/interval/films").expanduser(), split="train")
+
+Roots are folders as the data's README describes them. Films are split by patient (a hash of the patient's name), never by
+file. A film whose lungs cannot be placed is left out rather than painted beside the lung.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from errors import TuneError
+from finetune.synthesis import lungs
+from finetune.synthesis.scene import Scene
+
+FILM_SIZE = 320
+LEAST_FIT = 1.30
+DEV_SHARE = 0.10
+VERSION = "2"
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film on disk: its patient, and whether its own label says that there is no disease."""
+
+    path: Path
+    patient: str
+    clean: bool
+
+
+def split_of(patient: str) -> str:
+    """`dev` for a tenth of all patients, by hash; else `train`."""
+    return "dev" if int(hashlib.sha256(patient.encode()).hexdigest()[:8], 16) % 1000 < 1000 * DEV_SHARE else "train"
+
+
+def _kermany(root: Path) -> Iterator[Film]:
+    for path in sorted((root / "images").iterdir()):
+        person = re.match(r"(person\d+)", path.name)
+        normal = re.match(r"((?:NORMAL2-)?IM-\d+)", path.name)
+        name = person[1] if person else normal[1] if normal else path.stem
+        yield Film(path, f"kermany-{name}", person is None)
+
+
+def _hannover(root: Path) -> Iterator[Film]:
+    with (root / "data.csv").open(newline="") as file:
+        patients = {row["image_id"]: row["patient_id"] for row in csv.DictReader(file)}
+    for path in sorted((root / "images").iterdir()):
+        if path.stem in patients:
+            yield Film(path, f"hannover-{patients[path.stem]}", False)
+
+
+def _nih(root: Path) -> Iterator[Film]:
+    with gzip.open(root / "Data_Entry_2017_v2020.csv.gz", "rt", newline="") as file:
+        labels = {row["Image Index"]: row["Finding Labels"] for row in csv.DictReader(file)}
+    for path in sorted(root.rglob("*.png")):
+        label = labels.get(path.name[:16].split("-")[0].removesuffix(".png") + ".png", "")
+        yield Film(path, f"nih-{path.name[:8]}", label == "No Finding")
+
+
+READERS = {"cxr_kermany": _kermany, "cxr_hannover": _hannover, "cxr_nih": _nih}
+
+
+def films(root: Path) -> list[Film]:
+    """Films under one data folder. Raises `TuneError` when the folder is not one we know or is not there."""
+    reader = READERS.get(root.name)
+    if reader is None or not root.is_dir():
+        raise TuneError(f"{root} is not a folder of films we can read; give one of {', '.join(READERS)}")
+    return list(reader(root))
+
+
+def _prepare(path: Path) -> tuple[NDArray[np.uint8], float]:
+    """Film, right and left lung as (3, H, W) uint8, long side FILM_SIZE, and how well the lungs fit."""
+    with Image.open(path) as opened:
+        image = opened.convert("L")
+    image.thumbnail((FILM_SIZE, FILM_SIZE), Image.Resampling.BICUBIC)
+    film = np.asarray(image, dtype=np.uint8)
+    low, high = np.percentile(film[film > 3] if (film > 3).any() else film, (0.5, 99.8))
+    film = np.clip((film - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+    found = lungs.fit(film)
+    right, left = (np.round(mask * 255).astype(np.uint8) for mask in found.masks(*film.shape))
+    return np.stack([film, right, left]), found.score
+
+
+def _decode(path: Path, cache: Path) -> Path:
+    """Path of the cached array of one film; made when missing."""
+    stat = path.stat()
+    key = hashlib.sha256(f"{VERSION}|{path.name}|{stat.st_size}".encode()).hexdigest()[:20]
+    kept = cache / f"{key}.npz"
+    if not kept.exists():
+        stack, score = _prepare(path)
+        partial = kept.with_suffix(".partial.npz")
+        np.savez(partial, stack=stack, score=np.float32(score))
+        partial.replace(kept)
+    return kept
+
+
+@dataclass(frozen=True)
+class FilmSource:
+    """Real films under `roots`, of one `split` (`train` or `dev`); `clean_only` keeps films labelled without disease."""
+
+    roots: tuple[Path, ...]
+    cache: Path
+    split: str = "train"
+    clean_only: bool = False
+    workers: int = 1
+    least_fit: float = field(default=LEAST_FIT)
+
+    @cached_property
+    def _films(self) -> list[tuple[Film, NDArray[np.uint8]]]:
+        self.cache.mkdir(parents=True, exist_ok=True)
+        chosen = [f for root in self.roots for f in films(root) if split_of(f.patient) == self.split and (f.clean or not self.clean_only)]
+        paths = [film.path for film in chosen]
+        if self.workers > 1:
+            with ProcessPoolExecutor(self.workers) as pool:
+                kept = list(pool.map(_decode, paths, [self.cache] * len(paths), chunksize=4))
+        else:
+            kept = [_decode(path, self.cache) for path in paths]
+        loaded = []
+        for film, path in zip(chosen, kept, strict=True):
+            with np.load(path) as data:
+                if data["score"] >= self.least_fit:
+                    loaded.append((film, data["stack"]))
+        if not loaded:
+            raise TuneError(f"no usable film for split {self.split} under {', '.join(str(root) for root in self.roots)}")
+        return loaded
+
+    @property
+    def count(self) -> int:
+        """Number of films."""
+        return len(self._films)
+
+    def scene(self, index: int) -> Scene:
+        """Film number `index`."""
+        film, stack = self._films[index % self.count]
+        planes = stack.astype(np.float32) / 255
+        return Scene(film=planes[0], right=planes[1], left=planes[2], patient=film.patient, clean=film.clean)

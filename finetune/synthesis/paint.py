@@ -1,0 +1,191 @@
+"""Disease on a clean film: opacity that covers lung markings, free air that removes them, a heart that grows.
+
+Every finding becomes an opacity map in 0..1 that does not fall anywhere when severity rises (pneumothorax: a map of darkening),
+so mean contrast is monotonic. Where and how a finding looks (`Look`) is drawn once per patient; severity alone changes
+between two dates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from finetune.synthesis.scene import Field, Floats, Scene, field, low_pass, noise, ramp
+from finetune.synthesis.truth import Finding
+
+ZONE_CENTRE = {"upper": 0.25, "mid": 0.50, "lower": 0.76, "whole": 0.5, "": 0.5}
+Sides = Mapping[str, Field]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A scene made ready for painting: lung coordinates, broad brightness, the brightness of dense tissue."""
+
+    scene: Scene
+    lungs: Mapping[str, Field]
+    broad: Floats
+    dense: float
+    seed: tuple[int, ...]
+
+
+def canvas(scene: Scene, seed: tuple[int, ...]) -> Canvas:
+    """Prepare `scene`; `seed` fixes how findings look on it."""
+    lungs = {"right": field(scene.right, True), "left": field(scene.left, False)}
+    broad = low_pass(scene.film, max(4, scene.film.shape[1] // 24))
+    rows = np.flatnonzero((scene.right + scene.left).max(axis=1) > 0.5)
+    columns = np.flatnonzero((scene.right + scene.left).max(axis=0) > 0.5)
+    box = broad[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) and len(columns) else broad
+    dense = float(np.percentile(box[::4, ::4], 90))
+    return Canvas(scene, lungs, broad, min(0.97, max(dense, float(box.mean()) + 0.12)), seed)
+
+
+def _fields(board: Canvas, side: str) -> list[Field]:
+    return [board.lungs[name] for name in ("right", "left") if side in (name, "bilateral")]
+
+
+def _consolidation(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+    centre_u, centre_v = rng.uniform(0.3, 0.7), ZONE_CENTRE[zone] + rng.uniform(-0.07, 0.07)
+    stretch, lobar = rng.uniform(0.75, 1.3), rng.random() < 0.35
+    rough = noise(rng, *lung.mask.shape)
+    aspect = lung.height / lung.width
+    reach = 0.20 + 0.55 * severity
+    distance = np.sqrt((lung.u - centre_u) ** 2 + ((lung.v - centre_v) * aspect * stretch) ** 2) / reach - 0.16 * rough
+    soft = ramp(distance, 1.15, 0.45)
+    if lobar:
+        soft = (
+            soft * ramp(lung.v, centre_v - 0.02, centre_v + 0.01)
+            if zone == "lower"
+            else soft * ramp(lung.v, centre_v + 0.14, centre_v + 0.11)
+        )
+    return lung.mask * soft * (0.40 + 0.50 * severity)
+
+
+def _diffuse(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+    del zone
+    pattern, texture = rng.integers(4), rng.integers(3)
+    shape = lung.mask.shape
+    spread = 0.35 + 0.5 * severity
+    if pattern == 0:  # perihilar, bat wing
+        where = np.exp(-((lung.u / (0.75 * spread + 0.15)) ** 2) - ((lung.v - 0.5) / (0.5 * spread + 0.1)) ** 2)
+    elif pattern == 1:  # basal
+        where = ramp(lung.v, 0.75 - 0.8 * severity, 1.05 - 0.5 * severity)
+    elif pattern == 2:  # peripheral
+        where = ramp(lung.u, 0.85 - 0.7 * severity, 1.15 - 0.5 * severity) * ramp(lung.v, -0.1, 0.5)
+    else:  # whole lung
+        where = np.full(shape, 0.8, dtype=np.float32)
+    grain = _grain(int(texture), severity, shape, rng)
+    return np.asarray(lung.mask * where * grain * (0.18 + 0.62 * severity), dtype=np.float32)
+
+
+def _grain(texture: int, severity: float, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+    if texture == 0:  # haze
+        return 0.85 + 0.15 * np.clip(noise(rng, *shape, cells=(4, 9)), -1, 1)
+    if texture == 1:  # patches that grow and merge
+        return 0.25 + 0.75 * ramp(noise(rng, *shape, cells=(7, 15)) + np.float32(1.6 * severity), 0.2, 1.3)
+    fine = np.abs(noise(rng, *shape, cells=(26, 52)))  # reticular
+    return 0.55 + 0.45 * ramp(fine, 0.75, 0.1)
+
+
+def _effusion(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+    del zone
+    climb, inner = rng.uniform(0.10, 0.20), rng.uniform(0.0, 0.05)
+    surface = 0.985 - 0.62 * severity**1.1 - climb * np.clip(lung.u, 0, 1) ** 2.2 - inner * np.clip(1 - 3 * lung.u, 0, 1)
+    layer = ramp(lung.v - surface.astype(np.float32), -0.035, 0.045)
+    veil = 0.18 * severity * ramp(lung.v, 0.1, 0.9)
+    return np.asarray(lung.mask * np.maximum(layer * 0.93, veil), dtype=np.float32)
+
+
+def _nodule(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+    u, v = rng.uniform(0.32, 0.72), ZONE_CENTRE[zone] + rng.uniform(-0.08, 0.08)
+    radius = (0.085 + 0.26 * severity) * lung.width
+    dx, dy = (lung.u - u) * lung.width, (lung.v - v) * lung.height
+    angle = np.arctan2(dy, dx)
+    lobes = 1 + 0.07 * np.cos(rng.integers(2, 6) * angle + rng.uniform(0, 6)) + 0.04 * np.cos(7 * angle + rng.uniform(0, 6))
+    distance = np.sqrt(dx**2 + dy**2) / (radius * lobes)
+    return np.asarray(lung.mask * ramp(distance.astype(np.float32), 1.12, 0.78) * (0.58 + 0.25 * severity), dtype=np.float32)
+
+
+def _cardiomegaly(lung: Field, right: bool, severity: float, rng: np.random.Generator) -> Floats:
+    peak = rng.uniform(0.66, 0.78)
+    reach = severity * (0.26 if right else 0.78)
+    edge = reach * np.exp(-(((lung.v - peak) / 0.34) ** 2)) - 0.06
+    where = np.maximum(lung.mask, ramp(lung.u, -0.45, -0.25) * ramp(lung.u, 0.3, 0.1)) * ramp(lung.v, 1.02, 0.96)
+    return np.asarray(where * ramp(edge.astype(np.float32) - lung.u, -0.05, 0.05) * 0.90, dtype=np.float32)
+
+
+def _atelectasis(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+    total = np.zeros(lung.mask.shape, dtype=np.float32)
+    for _ in range(int(rng.integers(2, 4))):
+        u, v = rng.uniform(0.3, 0.65), ZONE_CENTRE[zone] + rng.uniform(-0.10, 0.12)
+        tilt = rng.uniform(-0.35, 0.35)
+        dx, dy = (lung.u - u) * lung.width, (lung.v - v) * lung.height
+        along, across = dx * np.cos(tilt) + dy * np.sin(tilt), dy * np.cos(tilt) - dx * np.sin(tilt)
+        length, thick = (0.26 + 0.30 * severity) * lung.width, (0.035 + 0.075 * severity) * lung.width
+        band = ramp(np.abs(along) / length, 1.05, 0.7) * ramp(np.abs(across) / thick, 1.2, 0.5)
+        total = np.maximum(total, band)
+    return lung.mask * total * (0.42 + 0.40 * severity)
+
+
+def _pneumothorax(lung: Field, severity: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Free air and the visceral pleural line, both (H, W) in 0..1."""
+    lateral, apical = rng.uniform(0.26, 0.42), rng.uniform(0.32, 0.48)
+    edge_u = 1.02 - (0.05 + lateral * 1.25 * severity) * (1.15 - 0.55 * np.clip(lung.v, 0, 1))
+    edge_v = (0.05 + apical * severity) * (0.65 + 0.7 * np.clip(lung.u, 0, 1)) - 0.03
+    outside = np.maximum((lung.u - edge_u) * lung.width, (edge_v - lung.v) * lung.height)
+    pixel = max(1.0, lung.width / 75)
+    air = lung.mask * ramp(outside.astype(np.float32), -pixel, pixel)
+    line = lung.mask * np.exp(-((outside / (0.9 * pixel)) ** 2))
+    return np.asarray(air, dtype=np.float32), np.asarray(line, dtype=np.float32)
+
+
+Painter = Callable[[Field, str, float, np.random.Generator], Floats]
+PAINTERS: dict[str, Painter] = {
+    "consolidation": _consolidation,
+    "diffuse opacity": _diffuse,
+    "pleural effusion": _effusion,
+    "nodule": _nodule,
+    "atelectasis": _atelectasis,
+}
+
+
+def opacity(board: Canvas, finding: Finding) -> Floats:
+    """Opacity of one finding in 0..1, (H, W): 0 leaves the film, 1 covers it. Zero for pneumothorax."""
+    total = np.zeros(board.scene.film.shape, dtype=np.float32)
+    if finding.severity <= 0 or finding.name == "pneumothorax":
+        return total
+    code = [*board.seed, *finding.name.encode()]
+    if finding.name == "cardiomegaly":
+        for side in ("right", "left"):
+            total = np.maximum(total, _cardiomegaly(board.lungs[side], side == "right", finding.severity, np.random.default_rng(code)))
+        return total
+    for number, lung in enumerate(_fields(board, finding.side)):
+        drawn = PAINTERS[finding.name](lung, finding.zone, finding.severity, np.random.default_rng([*code, number]))
+        total = np.maximum(total, drawn)
+    return total
+
+
+def paint(board: Canvas, findings: tuple[Finding, ...]) -> Floats:
+    """The film (H, W) float32 in 0..1 with `findings` on it."""
+    film = board.scene.film
+    if not findings:
+        return film
+    detail = film - board.broad
+    broad, keep = board.broad, np.ones_like(film)
+    clear = np.ones_like(film)
+    line = np.zeros_like(film)
+    for finding in findings:
+        if finding.name == "pneumothorax":
+            for number, lung in enumerate(_fields(board, finding.side)):
+                rng = np.random.default_rng([*board.seed, *finding.name.encode(), number])
+                air, edge = _pneumothorax(lung, finding.severity, rng)
+                broad = broad - air * np.float32(0.05 + 0.30 * 0.4) * np.clip(broad * 2.2, 0.15, 1)
+                keep *= 1 - 0.55 * air
+                line = np.maximum(line, edge)
+                clear *= 1 - lung.mask * (1 - air) * np.float32(0.20 * finding.severity)
+        else:
+            clear *= 1 - opacity(board, finding)
+    cover = 1 - clear
+    painted = broad + cover * np.clip(board.dense - broad, 0, None) + detail * keep * (1 - 0.5 * cover)
+    return np.asarray(np.clip(painted + 0.10 * line * (1 - cover), 0, 1), dtype=np.float32)
