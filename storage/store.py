@@ -9,12 +9,21 @@ Safe to share between threads; several processes may hold one store at once. Eve
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import select
+
+from errors import StoreError
 from settings import Settings
+from storage import audit, dialect, history, importing, library, salt, studies, upkeep
+from storage import upgrade as schema
+from storage.content import ContentStore
+from storage.database import Database
+from storage.schema import UserRow
 from storage.studies import Series, Study
 from storage.studies.reader import Progress
 from storage.views import (
@@ -32,10 +41,17 @@ from storage.views import (
     Verdict,
 )
 
+QUICK_CHECK_BYTES = 256 * 1024 * 1024
+"""Databases up to this size are looked at on every opening (about 0.3 s at most); `check` looks at any."""
+
 
 def upgrade(settings: Settings) -> tuple[str, str]:
     """Bring the database to this version's schema, backed up first; (schema before, schema after), `` when it was new."""
-    raise NotImplementedError
+    database = Database(settings)
+    try:
+        return schema.upgrade(database, settings.data_dir)
+    finally:
+        database.close()
 
 
 class Store:
@@ -44,6 +60,14 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         """Open, and create or upgrade when needed. Raises `StoreError` for a newer schema or a damaged database."""
         self.settings = settings
+        self._database = Database(settings)
+        self._content = ContentStore(settings.data_dir / "content")
+        self._salt = settings.data_dir / "salt"
+        try:
+            self._open()
+        except BaseException:
+            self._database.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -53,13 +77,25 @@ class Store:
 
     def close(self) -> None:
         """Let go of every connection."""
-        raise NotImplementedError
+        self._database.close()
 
     # users
 
     def user(self, key: str, name: str = "") -> User:
         """The user with this key, made when new; a non-empty `name` replaces the one kept."""
-        raise NotImplementedError
+        if not key:
+            raise StoreError("a user needs a key; give `local` or the browser's own")
+        hashed = hashlib.sha256(key.encode()).hexdigest()
+        query = select(UserRow).where(UserRow.key_hash == hashed)
+        with self._database.read() as session:
+            row = session.scalar(query)
+        if row is None or (name and row.name != name):
+            with self._database.write() as session:
+                dialect.one_writer(session.connection(), "users")
+                row = session.scalar(query) or UserRow(key_hash=hashed, name="")
+                row.name = name or row.name
+                session.add(row)
+        return User(row.id, key, row.name)
 
     # studies
 
@@ -77,68 +113,116 @@ class Store:
         `shared` lets every user see them; `names` maps a path to what the user calls it; `progress(done, total)` counts files.
         A bad file never raises; it is one line of the report.
         """
-        raise NotImplementedError
+        budget = studies.Budget.from_settings(self.settings)
+        try:
+            with self._content.workspace() as workspace:
+                reading = studies.read(
+                    paths, budget, names, deidentifier=self._deidentifier(workspace), workspace=workspace / "unpacked", progress=progress
+                )
+                sources = [frame.source for study in reading.studies for series in study.series for frame in series.frames]
+                failed = self._content.keep(sources, workspace)
+                return importing.keep(self._database, self._content, reading, failed, user, shared)
+        except OSError as error:
+            raise StoreError(
+                f"the content store {self._content.root} cannot be written: {error.strerror}; free space or check it"
+            ) from error
 
     def patients(self, user: User) -> tuple[PatientSummary, ...]:
         """Patients and studies that are the user's own or shared; studies by date, series by number."""
-        raise NotImplementedError
+        with self._database.read() as session:
+            return library.patients(session, user)
 
     def study(self, study_id: int, user: User) -> Study:
         """The study with all its series and frames. Raises `StoreError` when it does not exist for this user."""
-        raise NotImplementedError
+        with self._database.read() as session:
+            return library.study(session, self._content, study_id, user)
 
     def series(self, series_id: int, user: User) -> tuple[Study, Series]:
         """One series with its frames, and its study (holding that series alone). Raises `StoreError` when not visible."""
-        raise NotImplementedError
+        with self._database.read() as session:
+            return library.series(session, self._content, series_id, user)
 
     # sessions
 
     def start_session(self, user: User, title: str, slots: Sequence[Slot], relationship: Relationship = "temporal") -> int:
         """Begin a case; returns its id. Raises `StoreError` when a slot's series is not visible to the user."""
-        raise NotImplementedError
+        with self._database.write() as session:
+            return history.start(session, user, title, slots, relationship)
 
     def update_slots(self, session_id: int, user: User, slots: Sequence[Slot], relationship: Relationship | None = None) -> None:
         """Replace the session's images; turns already asked keep theirs."""
-        raise NotImplementedError
+        with self._database.write() as session:
+            history.update_slots(session, session_id, user, slots, relationship)
 
     def rename_session(self, session_id: int, user: User, title: str) -> None:
         """Give the session another title."""
-        raise NotImplementedError
+        with self._database.write() as session:
+            history.rename(session, session_id, user, title)
 
     def sessions(self, user: User, search: str = "", limit: int = 200) -> tuple[SessionSummary, ...]:
         """The user's sessions, last used first; `search` looks in titles, questions and answers, ignoring case."""
-        raise NotImplementedError
+        with self._database.read() as session:
+            return history.sessions(session, user, search, limit)
 
     def session(self, session_id: int, user: User) -> SessionView:
         """One session with its turns, answers and this user's feedback. Raises `StoreError` when it is not the user's."""
-        raise NotImplementedError
+        with self._database.read() as session:
+            return history.view(session, session_id, user)
 
     def add_turn(self, session_id: int, user: User, question: str, ability: Ability, relationship: Relationship) -> int:
         """Keep a question with the session's images of this moment; returns the turn's id."""
-        raise NotImplementedError
+        with self._database.write() as session:
+            return history.add_turn(session, session_id, user, question, ability, relationship)
 
     def add_version(self, turn_id: int, record: AnswerRecord) -> int:
         """Keep one answer to a turn (its id from `add_turn`), durable when this returns; returns the version's id."""
-        raise NotImplementedError
+        with self._database.write() as session:
+            return history.add_version(session, turn_id, record)
 
     def answer(self, version_id: int, user: User) -> AnswerRecord:
         """The whole record of one answer version, tokens and prompt included."""
-        raise NotImplementedError
+        with self._database.read() as session:
+            return history.answer(session, version_id, user)
 
     def add_feedback(self, version_id: int, user: User, verdict: Verdict, comment: str = "") -> int:
         """Keep what the reader says of an answer, durable when this returns; append-only. Returns the feedback's id."""
-        raise NotImplementedError
+        with self._database.write() as session:
+            return history.add_feedback(session, version_id, user, verdict, comment)
 
     # keeping
 
     def audit(self, user: User, action: str, object_kind: str, object_id: str | int, outcome: AuditOutcome = "success") -> None:
         """Append one row to the audit chain. Identifiers only: text with spaces is refused, so no PHI can slip in."""
-        raise NotImplementedError
+        with self._database.write() as session:
+            audit.append(session, user.id, action, object_kind, object_id, outcome)
 
     def backup(self, path: Path, *, content: bool = True) -> Path:
         """Copy the store while it is in use: a new folder `path` with the database and, unless `content` is False, all files."""
-        raise NotImplementedError
+        return upkeep.backup(self._database, self._content, self._salt, path, with_content=content)
 
     def check(self) -> CheckReport:
         """Verify the database, its references, the audit chain, and that each kept file is there with the right hash."""
-        raise NotImplementedError
+        with self._database.read() as session:
+            lost = salt.problem(self._salt, session)
+        return upkeep.check(self._database, self._content, lost)
+
+    def _open(self) -> None:
+        """Schema, a quick look at the pages unless the file is large, and the salt of a new store."""
+        schema.upgrade(self._database, self.settings.data_dir)
+        with self._database.read() as session:
+            if dialect.size(session.connection()) <= QUICK_CHECK_BYTES and (found := dialect.damage(session.connection(), quick=True)):
+                raise StoreError(f"the database {self._database.name} is damaged ({found[0]}); restore the latest backup")
+            new = not salt.known(session)
+        if new:
+            with self._database.write() as session:
+                salt.create(self._salt, session)
+
+    def _deidentifier(self, workspace: Path) -> studies.Deidentifier | None:
+        """What takes identity out of files on their way in; None when the site keeps it."""
+        if self.settings.keep_identity:
+            return None
+        with self._database.read() as session:
+            secret = salt.load(self._salt, session)
+        folder = workspace / "deidentified"
+        folder.mkdir(mode=0o700)
+        return studies.Deidentifier(secret, folder)

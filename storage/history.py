@@ -1,0 +1,305 @@
+"""Sessions, questions, answers and what readers said of them.
+
+Every list is a fixed number of queries, however long: a session of ten thousand turns is four, and prompts, tokens
+and log-probabilities are read only when one answer is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from errors import StoreError
+from storage import audit, codec, dialect, library
+from storage.schema import FeedbackRow, SessionRow, SlotRow, TurnRow, VersionRow, now
+from storage.views import (
+    Ability,
+    AnswerRecord,
+    FeedbackView,
+    Relationship,
+    SessionSummary,
+    SessionView,
+    Slot,
+    State,
+    TurnView,
+    User,
+    Verdict,
+    VersionView,
+)
+
+MAX_TITLE = 200
+MAX_COMMENT = 10_000
+
+_LISTED = (
+    VersionRow.id,
+    VersionRow.turn_id,
+    VersionRow.number,
+    VersionRow.text,
+    VersionRow.state,
+    VersionRow.model,
+    VersionRow.engine,
+    VersionRow.created,
+    VersionRow.roles,
+    VersionRow.timings,
+    VersionRow.checks,
+    VersionRow.progression,
+    VersionRow.confidence,
+    VersionRow.warnings,
+)
+
+
+def start(session: Session, user: User, title: str, slots: Sequence[Slot], relationship: Relationship) -> int:
+    """Begin a case; its id."""
+    _check_slots(session, slots, user)
+    row = SessionRow(owner_id=user.id, title=_title(title) or "Untitled case", relationship=relationship)
+    session.add(row)
+    session.flush()
+    _put_slots(session, row.id, slots)
+    audit.append(session, user.id, "start", "session", row.id)
+    return row.id
+
+
+def update_slots(session: Session, session_id: int, user: User, slots: Sequence[Slot], relationship: Relationship | None) -> None:
+    """Other images, or another order or role, from here on."""
+    row = _own(session, session_id, user)
+    _check_slots(session, slots, user)
+    session.execute(delete(SlotRow).where(SlotRow.session_id == session_id))
+    _put_slots(session, session_id, slots)
+    row.relationship = relationship or row.relationship
+    row.updated = now()
+
+
+def rename(session: Session, session_id: int, user: User, title: str) -> None:
+    """Another title."""
+    row = _own(session, session_id, user)
+    if not _title(title):
+        raise StoreError("a session needs a title; type one")
+    row.title, row.updated = _title(title), now()
+
+
+def sessions(session: Session, user: User, search: str, limit: int) -> tuple[SessionSummary, ...]:
+    """The user's cases, last used first."""
+    turns = select(func.count()).where(TurnRow.session_id == SessionRow.id).scalar_subquery()
+    query = select(SessionRow.id, SessionRow.title, SessionRow.updated, turns.label("turns"), SessionRow.relationship)
+    query = query.where(SessionRow.owner_id == user.id)
+    for word in search.lower().split():
+        asked = exists().where(TurnRow.session_id == SessionRow.id, func.lower(TurnRow.question).contains(word, autoescape=True))
+        answered = exists().where(
+            TurnRow.session_id == SessionRow.id,
+            VersionRow.turn_id == TurnRow.id,
+            func.lower(VersionRow.text).contains(word, autoescape=True),
+        )
+        query = query.where(or_(func.lower(SessionRow.title).contains(word, autoescape=True), asked, answered))
+    query = query.order_by(SessionRow.updated.desc(), SessionRow.id.desc()).limit(limit)
+    return tuple(
+        SessionSummary(row.id, row.title, row.updated, row.turns, cast(Relationship, row.relationship)) for row in session.execute(query)
+    )
+
+
+def view(session: Session, session_id: int, user: User) -> SessionView:
+    """One case with everything the page shows of it."""
+    row = _own(session, session_id, user)
+    slots = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
+    return SessionView(
+        id=row.id,
+        title=row.title,
+        relationship=cast(Relationship, row.relationship),
+        created=row.created,
+        updated=row.updated,
+        slots=tuple(Slot(slot.series_id, slot.frame, slot.role, slot.interval) for slot in slots),
+        turns=_turns(session, session_id, user),
+    )
+
+
+def add_turn(session: Session, session_id: int, user: User, question: str, ability: Ability, relationship: Relationship) -> int:
+    """A question, with the images of this moment; its id."""
+    row = _own(session, session_id, user)
+    slots = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
+    turn = TurnRow(
+        session_id=session_id,
+        question=question,
+        ability=ability,
+        relationship=relationship,
+        slots=[[slot.series_id, slot.frame, slot.role, slot.interval] for slot in slots],
+    )
+    session.add(turn)
+    row.updated = now()
+    session.flush()
+    audit.append(session, user.id, "ask", "turn", turn.id)
+    return turn.id
+
+
+def add_version(session: Session, turn_id: int, record: AnswerRecord) -> int:
+    """One more answer to a turn; its id."""
+    dialect.one_writer(session.connection(), "answer_versions")
+    session_id = session.scalar(select(TurnRow.session_id).where(TurnRow.id == turn_id))
+    if session_id is None:
+        raise StoreError(f"question {turn_id} was not found; ask it again")
+    number = 1 + (session.scalar(select(func.max(VersionRow.number)).where(VersionRow.turn_id == turn_id)) or 0)
+    row = VersionRow(turn_id=turn_id, number=number, **_columns(record))
+    session.add(row)
+    session.execute(update(SessionRow).where(SessionRow.id == session_id).values(updated=now()))
+    session.flush()
+    return row.id
+
+
+def answer(session: Session, version_id: int, user: User) -> AnswerRecord:
+    """The whole record of one of the user's answers."""
+    row = session.get(VersionRow, version_id) if _owns_version(session, version_id, user) else None
+    if row is None:
+        raise StoreError(f"answer {version_id} was not found; choose one from the session's history")
+    return AnswerRecord(
+        text=row.text,
+        state=cast(State, row.state),
+        model=row.model,
+        engine=row.engine,
+        model_digest=row.model_digest,
+        image_hashes=tuple(row.image_hashes),
+        roles=tuple(row.roles),
+        whens=tuple(row.whens),
+        prompt=row.prompt,
+        adapter_digest=row.adapter_digest,
+        options=row.options,
+        seed=row.seed,
+        timings=row.timings,
+        checks=row.checks,
+        progression=row.progression,
+        confidence=row.confidence,
+        tokens=tuple(row.tokens),
+        logprobs=tuple(float("-inf") if value is None else value for value in row.logprobs),
+        warnings=tuple(row.warnings),
+        created=row.created,
+    )
+
+
+def add_feedback(session: Session, version_id: int, user: User, verdict: Verdict, comment: str) -> int:
+    """What the reader says of one of their own answers; its id."""
+    if verdict not in {"agree", "disagree"}:
+        raise StoreError(f"feedback is agree or disagree, not {verdict!r}")
+    if len(comment) > MAX_COMMENT:
+        raise StoreError(f"the comment has {len(comment):,} characters; shorten it to {MAX_COMMENT:,}")
+    if not _owns_version(session, version_id, user):
+        raise StoreError(f"answer {version_id} was not found; choose one from the session's history")
+    row = FeedbackRow(version_id=version_id, user_id=user.id, verdict=verdict, comment=comment.strip())
+    session.add(row)
+    session.flush()
+    audit.append(session, user.id, "feedback", "answer", version_id)
+    return row.id
+
+
+def _own(session: Session, session_id: int, user: User) -> SessionRow:
+    """The session's row, when it is this user's."""
+    row = session.scalar(select(SessionRow).where(SessionRow.id == session_id, SessionRow.owner_id == user.id))
+    if row is None:
+        raise StoreError(f"session {session_id} was not found; choose one from the history")
+    return row
+
+
+def _owns_version(session: Session, version_id: int, user: User) -> bool:
+    query = (
+        select(VersionRow.id)
+        .join(TurnRow, TurnRow.id == VersionRow.turn_id)
+        .join(SessionRow, SessionRow.id == TurnRow.session_id)
+        .where(VersionRow.id == version_id, SessionRow.owner_id == user.id)
+    )
+    return session.scalar(query) is not None
+
+
+def _title(title: str) -> str:
+    return " ".join(title.split())[:MAX_TITLE]
+
+
+def _check_slots(session: Session, slots: Sequence[Slot], user: User) -> None:
+    """Every image must exist and be this user's to see."""
+    frames = library.frame_counts(session, [slot.series_id for slot in slots], user)
+    for slot in slots:
+        if slot.series_id not in frames:
+            raise StoreError(f"series {slot.series_id} was not found; choose one from the list")
+        if not 0 <= slot.frame < frames[slot.series_id]:
+            raise StoreError(f"series {slot.series_id} has no image {slot.frame + 1}; it has {frames[slot.series_id]}")
+
+
+def _put_slots(session: Session, session_id: int, slots: Sequence[Slot]) -> None:
+    rows = [
+        {
+            "session_id": session_id,
+            "position": place,
+            "series_id": one.series_id,
+            "frame": one.frame,
+            "role": one.role,
+            "interval": one.when,
+        }
+        for place, one in enumerate(slots)
+    ]
+    if rows:
+        session.execute(insert(SlotRow), rows)
+
+
+def _turns(session: Session, session_id: int, user: User) -> tuple[TurnView, ...]:
+    """The session's questions with their answers and this user's feedback, oldest first: three queries."""
+    of_session = select(TurnRow.id).where(TurnRow.session_id == session_id)
+    of_turns = select(VersionRow.id).where(VersionRow.turn_id.in_(of_session))
+    feedback: dict[int, list[FeedbackView]] = {}
+    said = select(FeedbackRow.id, FeedbackRow.version_id, FeedbackRow.verdict, FeedbackRow.comment, FeedbackRow.created)
+    for row in session.execute(said.where(FeedbackRow.version_id.in_(of_turns), FeedbackRow.user_id == user.id).order_by(FeedbackRow.id)):
+        feedback.setdefault(row.version_id, []).append(
+            FeedbackView(row.id, row.version_id, cast(Verdict, row.verdict), row.comment, row.created)
+        )
+    versions: dict[int, list[VersionView]] = {}
+    for row in session.execute(select(*_LISTED).where(VersionRow.turn_id.in_(of_session)).order_by(VersionRow.number)):
+        versions.setdefault(row.turn_id, []).append(_version(row, tuple(feedback.get(row.id, ()))))
+    asked = select(TurnRow.id, TurnRow.question, TurnRow.ability, TurnRow.relationship, TurnRow.created, TurnRow.slots)
+    return tuple(
+        TurnView(
+            id=row.id,
+            question=row.question,
+            ability=row.ability,
+            relationship=row.relationship,
+            created=row.created,
+            slots=tuple(Slot(*slot) for slot in row.slots),
+            versions=tuple(versions.get(row.id, ())),
+        )
+        for row in session.execute(asked.where(TurnRow.session_id == session_id).order_by(TurnRow.id))
+    )
+
+
+def _version(row: Row[*tuple[Any, ...]], feedback: tuple[FeedbackView, ...]) -> VersionView:
+    return VersionView(
+        id=row.id,
+        number=row.number,
+        text=row.text,
+        state=row.state,
+        model=row.model,
+        engine=row.engine,
+        created=row.created,
+        roles=tuple(row.roles),
+        timings=row.timings,
+        checks=row.checks,
+        progression=row.progression,
+        confidence=row.confidence,
+        warnings=tuple(row.warnings),
+        feedback=feedback,
+    )
+
+
+def _columns(record: AnswerRecord) -> dict[str, Any]:
+    """The record as column values."""
+    scalars = ("text", "state", "model", "engine", "model_digest", "adapter_digest", "prompt", "seed")
+    nested = (
+        "image_hashes",
+        "roles",
+        "whens",
+        "options",
+        "timings",
+        "checks",
+        "progression",
+        "warnings",
+        "tokens",
+        "logprobs",
+        "confidence",
+    )
+    columns = {name: getattr(record, name) for name in scalars} | {name: codec.plain(getattr(record, name)) for name in nested}
+    return columns | {"created": record.created or now()}

@@ -1,0 +1,113 @@
+"""Finding what was imported: lists for the page, whole studies for the viewer and the model, each as one user may see it.
+
+A study is seen by its owner and, when shared, by everyone. To anyone else it does not exist: "not found" is the
+answer for a study that is not there and for one that is another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session, contains_eager, selectinload
+
+from errors import StoreError
+from storage import codec
+from storage.content import ContentStore
+from storage.schema import SeriesRow, StudyRow
+from storage.studies.model import Series, Study
+from storage.views import PatientSummary, SeriesSummary, StudySummary, User
+
+
+def visible(user: User) -> ColumnElement[bool]:
+    """The condition on `studies` under which this user sees one."""
+    return or_(StudyRow.owner_id == user.id, StudyRow.shared)
+
+
+def patients(session: Session, user: User) -> tuple[PatientSummary, ...]:
+    """Everyone with a study this user may see, last imported first; two queries, however many there are."""
+    query = (
+        select(StudyRow)
+        .join(StudyRow.patient)
+        .where(visible(user))
+        .options(contains_eager(StudyRow.patient), selectinload(StudyRow.series))
+        .order_by(StudyRow.imported.desc(), StudyRow.id.desc())
+    )
+    found: dict[int, list[StudyRow]] = {}
+    for row in session.scalars(query):
+        found.setdefault(row.patient_id, []).append(row)
+    return tuple(_patient(rows, user) for rows in found.values())
+
+
+def study(session: Session, content: ContentStore, study_id: int, user: User) -> Study:
+    """One study with all series and frames."""
+    options = selectinload(StudyRow.series).selectinload(SeriesRow.instances)
+    row = session.scalar(select(StudyRow).where(StudyRow.id == study_id, visible(user)).options(options))
+    if row is None:
+        raise StoreError(f"study {study_id} was not found; choose one from the list")
+    return codec.study_value(row, tuple(codec.series_value(one, content) for one in sorted(row.series, key=_by_number)))
+
+
+def series(session: Session, content: ContentStore, series_id: int, user: User) -> tuple[Study, Series]:
+    """One series with its frames, and its study holding that series alone."""
+    query = (
+        select(SeriesRow)
+        .join(SeriesRow.study)
+        .where(SeriesRow.id == series_id, visible(user))
+        .options(contains_eager(SeriesRow.study), selectinload(SeriesRow.instances))
+    )
+    row = session.scalar(query)
+    if row is None:
+        raise StoreError(f"series {series_id} was not found; choose one from the list")
+    value = codec.series_value(row, content)
+    return codec.study_value(row.study, (value,)), value
+
+
+def frame_counts(session: Session, series_ids: Sequence[int], user: User) -> dict[int, int]:
+    """Number of frames of each of the series that this user may see."""
+    query = select(SeriesRow.id, SeriesRow.frame_count).join(SeriesRow.study).where(SeriesRow.id.in_(series_ids), visible(user))
+    return {row.id: row.frame_count for row in session.execute(query)}
+
+
+def _patient(rows: Sequence[StudyRow], user: User) -> PatientSummary:
+    patient = rows[0].patient
+    studies = sorted(rows, key=lambda row: (row.acquired is None, row.acquired or datetime.min, row.id))
+    return PatientSummary(patient.id, patient.pseudonym, patient.sex, patient.birth_year, tuple(_study(row, user) for row in studies))
+
+
+def _study(row: StudyRow, user: User) -> StudySummary:
+    series = tuple(_series(one) for one in sorted(row.series, key=_by_number))
+    return StudySummary(
+        id=row.id,
+        uid=row.uid,
+        acquired=row.acquired,
+        description=row.description,
+        modalities=tuple(dict.fromkeys(one.modality for one in series)),
+        synthetic=row.synthetic,
+        shared=row.shared,
+        own=row.owner_id == user.id,
+        imported=row.imported,
+        series=series,
+    )
+
+
+def _series(row: SeriesRow) -> SeriesSummary:
+    return SeriesSummary(
+        id=row.id,
+        uid=row.uid,
+        number=row.number,
+        modality=row.modality,
+        description=row.description,
+        body_part=row.body_part,
+        laterality=row.laterality,
+        view=row.view,
+        plane=row.plane,
+        frames=row.frame_count,
+        acquired=row.acquired,
+    )
+
+
+def _by_number(row: SeriesRow) -> tuple[bool, int, int]:
+    """Series in the order of their numbers, those without one last."""
+    return row.number is None, row.number or 0, row.id

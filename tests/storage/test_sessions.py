@@ -1,0 +1,193 @@
+"""Sessions, questions, answers and feedback come back as they were, to the reader they belong to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import event, insert
+
+from errors import StoreError
+from storage.schema import TurnRow, VersionRow
+from storage.store import Store
+from storage.studies.model import Source
+from storage.views import PatientSummary, Slot, User
+from tests.storage import values
+
+
+@pytest.fixture
+def slots(pair: PatientSummary) -> tuple[Slot, Slot]:
+    prior, current = (study.series[0].id for study in pair.studies)
+    return Slot(prior, 1, "prior", ""), Slot(current, 0, "current", "14 days later")
+
+
+@pytest.fixture
+def session(store: Store, reader: User, slots: tuple[Slot, Slot]) -> int:
+    return store.start_session(reader, "Effusion, follow-up", slots, "temporal")
+
+
+def test_a_reopened_session_shows_its_images_questions_answers_and_feedback(
+    store: Store, reader: User, session: int, slots: tuple[Slot, Slot]
+) -> None:
+    first = store.add_turn(session, reader, "What changed?", "temporal", "temporal")
+    second = store.add_turn(session, reader, "Which image shows more?", "coreference", "temporal")
+    older = store.add_version(first, values.record("Larger."))
+    newer = store.add_version(first, values.record("Much larger.", state="stopped"))
+    store.add_feedback(newer, reader, "disagree", "It is the same.")
+    store.add_feedback(newer, reader, "agree")
+
+    view = store.session(session, reader)
+
+    assert (view.title, view.relationship, view.slots) == ("Effusion, follow-up", "temporal", slots)
+    assert [(turn.id, turn.question, turn.ability, turn.slots) for turn in view.turns] == [
+        (first, "What changed?", "temporal", slots),
+        (second, "Which image shows more?", "coreference", slots),
+    ]
+    assert [(one.id, one.number, one.text, one.state) for one in view.turns[0].versions] == [
+        (older, 1, "Larger.", "complete"),
+        (newer, 2, "Much larger.", "stopped"),
+    ]
+    said = view.turns[0].versions[1].feedback
+    assert [(one.verdict, one.comment) for one in said] == [("disagree", "It is the same."), ("agree", "")]
+    assert view.turns[0].versions[0].feedback == ()
+    assert view.turns[0].versions[0].progression == values.record().progression
+    assert view.turns[1].versions == ()
+
+
+def test_an_answer_keeps_everything_needed_to_make_it_again(store: Store, reader: User, session: int) -> None:
+    record = values.record()
+    version = store.add_version(store.add_turn(session, reader, "What changed?", "temporal", "temporal"), record)
+    kept = store.answer(version, reader)
+    assert kept.created is not None
+    assert kept == values.record(created=kept.created)
+    assert list(kept.progression) == ["effusion", "consolidation"], "findings in the order the model was asked"
+
+
+def test_changing_the_images_does_not_change_what_was_asked_before(
+    store: Store, reader: User, session: int, slots: tuple[Slot, Slot]
+) -> None:
+    store.add_turn(session, reader, "What changed?", "temporal", "temporal")
+    swapped = (Slot(slots[1].series_id, 1, "left", ""), Slot(slots[0].series_id, 0, "right", ""))
+    store.update_slots(session, reader, swapped, "sides")
+    store.add_turn(session, reader, "What differs?", "comparison", "sides")
+    view = store.session(session, reader)
+    assert (view.relationship, view.slots) == ("sides", swapped)
+    assert [turn.slots for turn in view.turns] == [slots, swapped]
+
+
+@pytest.mark.parametrize("frame", [-1, 3])
+def test_a_slot_must_be_an_image_of_its_series(store: Store, reader: User, slots: tuple[Slot, Slot], frame: int) -> None:
+    with pytest.raises(StoreError, match="has no image"):
+        store.start_session(reader, "Case", [Slot(slots[0].series_id, frame)])
+    assert store.sessions(reader) == ()
+
+
+def test_history_is_ordered_by_use_and_found_by_title_question_or_answer(store: Store, reader: User, session: int) -> None:
+    other = store.start_session(reader, "Knie, Übersicht", [])
+    assert [one.id for one in store.sessions(reader)] == [other, session]
+    turn = store.add_turn(session, reader, "Is the 50% opacity_new?", "temporal", "temporal")
+    store.add_version(turn, values.record("The OPACITY resolved."))
+    assert [(one.id, one.turns) for one in store.sessions(reader)] == [(session, 1), (other, 0)]
+    found = {
+        words: [one.id for one in store.sessions(reader, words)]
+        for words in ("follow-up", "übersicht", "50% opacity_new", "resolved opacity", "50_", "%", "effusion knie")
+    }
+    assert found == {
+        "follow-up": [session],
+        "übersicht": [other],
+        "50% opacity_new": [session],
+        "resolved opacity": [session],
+        "50_": [],
+        "%": [session],
+        "effusion knie": [],
+    }
+    assert len(store.sessions(reader, limit=1)) == 1
+
+
+def test_rename(store: Store, reader: User, session: int) -> None:
+    store.rename_session(session, reader, "  New \n title ")
+    assert store.session(session, reader).title == "New title"
+    with pytest.raises(StoreError, match="needs a title"):
+        store.rename_session(session, reader, "   ")
+
+
+def test_another_reader_finds_nothing_of_mine(store: Store, reader: User, session: int, slots: tuple[Slot, Slot]) -> None:
+    version = store.add_version(store.add_turn(session, reader, "What changed?", "temporal", "temporal"), values.record())
+    other = store.user("another browser")
+    assert store.sessions(other) == ()
+    attempts = (
+        lambda: store.session(session, other),
+        lambda: store.rename_session(session, other, "Mine"),
+        lambda: store.update_slots(session, other, []),
+        lambda: store.add_turn(session, other, "What changed?", "temporal", "temporal"),
+        lambda: store.answer(version, other),
+        lambda: store.add_feedback(version, other, "agree"),
+        lambda: store.start_session(other, "Case", slots),
+    )
+    for attempt in attempts:
+        with pytest.raises(StoreError, match="was not found"):
+            attempt()
+
+
+def test_text_no_database_would_take_is_kept_readable(store: Store, reader: User, session: int) -> None:
+    """A lone surrogate from a browser or a NUL from a header once ended the request with a traceback."""
+    turn = store.add_turn(session, reader, "a\x00b\ud800c", "temporal", "temporal")
+    version = store.add_version(turn, values.record("x\x00", checks={"k\x00": float("nan")}))
+    assert store.session(session, reader).turns[0].question == "a\ufffdb\ufffd\ufffd\ufffdc"
+    assert store.answer(version, reader).checks == {"k\ufffd": None}
+
+
+@pytest.mark.parametrize(("verdict", "comment", "sentence"), [("maybe", "", "agree or disagree"), ("agree", "x" * 10_001, "shorten it")])
+def test_feedback_that_cannot_be_kept_is_refused(
+    store: Store, reader: User, session: int, verdict: str, comment: str, sentence: str
+) -> None:
+    version = store.add_version(store.add_turn(session, reader, "What changed?", "temporal", "temporal"), values.record())
+    with pytest.raises(StoreError, match=sentence):
+        store.add_feedback(version, reader, verdict, comment)  # type: ignore[arg-type]
+
+
+def test_an_answer_to_no_question_is_refused(store: Store) -> None:
+    with pytest.raises(StoreError, match="question 7 was not found"):
+        store.add_version(7, values.record())
+
+
+def test_history_of_ten_thousand_turns_opens_at_once(store: Store, reader: User, session: int) -> None:
+    """Four queries however long the session; the list of sessions is one, and neither reads tokens."""
+    record = values.record()
+    store.add_version(store.add_turn(session, reader, "What changed?", "temporal", "temporal"), record)
+    with store._database.write() as writing:
+        turn = {"session_id": session, "question": "What changed?", "ability": "temporal", "relationship": "temporal"}
+        writing.execute(insert(TurnRow), [turn | {"id": number} for number in range(2, 10_001)])
+        version = {"number": 1, "text": record.text, "state": "complete", "model": "m", "engine": "e", "model_digest": "d"}
+        tokens = {"tokens": ["word"] * 40, "logprobs": [-1.0] * 40}
+        writing.execute(insert(VersionRow), [version | tokens | {"turn_id": number} for number in range(2, 10_001)])
+    statements: list[str] = []
+    event.listen(store._database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    started = time.perf_counter()
+    (summary,) = store.sessions(reader, "effusion")
+    listed = time.perf_counter() - started
+    assert summary.turns == 10_000
+    assert [text for text in statements if text.startswith("SELECT")] == statements[1:]
+    assert len(statements) == 2, statements
+    view = store.session(session, reader)
+    opened = time.perf_counter() - started - listed
+    assert len(view.turns) == 10_000
+    assert all(len(turn.versions) == 1 for turn in view.turns)
+    assert len([text for text in statements[2:] if text.startswith("SELECT")]) == 5
+    assert not any("logprobs" in text for text in statements)
+    assert listed < 1.0
+    assert opened < 3.0
+
+
+def test_users_are_kept_by_key_and_the_key_is_not_in_the_database(store: Store, sources: Iterator[Source]) -> None:
+    secret = "cookie-8f31c2"
+    first = store.user(secret, "Dr. A")
+    assert store.user(secret) == first
+    assert store.user(secret, "Dr. B").name == "Dr. B"
+    assert store.user("other").id != first.id
+    store.close()
+    folder = store.settings.data_dir
+    assert not any(secret.encode() in path.read_bytes() for path in folder.rglob("interval.db*"))
+    with pytest.raises(StoreError, match="needs a key"):
+        store.user("")
