@@ -21,7 +21,7 @@ check: setup-check ## format, lint, types, imports, file sizes, documentation
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q tests/test_house.py tests/test_docs.py
 
 bench: setup-test ## the figures of docs/benchmarks.md, measured here and now

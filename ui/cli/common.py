@@ -51,13 +51,17 @@ class Output:
             print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str), flush=True)
 
 
+def log_to_stderr(level: str) -> None:
+    """Log from `level` up. Commands that end are quiet below `error`: standard error is for their one sentence."""
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s", force=True)
+    logging.captureWarnings(True)
+
+
 def begin(context: typer.Context, data_dir: Path | None, as_json: bool, **overrides: object) -> tuple[Settings, Output]:
     """Settings in force and the output to use; options after the command win over those before it."""
     given = context.find_object(Given) or Given()
     settings = load(data_dir=data_dir or given.data_dir, **overrides)
-    verbose = settings.log_level == "debug"
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
-    logging.captureWarnings(True)
+    log_to_stderr("debug" if settings.log_level == "debug" else "error")
     with suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     return settings, Output(as_json or given.json)

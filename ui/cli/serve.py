@@ -10,7 +10,7 @@ import typer
 
 from errors import IntervalError
 from settings import Settings
-from ui.cli.common import DataDir, Json, begin
+from ui.cli.common import DataDir, Json, begin, log_to_stderr
 
 
 def serve(
@@ -22,6 +22,7 @@ def serve(
 ) -> None:
     """Serve the workstation until stopped (the default command)."""
     settings, out = begin(context, data_dir, as_json, host=host, port=port)
+    log_to_stderr(settings.log_level)
     require_free(settings)
     from ui.server import serve as run
 
