@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.studies.model import Kind
+from storage.studies.dicomfile import Header, PixelFormat
+from storage.studies.model import Kind, Source
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class Deidentifier:
     def __init__(self, salt: bytes, out_dir: Path) -> None:
         self.salt = salt
         self.out_dir = out_dir
+
+    def dicom(self, opened: Header, shape: PixelFormat) -> tuple[Header, Source]:
+        """Rewrite one opened DICOM file."""
+        raise NotImplementedError
+
+    def picture(self, source: Source, name: str) -> tuple[Source, str]:
+        """Rewrite one PNG, JPEG, TIFF or NIfTI file."""
+        raise NotImplementedError
 
     def pseudonym(self, patient_id: str) -> str:
         """Pseudonym of a patient identifier, `P-` and twelve hexadecimal digits."""

@@ -1,0 +1,28 @@
+"""JPEG 2000 by OpenJPEG through imagecodecs (BSD-3-Clause), which unlike the other wheels uses more than one core."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import numpy as np
+from pydicom import uid
+from pydicom.pixels.decoders.base import DecodeRunner
+
+DECODER_DEPENDENCIES = dict.fromkeys((uid.JPEG2000Lossless, uid.JPEG2000), ("numpy", "imagecodecs>=2026.3"))
+THREADS = min(4, os.cpu_count() or 1)
+
+
+def is_available(syntax: str) -> bool:
+    """Whether this backend is installed and decodes `syntax`."""
+    return syntax in DECODER_DEPENDENCIES and find_spec("imagecodecs") is not None
+
+
+def _decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
+    from imagecodecs import jpeg2k_decode
+
+    array = jpeg2k_decode(src, numthreads=THREADS)
+    runner.set_option("bits_allocated", 8 * array.dtype.itemsize)
+    if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):  # the codestream's own transform is undone while decoding
+        runner.set_option("photometric_interpretation", "RGB")
+    return np.ascontiguousarray(array).tobytes()

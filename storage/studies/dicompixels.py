@@ -1,0 +1,169 @@
+"""Pixels of a DICOM frame: decoded by the one chosen backend, and the mapping that turns them into grey or colour."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.processing import apply_color_lut
+
+from errors import StudyTooLarge, StudyUnreadable
+from storage.studies import codestream
+from storage.studies.decoders import NATIVE, choose, name
+from storage.studies.dicom import Groups, first
+from storage.studies.dicomfile import Header, PixelFormat, number, numbers
+from storage.studies.model import Window
+from storage.studies.voi import Lut, Mapping
+
+_RLE = "1.2.840.10008.1.2.5"
+_BIG = 48 << 20
+
+
+def decode(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic]:
+    """Stored values of frame `index`: (H, W), or (H, W, 3) RGB for colour. Raises `StudyError` before allocating too much."""
+    choice = choose(opened.layout.syntax)
+    options = {
+        "rows": shape.rows, "columns": shape.columns, "number_of_frames": shape.frames, "samples_per_pixel": shape.samples,
+        "bits_allocated": shape.allocated, "bits_stored": shape.stored, "pixel_representation": int(shape.signed),
+        "photometric_interpretation": shape.photometric, "pixel_keyword": opened.layout.pixel_keyword, "pixel_vr": opened.layout.pixel_vr,
+    }  # fmt: skip
+    if shape.samples > 1:
+        options["planar_configuration"] = shape.planar
+    with opened.pixels() as stream:
+        if opened.layout.syntax in NATIVE:
+            array, _ = choice.decoder.as_array(stream, index=index, view_only=True, **options)
+            return np.asarray(array)
+        frame = _compressed(stream, opened, shape, index)
+    _check_frame(frame, opened.layout.syntax, shape)
+    options["number_of_frames"] = 1
+    array, _ = choice.decoder.as_array(_wrapped(frame), index=0, validate=False, decoding_plugin=choice.plugin, **options)
+    return np.asarray(array)
+
+
+def _compressed(stream: BinaryIO, opened: Header, shape: PixelFormat, index: int) -> bytes:
+    assert opened.layout.pixels is not None
+    offsets = None
+    if "ExtendedOffsetTable" in opened.dataset and "ExtendedOffsetTableLengths" in opened.dataset:
+        offsets = (opened.dataset.ExtendedOffsetTable, opened.dataset.ExtendedOffsetTableLengths)
+    return bytes(get_frame(stream, index, number_of_frames=shape.frames, extended_offsets=offsets))
+
+
+def _wrapped(frame: bytes) -> bytes:
+    """One frame as encapsulated pixel data: an empty offset table and one fragment."""
+    padded = frame + b"\0" * (len(frame) % 2)
+    return b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0" + len(padded).to_bytes(4, "little") + padded
+
+
+def _check_frame(frame: bytes, syntax: str, shape: PixelFormat) -> None:
+    """Compare what the codestream claims with the header, and both with its length, before a decoder sees it."""
+    if not frame:
+        raise StudyUnreadable("has an empty compressed frame; export it again")
+    if syntax == _RLE:
+        if shape.frame_bytes > 64 * len(frame) + 64:
+            raise StudyUnreadable(
+                f"claims {shape.columns} x {shape.rows} pixels, more than {len(frame):,} run-length bytes can hold; export it again"
+            )
+        return
+    found = codestream.size(frame)
+    if found is not None and (found[0], found[1]) != (shape.rows, shape.columns):
+        raise StudyUnreadable(
+            f"says {shape.columns} x {shape.rows} pixels but its {name(syntax)} frame holds {found[1]} x {found[0]}; export it again"
+        )
+    if found is not None and found[2] and found[2] != shape.samples:
+        raise StudyUnreadable(f"says {shape.samples} samples per pixel but its compressed frame holds {found[2]}; export it again")
+    if shape.frame_bytes > _BIG and shape.frame_bytes > 500 * len(frame):
+        raise StudyTooLarge(f"unpacks {len(frame) >> 10:,} kB to {shape.frame_bytes >> 20:,} MB, which no real image does; it was refused")
+
+
+def mapping(opened: Header, shape: PixelFormat, index: int) -> tuple[Mapping, tuple[str, ...]]:
+    """How frame `index` becomes grey, and what of it was unusable."""
+    groups = Groups(opened.dataset, index)
+    notices: list[str] = []
+    slope, intercept = _rescale(opened.dataset, groups, notices)
+    lut = _lut(first(opened.dataset, "ModalityLUTSequence"), shape.signed)
+    voi = _lut(first(groups.of("FrameVOILUTSequence"), "VOILUTSequence"), shape.signed or intercept < 0)
+    plain = shape.allocated == 8 and not shape.signed and slope == 1 and intercept == 0 and lut is None
+    top = float((1 << shape.stored) - 1)
+    return (
+        Mapping(
+            slope, intercept, lut, voi,
+            inverse=shape.photometric == "MONOCHROME1",
+            padding=_padding(opened.dataset, shape),
+            identity=Window(top / 2, max(top, 1.0), "as stored", "LINEAR_EXACT") if plain or shape.allocated == 1 else None,
+        ),
+        tuple(notices),
+    )  # fmt: skip
+
+
+def _rescale(dataset: Dataset, groups: Groups, notices: list[str]) -> tuple[float, float]:
+    """Rescale slope and intercept; real-world values when there is no rescale; 1 and 0 when unusable."""
+    holder = groups.of("PixelValueTransformationSequence")
+    if "RescaleSlope" in holder or "RescaleIntercept" in holder:
+        slope, intercept = number(holder, "RescaleSlope"), number(holder, "RescaleIntercept")
+        if slope is None or slope == 0 or abs(slope) > 1e12 or intercept is None or abs(intercept) > 1e12:
+            notices.append("its rescale slope or intercept cannot be used; stored values are shown")
+            return 1.0, 0.0
+        return slope, intercept
+    world = first(groups.of("RealWorldValueMappingSequence"), "RealWorldValueMappingSequence") or groups.of("RealWorldValueMappingSequence")
+    slope, intercept = number(world, "RealWorldValueSlope"), number(world, "RealWorldValueIntercept")
+    if slope and intercept is not None and abs(slope) < 1e12 and abs(intercept) < 1e12:
+        return slope, intercept
+    return 1.0, 0.0
+
+
+def _lut(item: Dataset | None, signed: bool) -> Lut | None:
+    """A Modality or VOI LUT item (PS3.3 C.11.1.1, C.11.2.1.1); None when absent or inconsistent."""
+    descriptor = numbers(item, "LUTDescriptor") if item is not None else ()
+    if item is None or len(descriptor) != 3:
+        return None
+    count, start, bits = (int(value) for value in descriptor)
+    count = count % 65536 or 65536
+    start = start - 65536 if signed and start > 32767 else start
+    data = item.get("LUTData")
+    if isinstance(data, bytes):
+        entries = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2") if len(data) >= 2 * count else np.frombuffer(data, dtype="u1")
+    else:
+        entries = np.asarray(numbers(item, "LUTData"))
+    if len(entries) < count or not 8 <= bits <= 16:
+        return None
+    entries = np.asarray(entries[:count], dtype=np.float64)
+    return Lut(start, entries, max(float((1 << bits) - 1), float(entries.max())))
+
+
+def _padding(dataset: Dataset, shape: PixelFormat) -> tuple[float, float] | None:
+    """Range of stored values that are padding (PS3.3 C.7.5.1.1.2), read as signed where the pixels are."""
+    keyword = "PixelPaddingValue" if "PixelPaddingValue" in dataset else ""
+    value = number(dataset, keyword) if keyword else None
+    if value is None:
+        return None
+    limit = number(dataset, "PixelPaddingRangeLimit")
+    ends = sorted(_as_stored(part, shape) for part in (value, value if limit is None else limit))
+    return ends[0], ends[1]
+
+
+def _as_stored(value: float, shape: PixelFormat) -> float:
+    top = 1 << shape.allocated
+    if shape.signed and value >= top / 2:
+        return value - top
+    return value + top if not shape.signed and value < 0 else value
+
+
+def palette(opened: Header, indices: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Palette indices -> (H, W, 3) uint8; an index beyond the table takes its last colour."""
+    coloured = np.asarray(apply_color_lut(indices, opened.dataset))[..., :3]
+    if coloured.dtype.itemsize == 1:
+        return np.ascontiguousarray(coloured, dtype=np.uint8)
+    bits = int((numbers(opened.dataset, "RedPaletteColorLookupTableDescriptor") or (0, 0, 16))[2])
+    return (coloured >> (bits - 8 if bits > 8 and coloured.max(initial=0) > 255 else 0)).astype(np.uint8)
+
+
+def colour(array: NDArray[np.generic], stored: int) -> NDArray[np.uint8]:
+    """(H, W, 3) colour of any depth -> uint8."""
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array.view(np.uint8))
+    if array.dtype.kind == "f":
+        return np.clip(np.nan_to_num(array.astype(np.float64)) * 255, 0, 255).astype(np.uint8)
+    return (array.astype(np.int64) >> max(stored - 8, 0)).clip(0, 255).astype(np.uint8)

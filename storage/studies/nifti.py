@@ -1,0 +1,189 @@
+"""NIfTI-1 and NIfTI-2 volumes as axial frames in LPS coordinates, the way DICOM would hold them.
+
+The volume is turned to the nearest RAS axes (nibabel), then each slice is shown as radiology shows it: the
+patient's right on the left of the picture, anterior on top.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import StudyTooLarge, StudyUnreadable, StudyUnsupported
+from storage.studies import geometry
+from storage.studies.budget import Budget
+from storage.studies.cache import Cache
+from storage.studies.images import uid
+from storage.studies.model import Frame, Series, Source, Study, Window
+from storage.studies.voi import Mapping
+
+
+@dataclass(frozen=True, eq=False)
+class _Volume:
+    """Values in RAS order (X, Y, Z), their affine to RAS mm, and how they scale."""
+
+    values: NDArray[np.generic]
+    affine: NDArray[np.float64]
+    mapping: Mapping
+    notices: tuple[str, ...]
+    windows: tuple[Window, ...]
+
+
+_volumes: Cache[_Volume] = Cache(limit=384 << 20)
+
+
+def is_nifti(head: bytes) -> bool:
+    """Whether a file's first 348 bytes (inflated) are a NIfTI header."""
+    if len(head) < 348:
+        return False
+    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
+
+
+def head_of(path: Path) -> bytes:
+    """First 544 bytes, inflated when the file is gzipped; b'' when it cannot be inflated."""
+    with path.open("rb") as file:
+        head = file.read(544)
+    if head[:2] != b"\x1f\x8b":
+        return head
+    try:
+        with gzip.open(path) as file:
+            return file.read(544)
+    except (OSError, EOFError, ValueError):
+        return b""
+
+
+def _load(path: Path, digest: str, budget: Budget) -> _Volume:
+    found = _volumes.get(digest)
+    if found is not None:
+        return found
+    budget.check_bytes(path.stat().st_size)
+    image = _checked(path, budget)
+    notices: list[str] = []
+    if int(image.header.get("qform_code", 0)) == 0 and int(image.header.get("sform_code", 0)) == 0:
+        notices.append("states no orientation; left and right are a guess")
+    shape = image.shape
+    if len(shape) == 4:
+        if shape[3] > 1:
+            notices.append(f"has {shape[3]} volumes; only the first was taken")
+        image = image.slicer[..., 0]
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        notices.append("its orientation matrix cannot be used; left and right are a guess")
+        affine = np.eye(4)
+    raw, slope, intercept = _values(image)
+    turned = nibabel.as_closest_canonical(nibabel.Nifti1Image(_plain(raw), affine))
+    values = np.asarray(turned.dataobj)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        notices.append("holds values that are not numbers; they are shown black")
+    low, high = float(image.header.get("cal_min", 0)), float(image.header.get("cal_max", 0))
+    windows = (Window((low + high) / 2, high - low, "as filed", "LINEAR_EXACT"),) if np.isfinite([low, high]).all() and high > low else ()
+    volume = _Volume(values, np.asarray(turned.affine), Mapping(slope, intercept), tuple(notices), windows)
+    _volumes.put(digest, volume, values.nbytes)
+    return volume
+
+
+def _checked(path: Path, budget: Budget) -> nibabel.Nifti1Image:
+    """Open the header and check what it claims, before any value is read."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    head = head_of(path)
+    if head[344:347] == b"ni1" or head[4:7] == b"ni2":
+        raise StudyUnsupported("is half of an .hdr/.img pair; convert it to one .nii file")
+    form = nibabel.Nifti2Image if head[4:7] == b"n+2" else nibabel.Nifti1Image
+    source = gzip.open(path) if packed else path.open("rb")  # noqa: SIM115 - nibabel reads it lazily; closed with the image
+    image = form.from_file_map({"image": nibabel.FileHolder(fileobj=source), "header": nibabel.FileHolder(fileobj=source)})
+    shape = tuple(int(side) for side in image.shape)
+    if len(shape) > 4 or len(shape) < 2:
+        raise StudyUnsupported(f"has {len(shape)} dimensions {shape}; only volumes of 3 (or the first of 4) are read; split it first")
+    padded = (*shape, 1, 1)[:4]
+    budget.check_pixels(padded[1], padded[0], padded[2], padded[3])
+    kind = image.get_data_dtype()
+    if kind.fields is not None or kind.kind == "c":
+        raise StudyUnsupported(f"holds {'colour' if kind.fields else 'complex'} values; convert it to plain numbers first")
+    need = int(np.prod(padded[:3], dtype=object)) * kind.itemsize
+    if need > budget.inflated:
+        raise StudyTooLarge(f"unpacks to {need >> 20:,} MB, over the limit of {budget.inflated >> 20:,} MB; raise max_upload_mb")
+    there = _inflated_size(path) if packed else path.stat().st_size
+    if there is not None and there < need:
+        raise StudyUnreadable(f"is truncated: {there:,} of {need:,} bytes of values are there; export or copy it again")
+    return image
+
+
+def _inflated_size(path: Path) -> int | None:
+    """Inflated size a gzip file states (modulo 4 GB), a cheap check before memory is taken; None when it cannot tell."""
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        (size,) = struct.unpack("<L", file.read(4))
+    return int(size) if path.stat().st_size < (1 << 22) * 4 else None
+
+
+def _values(image: nibabel.Nifti1Image) -> tuple[NDArray[np.generic], float, float]:
+    """Unscaled values (X, Y, Z) with slope and intercept; 2-D gets one slice."""
+    slope, intercept = image.dataobj.slope, image.dataobj.inter
+    slope = float(slope) if slope is not None and np.isfinite(slope) and slope != 0 else 1.0
+    intercept = float(intercept) if intercept is not None and np.isfinite(intercept) else 0.0
+    raw = np.asarray(image.dataobj.get_unscaled())
+    while raw.ndim > 3:
+        raw = raw[..., 0]
+    return (raw[..., None] if raw.ndim == 2 else raw), slope, intercept
+
+
+def _plain(raw: NDArray[np.generic]) -> NDArray[np.generic]:
+    native = raw.astype(raw.dtype.newbyteorder("="), copy=False)
+    if native.dtype.kind == "f":
+        return native.astype(np.float32, copy=False)
+    if native.dtype.kind in "iu" and native.dtype.itemsize == 8:
+        return native.astype(np.float32)
+    return native
+
+
+def describe(path: Path, source: Source, budget: Budget, name: str) -> tuple[Study, Series]:
+    """Axial frames from feet to head with spacing, position and orientation. Raises `StudyError`."""
+    volume = _load(path, source.sha256, budget)
+    columns, rows, slices = volume.values.shape
+    right, back = volume.affine[:3, 0], volume.affine[:3, 1]
+    spacing = (round(float(np.linalg.norm(back)), 6), round(float(np.linalg.norm(right)), 6))
+    orientation = geometry.orientation_of((*_lps(-right / np.linalg.norm(right)), *_lps(-back / np.linalg.norm(back))))
+    ct = (
+        volume.values.dtype.kind == "i"
+        and float(volume.values[:, :, slices // 2].min()) * volume.mapping.slope + volume.mapping.intercept <= -900
+    )
+    modality = "CT" if ct else "MR"
+    warnings = (*volume.notices, f"modality {modality} was guessed from the values", "no patient and no date in the file")
+    frames = []
+    for index in range(slices):
+        corner = volume.affine @ np.array([columns - 1, rows - 1, index, 1.0])
+        position = geometry.vector_of(_lps(corner[:3]))
+        frames.append(
+            Frame(
+                source, index, rows, columns, units="HU" if ct else "", spacing=spacing, position=position, orientation=orientation,
+                location=geometry.location(position, orientation), windows=volume.windows,
+                instance_uid=uid(source.sha256, 2 + index), frame_of_reference=uid(source.sha256, 1), warnings=volume.notices,
+            )
+        )  # fmt: skip
+    series = Series(
+        uid(source.sha256, 1), modality, description=name, plane=geometry.plane(orientation), frames=tuple(frames), warnings=warnings
+    )
+    return Study(uid(source.sha256, 0), patient_id="", description=name, warnings=("the study has no date",)), series
+
+
+def _lps(ras: NDArray[np.float64]) -> tuple[float, float, float]:
+    """RAS mm -> LPS mm (0.0 rather than -0.0)."""
+    return -float(ras[0]) + 0.0, -float(ras[1]) + 0.0, float(ras[2])
+
+
+def decode(path: Path, digest: str, index: int, budget: Budget) -> NDArray[np.generic]:
+    """Axial slice `index` as stored, (H, W): rows run from anterior to posterior, columns from right to left."""
+    volume = _load(path, digest, budget)
+    return np.ascontiguousarray(volume.values[::-1, ::-1, index].T)
+
+
+def mapping(path: Path, digest: str, budget: Budget) -> Mapping:
+    """How the volume's stored values scale."""
+    return _load(path, digest, budget).mapping
