@@ -26,7 +26,7 @@ BUSY_MS = 5000
 
 WRITES = "interval_writes"
 
-_PRAGMAS = (f"busy_timeout={BUSY_MS}", "synchronous=FULL", "trusted_schema=OFF")
+_PRAGMAS = ("synchronous=FULL", "trusted_schema=OFF")
 
 
 def normalised(url: str) -> URL:
@@ -78,7 +78,7 @@ def _keep(engine: Engine, path: Path, foreign_keys: bool, log: bool) -> None:
     @event.listens_for(engine, "connect")
     def _set(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None
-        for pragma in (*_PRAGMAS, f"foreign_keys={'ON' if foreign_keys else 'OFF'}"):
+        for pragma in (*_PRAGMAS, f"busy_timeout={BUSY_MS}", f"foreign_keys={'ON' if foreign_keys else 'OFF'}"):
             connection.execute(f"PRAGMA {pragma}")
         if log and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode=WAL")

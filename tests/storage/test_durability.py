@@ -1,0 +1,247 @@
+"""What was acknowledged stays: through crashes, many writers, a full disk, and a database that is not ours to write."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, func, select, text
+
+from errors import StoreError
+from settings import Settings, load
+from storage import audit, dialect
+from storage.schema import AuditRow, FeedbackRow
+from storage.store import Store
+from storage.studies.model import Source
+from storage.views import User
+from tests.storage import values
+
+ROUNDS = 24
+
+
+def answered(store: Store, user: User) -> int:
+    """An answer version to say something of."""
+    return store.add_version(
+        store.add_turn(store.start_session(user, "Case", []), user, "What changed?", "temporal", "temporal"), values.record()
+    )
+
+
+def acknowledged(settings: Settings, version: int, many: int) -> list[int]:
+    """Run a process that prints each feedback id once it is kept; kill -9 it after `many`, in the middle of its next write."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with Store(settings) as store:
+                user = store.user("local")
+                while True:
+                    os.write(writing, b"%d\n" % store.add_feedback(version, user, "agree", "x" * random.randrange(3000)))
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as lines:
+        first = [int(lines.readline()) for _ in range(many)]
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return first + [int(line) for line in lines if line.endswith(b"\n")]
+
+
+def test_no_acknowledged_feedback_is_lost_when_the_process_is_killed(settings: Settings) -> None:
+    """Feedback is what the model is retrained on; `kill -9` at random places must lose none of it."""
+    random.seed(20)
+    with Store(settings) as store:
+        version = answered(store, store.user("local"))
+    kept: set[int] = set()
+    for _ in range(ROUNDS):
+        kept |= set(acknowledged(settings, version, random.randrange(1, 25)))
+        with Store(settings) as store, store._database.read() as session:
+            found = set(session.scalars(select(FeedbackRow.id)))
+        assert kept <= found
+    assert len(kept) > ROUNDS
+    with Store(settings) as store:
+        assert store.check().problems == ()
+
+
+def test_a_torn_log_loses_the_end_and_nothing_else(settings: Settings, tmp_path: Path) -> None:
+    """Stand-in for a power loss: the log cut at any byte opens, whole, with the first rows and no gap."""
+    with Store(settings) as store:
+        user = store.user("local")
+        version = answered(store, user)
+        with store._database.read() as session:
+            session.execute(text("SELECT 1"))
+        for _ in range(60):
+            store.add_feedback(version, user, "agree", "x" * 500)
+        database = settings.data_dir / "interval.db"
+        log = (settings.data_dir / "interval.db-wal").read_bytes()
+        lengths = random.Random(4).sample(range(1, len(log)), 20)
+        for number, length in enumerate(lengths):
+            torn = tmp_path / str(number)
+            torn.mkdir()
+            shutil.copyfile(database, torn / "torn.db")
+            (torn / "torn.db-wal").write_bytes(log[:length])
+    for number in range(len(lengths)):
+        connection = sqlite3.connect(tmp_path / str(number) / "torn.db")
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'feedback'").fetchone()[0]:
+            ids = [row[0] for row in connection.execute("SELECT id FROM feedback ORDER BY id")]
+            assert ids == list(range(1, len(ids) + 1))
+        connection.close()
+
+
+@pytest.fixture
+def quick(settings: Settings) -> Iterator[Settings]:
+    """A data directory in memory where there is one: this is about locks, not about the disk."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        yield load(data_dir=Path(name) / "data")
+
+
+@pytest.mark.slow
+def test_eight_threads_in_two_stores_write_four_thousand_rows(quick: Settings) -> None:
+    """The page's threads and the command line write at once; none may see `database is locked`."""
+    with Store(quick) as page, Store(quick) as line:
+        user = page.user("local")
+        version = answered(page, user)
+
+        def write(number: int) -> None:
+            store = line if number % 4 == 0 else page
+            for _ in range(500):
+                store.add_feedback(version, user, "disagree", "No.")
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(8)))
+        with page._database.read() as session:
+            assert session.scalar(select(func.count()).select_from(FeedbackRow)) == 4000
+            assert session.scalar(select(func.count()).select_from(AuditRow)) == 4002
+            assert audit.broken(session) == ""
+
+
+def test_readers_do_not_wait_for_a_writer(store: Store, reader: User) -> None:
+    store.start_session(reader, "Case", [])
+    with store._database.write() as writing:
+        store._database.engine.dispose()
+        writing.execute(text("UPDATE sessions SET title = 'Other'"))
+        (seen,) = ThreadPoolExecutor(1).submit(store.sessions, reader).result()
+        assert seen.title == "Case"
+    assert store.sessions(reader)[0].title == "Other"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of 30 ms instead of five seconds."""
+    monkeypatch.setattr(dialect, "BUSY_MS", 30)
+
+
+def test_a_database_held_by_another_process_is_said_so(settings: Settings, impatient: None) -> None:
+    with Store(settings) as store:
+        user = store.user("local")
+        other = sqlite3.connect(settings.data_dir / "interval.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="held by another process"):
+            store.start_session(user, "Case", [])
+        other.execute("ROLLBACK")
+        other.close()
+        assert store.start_session(user, "Case", [])
+
+
+def test_a_full_disk_is_said_so_and_loses_nothing(store: Store, reader: User) -> None:
+    """SQLite's page limit stands in for the disk's end; both give the same error."""
+    version = answered(store, reader)
+    store.close()
+
+    @event.listens_for(store._database.engine, "connect")
+    def _limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA max_page_count=1")
+
+    def write_on() -> None:
+        for _ in range(1000):
+            store.add_feedback(version, reader, "agree", "x" * 9000)
+
+    with pytest.raises(StoreError, match="disk is full; free space"):
+        write_on()
+    event.remove(store._database.engine, "connect", _limit)
+    store.close()
+    with store._database.read() as session:
+        kept = session.scalar(select(func.count()).select_from(FeedbackRow)) or 0
+    assert store.add_feedback(version, reader, "agree") == kept + 1
+    assert store.check().problems == ()
+
+
+def _damage(path: Path) -> None:
+    body = bytearray(path.read_bytes())
+    for start in range(4096, len(body), 4096):
+        body[start : start + 64] = b"\xa5" * 64
+    path.write_bytes(body)
+
+
+def _text(path: Path) -> None:
+    path.write_text("not a database " * 1000)
+
+
+@pytest.mark.parametrize("spoil", [_damage, _text])
+def test_a_damaged_database_is_refused_with_the_remedy(settings: Settings, spoil: Callable[[Path], None]) -> None:
+    with Store(settings) as store:
+        answered(store, store.user("local"))
+    path = settings.data_dir / "interval.db"
+    for log in path.parent.glob("interval.db-*"):
+        log.unlink()
+    spoil(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"restore the latest backup"):
+        Store(settings)
+    assert path.read_bytes() == before
+
+
+def test_a_place_where_no_database_can_be_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"data.*cannot be opened|could not|Not a directory|failed"):
+        Store(load(data_dir=tmp_path / "file" / "data"))
+
+
+def test_files_are_for_their_owner_alone(store: Store, reader: User, sources: Iterator[Source]) -> None:
+    values.put(store, reader, values.study(values.series((values.frame(next(sources)),))))
+    folder = store.settings.data_dir
+    modes = {path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+
+
+def test_feedback_and_audit_cannot_be_changed_by_any_road(store: Store, reader: User) -> None:
+    version = answered(store, reader)
+    store.add_feedback(version, reader, "disagree", "Wrong side.")
+    for statement in ("UPDATE feedback SET verdict = 'agree'", "DELETE FROM feedback", "UPDATE audit SET user_id = 9", "DELETE FROM audit"):
+        with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
+            session.connection().exec_driver_sql(statement)
+    for row in (FeedbackRow, AuditRow):
+        with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
+            session.delete(session.scalars(select(row)).first())
+        with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
+            session.query(row).delete()
+    with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
+        session.scalars(select(FeedbackRow)).one().verdict = "agree"
+    (turn,) = store.session(1, reader).turns
+    assert [(one.verdict, one.comment) for one in turn.versions[0].feedback] == [("disagree", "Wrong side.")]
+
+
+def test_many_stores_can_be_opened_at_once_on_a_blank_folder(settings: Settings) -> None:
+    """`make run` and a first import once raced to create the tables."""
+    gate = threading.Barrier(6)
+
+    def opened(_: int) -> int:
+        gate.wait()
+        with Store(settings) as store:
+            return store.user("local").id
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(opened, range(6))) == {1}
