@@ -244,7 +244,7 @@ def _model_params() -> Any:
 def _abort() -> Any:
     """The C library's `strlen` as the abort callback: of the stop flag's two bytes it is 0 (go on) or 1 (stop).
 
-    It is asked before every graph node; a Python function there costs a twentieth of the decoding speed.
+    It is asked before every graph node, 500 times a token; a Python function there costs 2 to 7 % of the decoding speed.
     """
     return ctypes.cast(ctypes.CDLL(None).strlen, llama.ggml_abort_callback)
 

@@ -114,3 +114,25 @@ def refuse_changed(folder: Path, manifest: Manifest, names: Sequence[str]) -> No
 def _is_gguf(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == MAGIC
+
+
+def of_transformers(folder: Path) -> Manifest:
+    """A manifest made for a plain transformers folder, hashing its files now. Raises `ModelNotLoaded` if it is not one."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        vision = config["vision_config"]
+        grid = vision["image_size"] // vision["patch_size"] // config["scale_factor"]
+        names = ["config.json", "tokenizer.json", *sorted(path.name for path in folder.glob("*.safetensors"))]
+        return Manifest(
+            name=folder.name,
+            family=str(config["model_type"]),
+            files={f"{folder.name}/{name}": digest(folder / name) for name in names},
+            hf=folder.name,
+            tile=vision["image_size"],
+            tokens_per_image=grid**2,
+            context_tokens=config["text_config"].get("max_position_embeddings", 4096),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelNotLoaded(
+            f"{folder} is not a model: it has no {MANIFEST}, and its config.json is not one of a family Interval runs"
+        ) from error

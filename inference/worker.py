@@ -27,6 +27,7 @@ from inference import wire
 from inference.chat import Control, Segment
 from inference.llama import BRANCHES, Model, Tile
 from inference.prompts import ImageSlot
+from inference.sampling import pick
 from inference.wire import Frame
 
 Key = int | tuple[str, int]
@@ -176,7 +177,7 @@ class Conversation:
         random = np.random.default_rng(seed)
         for count in range(most):
             logprobs = self._model.logprobs()
-            token = int(logprobs.argmax()) if temperature <= 0 else _sample(logprobs, temperature, random)
+            token = pick(logprobs, temperature, random)
             if self._model.ends(token):
                 return count
             say(token, float(logprobs[token]))
@@ -223,11 +224,6 @@ def _groups(choices: Sequence[Sequence[int]], tokens: int, most: int) -> list[li
         else:
             groups.append([ids])
     return groups
-
-
-def _sample(logprobs: NDArray[np.float64], temperature: float, random: np.random.Generator) -> int:
-    weights = np.exp((logprobs - logprobs.max()) / temperature)
-    return int(random.choice(len(weights), p=weights / weights.sum()))
 
 
 class Worker:

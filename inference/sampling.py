@@ -1,0 +1,14 @@
+"""Which token comes next: the likeliest, or a draw. Both engines choose here, so a seed means the same on both."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pick(logprobs: NDArray[np.float64], temperature: float, random: np.random.Generator) -> int:
+    """Index into `logprobs` (vocabulary,): the largest at temperature 0, else a draw from the tempered distribution."""
+    if temperature <= 0:
+        return int(logprobs.argmax())
+    weights = np.exp((logprobs - logprobs.max()) / temperature)
+    return int(random.choice(len(weights), p=weights / weights.sum()))
