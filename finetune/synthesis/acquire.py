@@ -88,14 +88,11 @@ def _overlay(a: Acquisition, height: int, width: int, rng: np.random.Generator) 
             b[:, None] * k for b, k in zip(((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3), knots, strict=True)
         ) * np.array([width, height])
         pen.line([tuple(p) for p in np.asarray(curve)], fill=int(rng.uniform(60, 150)), width=1 + (width > 400))
-    return np.asarray(canvas, dtype=np.float32) / 255
+    return np.asarray(canvas, dtype=np.float32) * np.float32(1 / 255)
 
 
-def expose(film: Floats, a: Acquisition, size: int) -> NDArray[np.uint8]:
-    """Film (H, W) in 0..1 -> (size, size) uint8 as acquired, padded with black to a square as the model sees it."""
-    rows, columns = film.shape
-    scale = size / max(rows, columns)
-    height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+def acquired(film: Floats, a: Acquisition, height: int, width: int) -> Floats:
+    """Film in 0..1 -> (height, width) float32 in 0..1 as acquired."""
     rng = np.random.default_rng(a.seed)
     image = _warp(film, a, height, width)
     if a.blur > 0.25:
@@ -109,7 +106,16 @@ def expose(film: Floats, a: Acquisition, size: int) -> NDArray[np.uint8]:
         image = np.maximum(image, 0) + _overlay(a, height, width, rng) * (1 - np.clip(image, 0, 1))
     if a.noise:
         image = image + np.float32(a.noise) * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(image, 0, 1)
+
+
+def expose(film: Floats, a: Acquisition, size: int) -> NDArray[np.uint8]:
+    """Film (H, W) in 0..1 -> (size, size) uint8 as acquired, padded with black to a square as the model sees it."""
+    rows, columns = film.shape
+    scale = size / max(rows, columns)
+    height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+    image = acquired(film, a, height, width)
     out = np.zeros((size, size), dtype=np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
-    out[top : top + height, left : left + width] = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    out[top : top + height, left : left + width] = (image * 255 + 0.5).astype(np.uint8)
     return out

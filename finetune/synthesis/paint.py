@@ -123,7 +123,7 @@ def _atelectasis(lung: Field, zone: str, severity: float, rng: np.random.Generat
         dx, dy = (lung.u - u) * lung.width, (lung.v - v) * lung.height
         along, across = dx * np.cos(tilt) + dy * np.sin(tilt), dy * np.cos(tilt) - dx * np.sin(tilt)
         length, thick = (0.26 + 0.30 * severity) * lung.width, (0.035 + 0.075 * severity) * lung.width
-        band = ramp(np.abs(along) / length, 1.05, 0.7) * ramp(np.abs(across) / thick, 1.2, 0.5)
+        band = ramp(np.abs(along) / length, 1.15, 0.35) * ramp(np.abs(across) / thick, 1.35, 0.35)
         total = np.maximum(total, band)
     return lung.mask * total * (0.42 + 0.40 * severity)
 
@@ -187,5 +187,5 @@ def paint(board: Canvas, findings: tuple[Finding, ...]) -> Floats:
         else:
             clear *= 1 - opacity(board, finding)
     cover = 1 - clear
-    painted = broad + cover * np.clip(board.dense - broad, 0, None) + detail * keep * (1 - 0.5 * cover)
+    painted = broad + cover * np.clip(board.dense - broad, 0, None) + detail * keep * (1 - 0.7 * cover)
     return np.asarray(np.clip(painted + 0.10 * line * (1 - cover), 0, 1), dtype=np.float32)

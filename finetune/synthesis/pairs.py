@@ -116,8 +116,8 @@ Ends = tuple[float, float]
 def _place(name: str, rng: np.random.Generator) -> tuple[Side, Zone]:
     side: Side = ""
     if name in SIDES:
-        side = ("right", "left", "bilateral")[int(rng.choice(3, p=SIDES[name]))]  # type: ignore[assignment]
-    zone: Zone = ("upper", "mid", "lower")[int(rng.integers(3))] if name in ZONED else ""  # type: ignore[assignment]
+        side = ("right", "left", "bilateral")[int(rng.choice(3, p=SIDES[name]))]
+    zone: Zone = ("upper", "mid", "lower")[int(rng.integers(3))] if name in ZONED else ""
     return side, "lower" if name == "pleural effusion" else zone
 
 

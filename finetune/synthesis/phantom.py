@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ class Grid:
         for share, level in profile:
             for path, widths in paths:
                 _draw_tube(draw, path * [canvas.width, canvas.height], np.broadcast_to(widths, len(path)) * share * canvas.width, level)
-        return np.asarray(canvas.resize((self.width, self.height), Image.Resampling.BOX), dtype=np.float32) / 255
+        return np.asarray(canvas.resize((self.width, self.height), Image.Resampling.BOX), dtype=np.float32) * np.float32(1 / 255)
 
 
 def _draw_tube(draw: ImageDraw.ImageDraw, points: Path, widths: NDArray[np.float64], level: float) -> None:
@@ -94,8 +94,8 @@ def _draw_tube(draw: ImageDraw.ImageDraw, points: Path, widths: NDArray[np.float
 
 def grid(height: int, width: int) -> Grid:
     """Coordinates of an (height, width) film."""
-    x = ((np.arange(width, dtype=np.float32) + 0.5) / width)[None, :]
-    y = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
+    x = (((np.arange(width) + 0.5) / width)[None, :]).astype(np.float32)
+    y = (((np.arange(height) + 0.5) / height)[:, None]).astype(np.float32)
     return Grid(height, width, x, y)
 
 
@@ -119,17 +119,20 @@ def _air(g: Grid, mask: Floats) -> Floats:
     return np.asarray(mask * (0.34 + 0.66 * np.sqrt(1 - (1 - t) ** 2)), dtype=np.float32)
 
 
-def _mediastinum(g: Grid, a: Anatomy, span: float) -> Floats:
-    """Heart, great vessels and airway as added depth of soft tissue, (H, W)."""
+def _mediastinum(g: Grid, a: Anatomy, span: float) -> tuple[Floats, Floats]:
+    """Heart and great vessels: added depth of soft tissue, and the share of air they displace, both (H, W)."""
     r, c, top = a.rng, a.centre, a.apex
-    heart = g.chord(c + 0.10 * span, top + 0.70 * span, 0.36 * a.half, 0.20 * span, tilt=0.55)
+    heart = g.chord(c + 0.15 * a.half, top + 0.71 * span, (0.43 + r.normal(0, 0.03)) * a.half, 0.19 * span, tilt=0.6, power=0.5)
     atrium = g.chord(c - 0.09 * a.half, top + 0.68 * span, 0.24 * a.half, 0.17 * span)
-    knob = g.chord(c + (0.17 + r.normal(0, 0.015)) * a.half, top + 0.29 * span, 0.085 * a.half, 0.055 * span)
+    knob = g.chord(c + (0.19 + r.normal(0, 0.015)) * a.half, top + 0.30 * span, 0.085 * a.half, 0.05 * span, power=0.4)
+    trunk = g.chord(c + 0.22 * a.half, top + 0.42 * span, 0.09 * a.half, 0.07 * span, power=0.4)
     aorta = g.tubes([(np.array([[c + 0.16 * a.half, top + 0.28 * span], [c + 0.13 * a.half, top + 0.95 * span]]), 0.13 * a.half)])
     column = np.exp(-(((g.x - c) / (0.20 * a.half)) ** 4)) * ramp(g.y, top - 0.12, top + 0.12)
     cava = g.chord(c - 0.15 * a.half, top + 0.24 * span, 0.09 * a.half, 0.2 * span)
-    total = 0.32 * heart + 0.24 * atrium + 0.13 * knob + 0.06 * aorta + 0.18 * column + 0.07 * cava
-    return np.asarray(ndimage.gaussian_filter(total, g.width / 260), dtype=np.float32)
+    total = 0.24 * heart + 0.17 * atrium + 0.16 * knob + 0.10 * trunk + 0.05 * aorta + 0.12 * column + 0.07 * cava
+    borders = np.clip(2.4 * np.maximum.reduce([heart, 0.9 * atrium, knob, trunk, 0.5 * cava]), 0, 1) * 0.85
+    sigma = g.width / 320
+    return ndimage.gaussian_filter(total, sigma).astype(np.float32), ndimage.gaussian_filter(borders, sigma).astype(np.float32)
 
 
 def _airway(g: Grid, a: Anatomy, span: float) -> Floats:
@@ -157,25 +160,33 @@ def _spine(g: Grid, a: Anatomy) -> Floats:
 
 
 def _rib_paths(a: Anatomy, span: float) -> tuple[list[tuple[Path, Path | float]], list[tuple[Path, Path | float]]]:
-    """Posterior and anterior ribs of both sides."""
+    """Posterior and anterior ribs of both sides; they meet, running straight down, at the lateral chest wall."""
     back: list[tuple[Path, Path | float]] = []
     front: list[tuple[Path, Path | float]] = []
-    t = np.linspace(0, 1, 26)
-    slope = a.rng.uniform(0.9, 1.15)
-    for number in range(11):
-        level = a.apex - 0.045 + number * span * 0.098
-        reach = a.half * (1.03 - 0.52 * np.exp(-number / 1.35)) * (1.0 if number < 9 else 0.95)
-        drop = slope * span * (0.035 + 0.055 * min(number, 7) / 7)
-        for side in (-1, 1):
-            x = a.centre + side * (0.05 + (reach - 0.05) * np.sin(t * np.pi / 2) ** 0.9)
-            y = level - 0.028 * np.sin(np.pi * np.minimum(1, 1.25 * t)) + drop * t**2.2 + 0.05 * t**6
-            back.append((np.stack([x, y], axis=1), 0.023 + 0.003 * np.sin(3 * t)))
-            if number < 7:
-                end = 0.42 + 0.22 * number / 7
-                xf = a.centre + side * (reach * np.cos(t * np.pi / 2 * end) ** 0.85)
-                yf = y[-1] + span * (0.03 + 0.13 + 0.012 * number) * np.sin(t * np.pi / 2) ** 1.1
-                front.append((np.stack([xf, yf], axis=1), 0.024 + 0.004 * t))
+    turn = np.linspace(0, np.pi / 2, 28)
+    pitch, slope = span * a.rng.uniform(0.090, 0.098), a.rng.uniform(0.85, 1.15)
+    for number, side in product(range(11), (-1, 1)):
+        start = np.array([a.centre + side * 0.030, a.apex - 0.02 + number * pitch])
+        drop = slope * span * (0.085 + 0.016 * min(number, 7))
+        wall = np.array([_wall(a, side, start[1] + drop) + side * 0.010, start[1] + drop])
+        x = start[0] + (wall[0] - start[0]) * np.sin(turn)
+        y = start[1] + drop * (1 - np.cos(turn)) - 0.016 * np.sin(2 * turn) * (1.2 - np.sin(turn))
+        back.append((np.stack([x, y], axis=1), 0.022 - 0.004 * np.sin(turn)))
+        if number < 8:
+            end = np.array([a.centre + side * a.half * (0.33 + 0.055 * number), wall[1] + span * (0.115 + 0.014 * number)])
+            x = wall[0] + (end[0] - wall[0]) * (1 - np.cos(turn))
+            y = wall[1] + (end[1] - wall[1]) * np.sin(turn)
+            front.append((np.stack([x, y], axis=1), 0.018 + 0.008 * turn))
     return back, front
+
+
+def _wall(a: Anatomy, side: int, y: float) -> float:
+    """Lateral edge of the lung at height `y`, carried on straight below the costophrenic angle."""
+    outline = a.right if side < 0 else a.left
+    lateral = outline[np.abs(outline[:, 0] - a.centre) > 0.42 * a.half]
+    near = lateral[np.argsort(np.abs(lateral[:, 1] - y))[:6], 0]
+    edge = float(near.min() if side < 0 else near.max())
+    return edge if y > a.apex + 0.04 else a.centre + side * 0.55 * a.half
 
 
 def _shoulders(a: Anatomy) -> tuple[list[tuple[Path, Path | float]], list[Path]]:
@@ -185,8 +196,8 @@ def _shoulders(a: Anatomy) -> tuple[list[tuple[Path, Path | float]], list[Path]]
     t = np.linspace(0, 1, 20)
     rise = a.rng.uniform(0.02, 0.055)
     for side in (-1, 1):
-        x = a.centre + side * (0.045 + (a.half * 1.0 - 0.02) * t)
-        y = a.apex + 0.055 - rise * np.sin(np.pi * 0.62 * t) + 0.012 * np.sin(2 * np.pi * t)
+        x = a.centre + side * (0.035 + (a.half * 0.98 - 0.02) * t)
+        y = a.apex + 0.088 - rise * 1.6 * t**0.8 + 0.013 * np.sin(2 * np.pi * t)
         bones.append((np.stack([x, y], axis=1), 0.030 - 0.008 * np.sin(np.pi * t)))
         outer = a.centre + side * a.half * 1.16
         blades.append(
@@ -199,7 +210,7 @@ def _shoulders(a: Anatomy) -> tuple[list[tuple[Path, Path | float]], list[Path]]
                 ]
             )
         )
-        head = np.array([[outer + side * 0.055, a.apex + 0.035], [outer + side * 0.085, a.apex + 0.35]])
+        head = np.array([[outer + side * 0.085, a.apex + 0.035], [outer + side * 0.125, a.apex + 0.35]])
         bones.append((np.array([head[0], head[0] + [side * 0.004, 0.03]]), 0.075))
         bones.append((head, 0.055))
     return bones, blades
@@ -209,25 +220,26 @@ def _skeleton(g: Grid, a: Anatomy, span: float) -> Floats:
     back, front = _rib_paths(a, span)
     bones, blades = _shoulders(a)
     sigma = g.width / 420
-    ribs = 0.115 * g.tubes(back, RIB_PROFILE) + 0.07 * g.tubes(front, RIB_PROFILE)
+    ribs = 0.105 * g.tubes(back, RIB_PROFILE) + 0.065 * g.tubes(front, RIB_PROFILE)
     canvas = Image.new("L", (g.width, g.height))
     for blade in blades:
         outline = lungs.smooth_outline(tuple(map(tuple, blade)), 40) * [g.width, g.height]
         ImageDraw.Draw(canvas).polygon([tuple(p) for p in outline], fill=200, outline=255)
-    plates = ndimage.gaussian_filter(np.asarray(canvas, dtype=np.float32) / 255, g.width / 200)
+    plates = ndimage.gaussian_filter(np.asarray(canvas, dtype=np.float32) / 255, g.width / 110)
     clavicles = g.tubes(bones, RIB_PROFILE)
-    return np.asarray(ndimage.gaussian_filter(ribs + 0.13 * clavicles, sigma) + 0.05 * plates, dtype=np.float32)
+    return np.asarray(ndimage.gaussian_filter(ribs + 0.13 * clavicles, sigma) + 0.025 * plates, dtype=np.float32)
 
 
 def _branch(rng: np.random.Generator, start: Path, angle: float, width: float, length: float, out: list[tuple[Path, Path | float]]) -> None:
-    if width < 0.0021 or len(out) > 320:
+    """One vessel and its daughters, appended to `out`; at most 70 a tree."""
+    if width < 0.0020 or len(out) > 70:
         return
     steps = 6
-    bend = rng.normal(0, 0.16)
+    bend = rng.normal(0, 0.26)
     angles = angle + bend * np.linspace(0, 1, steps)
     moves = np.stack([np.cos(angles), np.sin(angles)], axis=1) * length / steps
     path = np.concatenate([start[None], start + np.cumsum(moves, axis=0)])
-    out.append((path, np.linspace(width, 0.8 * width, len(path))))
+    out.append((path, np.linspace(width, 0.74 * width, len(path))))
     for sign in (-1, 1):
         share = rng.uniform(0.62, 0.82)
         _branch(rng, path[-1], float(angles[-1]) + sign * rng.uniform(0.22, 0.62), width * share, length * rng.uniform(0.66, 0.9), out)
@@ -245,13 +257,15 @@ def _vessels(g: Grid, a: Anatomy, span: float) -> Floats:
             heading = angle if side > 0 else np.pi - angle
             thick = 0.0135 if direction > 0.3 else 0.0105
             start = hilum + a.rng.normal(0, 0.008, 2)
-            _branch(a.rng, start, float(heading), thick * a.rng.uniform(0.8, 1.15), 0.105 * (1 + 0.25 * (direction > 0)), trees)
+            tree: list[tuple[Path, Path | float]] = []
+            _branch(a.rng, start, float(heading), thick * a.rng.uniform(0.8, 1.15), 0.105 * (1 + 0.25 * (direction > 0)), tree)
+            trees += tree
     drawn = g.tubes(trees)
     hila = sum(
-        0.9 * g.chord(a.centre + s * 0.20 * a.half, a.apex + (0.46 if s < 0 else 0.42) * span, 0.032, 0.055, tilt=-0.3 * s, power=0.8)
+        0.9 * g.chord(a.centre + s * 0.21 * a.half, a.apex + (0.47 if s < 0 else 0.43) * span, 0.030, 0.060, tilt=-0.3 * s, power=0.8)
         for s in (-1, 1)
     )
-    return np.asarray(ndimage.gaussian_filter(drawn, g.width / 700) + 0.55 * np.asarray(hila), dtype=np.float32)
+    return np.asarray(ndimage.gaussian_filter(drawn, g.width / 480) + 0.40 * np.asarray(hila), dtype=np.float32)
 
 
 def _below(g: Grid, a: Anatomy) -> Floats:
@@ -270,12 +284,13 @@ def thickness(a: Anatomy, height: int, width: int) -> tuple[Floats, Floats, Floa
     shape = lungs.Lungs(a.right, a.left, 0.0)
     right, left = shape.masks(height, width)
     body = _body(g, a)
-    air = _air(g, right) + _air(g, left)
+    centre, displaced = _mediastinum(g, a, span)
+    air = (_air(g, right) + _air(g, left)) * (1 - displaced)
     inside = np.clip(right + left, 0, 1)
-    texture = noise(a.rng, height, width, (30, 60)) * 0.006
-    total = SOFT * (body - 0.60 * air + _mediastinum(g, a, span) * (1 - 0.25 * inside) - 0.20 * _airway(g, a, span))
-    total += SOFT * inside * (0.085 * _vessels(g, a, span) + texture) - 0.16 * _below(g, a) * (1 - inside)
-    total += BONE * (0.085 * _spine(g, a) + _skeleton(g, a, span) * ramp(body, 0.02, 0.2))
+    texture = noise(a.rng, height, width, (30, 60, 120)) * 0.010
+    total = SOFT * (body - 0.60 * air + centre - 0.20 * _airway(g, a, span))
+    total += SOFT * inside * (1 - 0.5 * displaced) * (0.17 * _vessels(g, a, span) + texture) - 0.16 * _below(g, a) * (1 - inside)
+    total += BONE * (0.060 * _spine(g, a) + _skeleton(g, a, span) * ramp(body, 0.02, 0.2))
     if a.female:
         for side in (-1, 1):
             total += 0.10 * g.chord(a.centre + side * 0.55 * a.half, a.apex + 0.78 * span, 0.42 * a.half, 0.22 * span, power=0.7)
@@ -290,9 +305,16 @@ def expose(total: Floats, rng: np.random.Generator, sharp: bool = False) -> Floa
     quanta = 9000.0 if sharp else 5000.0
     beam = beam + rng.standard_normal(beam.shape, dtype=np.float32) * np.sqrt(np.clip(beam, 1e-4, None) / quanta) * 0.35
     density = -np.log(np.clip(beam, 1e-3, None))
-    low, high = np.percentile(density, (8, 99.3))
-    t = (density - low) / (high - low)
-    return np.asarray(np.clip(1 / (1 + np.exp(-4.6 * (t - 0.52))) * 1.16 - 0.08, 0, 1), dtype=np.float32)
+    return _tone(density.astype(np.float32))
+
+
+def _tone(density: Floats) -> Floats:
+    """Film look of a processed digital radiograph: fine detail raised against broad density, then a sigmoid."""
+    broad = ndimage.gaussian_filter(density, density.shape[1] / 22)
+    processed = 0.72 * broad + 1.45 * (density - broad)
+    low, high = np.percentile(processed[density > 0.25], (3, 97.5))
+    t = (processed - low) / (high - low)
+    return np.asarray(np.clip(1.10 / (1 + np.exp(-3.6 * (t - 0.47))) - 0.07, 0, 1), dtype=np.float32)
 
 
 def render(seed: int, width: int = 320, sharp: bool = False) -> Scene:

@@ -110,7 +110,7 @@ def _progression(pair: Pair, rng: Random) -> list[Item]:
     name = _asked(pair, rng)
     if name is None:
         return []
-    answer = pair.changes.get(name, "stable")
+    answer: str = pair.changes.get(name, "stable")
     if answer == "stable" and rng.random() < 0.55:
         return []
     if rng.random() < 0.7:
