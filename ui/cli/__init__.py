@@ -33,6 +33,7 @@ app.command("import")(studies.import_studies)
 app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
 
+STOPPED = 130
 COMMANDS = ("serve", "ask", "import", "models", "db")
 
 
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         result = app(with_default(given), prog_name="app.py", standalone_mode=False)
+        if result == STOPPED:  # typer turns Ctrl-C into this code
+            complain("Stopped.")
         return result if isinstance(result, int) else 0
     except IntervalError as error:
         complain(str(error))
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         complain("Stopped.")
-        return 130
+        return STOPPED
     except BrokenPipeError:
         sys.stdout = None  # the reader of our output has gone; there is nobody to tell
         return 1

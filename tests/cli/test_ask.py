@@ -1,0 +1,147 @@
+"""`ask`: what a person who types a question on the command line gets, and what is kept of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inference.engine import ABILITIES
+from settings import load
+from storage.store import Store
+from tests.cli.conftest import Opened, Run, radiograph
+from ui.cli.ask import related_by
+
+QUESTION = "What changed since the prior?"
+
+
+def test_a_pair_is_answered_in_words(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    """Without --json the words themselves are on standard output, remarks on standard error."""
+    done = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION)
+    assert done.code == 0, done.err
+    assert done.out.strip() == "The opacity is worse."
+    assert "A fake engine answers" in done.err
+    assert opened.engine.closed
+
+
+def test_json_has_every_key_of_the_contract(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    done = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--json")
+    assert done.code == 0, done.err
+    found = done.json
+    assert found["answer"] == "The opacity is worse."
+    assert set(found) >= {"answer", "progression", "checks", "confidence", "timings", "model", "session_id", "warnings"}
+    assert set(found["timings"]) >= {"load_s", "encode_s", "prefill_s", "first_token_s", "total_s", "tokens"}
+    assert isinstance(found["session_id"], int)
+    assert done.err == ""
+
+
+def test_images_reach_the_model_in_declared_order_with_roles_and_interval(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    """The dates of the headers make the roles; the order is the one typed."""
+    run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION)
+    run("ask", "--image", pair[1], "--image", pair[0], "--question", QUESTION)
+    first, second = (request.images for request in opened.engine.requests)
+    assert [image.role for image in first] == ["prior", "current"]
+    assert [image.role for image in second] == ["current", "prior"]
+    assert [image.sha256 for image in first] == [image.sha256 for image in reversed(second)]
+    assert any("14 days" in image.when for image in first)
+
+
+def test_roles_that_were_typed_win(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    done = run("ask", "--image", pair[0], "--role", "current", "--image", pair[1], "--role", "prior", "--question", QUESTION)
+    assert done.code == 0, done.err
+    (request,) = opened.engine.requests
+    assert [image.role for image in request.images] == ["current", "prior"]
+    assert request.relationship == "temporal"
+
+
+def test_the_session_can_be_opened_again_with_its_provenance(run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
+    session_id = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--json").json["session_id"]
+    with Store(load(data_dir=tmp_path / "data")) as store:
+        reader = store.user("local")
+        session = store.session(session_id, reader)
+        (turn,) = session.turns
+        kept = store.answer(turn.versions[0].id, reader)
+        assert [slot.role for slot in session.slots] == ["prior", "current"]
+        assert turn.question == QUESTION
+        assert kept.text == "The opacity is worse."
+        assert kept.image_hashes == tuple(image.sha256 for image in opened.engine.requests[0].images)
+        assert kept.model == "fake"
+        assert QUESTION in kept.prompt
+
+
+def test_the_same_image_twice_can_be_asked(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    """The no-change control: importing the second time finds a duplicate, and it still is an image of the question."""
+    done = run("ask", "--image", pair[0], "--image", pair[0], "--question", QUESTION)
+    assert done.code == 0, done.err
+    first, second = opened.engine.requests[0].images
+    assert first.sha256 == second.sha256
+
+
+def test_a_folder_with_one_study_is_an_image(run: Run, tmp_path: Path, opened: Opened) -> None:
+    prior = radiograph(tmp_path / "prior" / "x.dcm", "20200101", 800)
+    current = radiograph(tmp_path / "current" / "x.dcm", "20200301", 1500)
+    done = run("ask", "--image", prior.parent, "--image", current.parent, "--question", QUESTION, "--json")
+    assert done.code == 0, done.err
+    assert [image.role for image in opened.engine.requests[0].images] == ["prior", "current"]
+
+
+def test_images_of_two_patients_are_answered_with_a_warning(run: Run, tmp_path: Path, opened: Opened) -> None:
+    one = radiograph(tmp_path / "one.dcm", "20200101", 800, patient="A")
+    other = radiograph(tmp_path / "other.dcm", "20200301", 1500, patient="B")
+    done = run("ask", "--image", one, "--image", other, "--question", QUESTION, "--json")
+    assert done.code == 0, done.err
+    assert any("patient" in warning for warning in done.json["warnings"])
+
+
+def test_model_and_engine_are_handed_on(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    run("ask", "--image", pair[0], "--question", "Is there an opacity?", "--model", "bundled", "--engine", "torch")
+    assert opened.asked == [("bundled", "torch")]
+
+
+@pytest.mark.parametrize("ability", ABILITIES)
+def test_each_ability_can_be_asked(run: Run, pair: tuple[Path, Path], opened: Opened, ability: str) -> None:
+    done = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--ability", ability)
+    assert done.code == 0, done.err
+    assert opened.engine.requests[0].ability == ability
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--question", QUESTION], "No image was given"),
+        (["--image", "{a}"], "No question was given"),
+        (["--image", "{a}", "--question", "  "], "No question was given"),
+        (["--image", "{a}", "--image", "{b}", "--role", "prior", "--question", QUESTION], "1 roles were given for 2 images"),
+        (["--image", "{a}"] * 9 + ["--question", QUESTION], "9 images were given"),
+        (["--image", "nowhere.dcm", "--question", QUESTION], "nowhere.dcm"),
+        (["--image", "{a}", "--question", QUESTION, "--ability", "forecast"], "forecast"),
+        (["--image", "{a}", "--question", QUESTION, "--max-tokens", "0"], "0"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence_and_exit_2(
+    run: Run, pair: tuple[Path, Path], opened: Opened, arguments: list[str], sentence: str
+) -> None:
+    done = run("ask", *(argument.format(a=pair[0], b=pair[1]) for argument in arguments))
+    assert done.code == 2
+    assert sentence in done.err
+    assert len(done.err.splitlines()) == 1
+    assert done.out == ""
+    assert opened.engine.requests == []
+
+
+def test_an_engine_that_dies_leaves_the_words_so_far(run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
+    opened.engine = type(opened.engine)(["one two three four"], dies_after=2)
+    done = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--json")
+    assert done.code == 1
+    assert len(done.err.splitlines()) == 1
+    assert done.json["answer"].startswith("one two")
+    with Store(load(data_dir=tmp_path / "data")) as store:
+        reader = store.user("local")
+        assert store.session(done.json["session_id"], reader).turns[0].versions[0].state == "incomplete"
+
+
+def test_roles_speak_of_a_relationship() -> None:
+    assert related_by(["prior", "current"], "unrelated") == "temporal"
+    assert related_by(["time 1", "time 2", "time 3"], "unrelated") == "temporal"
+    assert related_by(["left", "right"], "views") == "sides"
+    assert related_by(["CC", "MLO"], "views") == "views"
