@@ -1,16 +1,25 @@
 """The one path from a question to an answer: prompt -> stream -> progression scores -> confidence -> provenance.
 
 The page, the command line and every later check call `ask`; nobody else talks to an engine.
+
+    for item in ask(engine, Request(images, "What changed since the prior?"), Event(), progression=True):
+        ...                      # Stage, Token, ..., and last the Answer
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import math
+import queue
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from threading import Event
 from typing import Literal
 
+from errors import Cancelled, EngineError, IntervalError, QuestionError
+from inference import chat
 from inference.engine import Engine, ModelCard, Request, Stage, Timings, Token
+from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
 from storage.views import AnswerRecord
 
 State = Literal["complete", "stopped", "incomplete"]
@@ -18,6 +27,8 @@ Progression = Mapping[str, Mapping[str, float]]
 
 MAX_QUESTION = 8000
 """Longest question in characters; anything longer is a paste by mistake."""
+SCORED = ("temporal", "comparison")
+"""Abilities whose answers can be scored finding by finding."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,11 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer with everything needed to make it again. `error` is one sentence when `state` is `incomplete`."""
+    """An answer with everything needed to make it again. `error` is one sentence when `state` is `incomplete`.
+
+    `progression` is finding -> class -> probability, `overall` the same for the extent of disease as a whole; both
+    are shares of the model's likelihood among the offered words, uncalibrated, and empty when they were not asked for.
+    """
 
     text: str
     state: State
@@ -47,6 +62,7 @@ class Answer:
     timings: Timings
     prompt: str
     progression: Progression = field(default_factory=dict)
+    overall: Mapping[str, float] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)
     confidence: Confidence = field(default_factory=Confidence)
     warnings: tuple[str, ...] = ()
@@ -70,7 +86,14 @@ class Answer:
 
 def validate(request: Request, max_images: int) -> None:
     """Refuse what cannot be asked. Raises `QuestionError` with one sentence."""
-    raise NotImplementedError
+    if not request.images:
+        raise QuestionError("no image was given; open a prior and a current image, then ask")
+    if len(request.images) > max_images:
+        raise QuestionError(f"{len(request.images)} images were given and this model reads at most {max_images}; leave some out")
+    if not request.question.strip():
+        raise QuestionError("the question is empty; type one or choose a suggestion")
+    if len(request.question) > MAX_QUESTION:
+        raise QuestionError(f"the question has {len(request.question)} characters and at most {MAX_QUESTION} are read; shorten it")
 
 
 def ask(
@@ -79,23 +102,195 @@ def ask(
     cancel: Event,
     *,
     progression: bool = False,
-    findings: tuple[str, ...] | None = None,
-    warnings: tuple[str, ...] = (),
+    findings: Sequence[str] = FINDINGS,
+    warnings: Sequence[str] = (),
 ) -> Iterator[Stage | Token | Answer]:
     """Ask, and yield stages and tokens as they come; the last item is always the `Answer`.
 
     A stop, or the engine's death, ends in an `Answer` that keeps the words so far (`stopped`, `incomplete`). With
-    `progression`, temporal and comparison questions also score each finding. `warnings` are carried into the answer.
-    Raises `QuestionError` before anything is done, `ContextFull` and `ModelNotLoaded` before the first token.
+    `progression`, temporal and comparison questions also score each of `findings`. `warnings` are carried into the
+    answer. Raises `QuestionError` before anything is done, and what the engine raises before its first token
+    (`ContextFull`, `ModelNotLoaded`, `EngineDied`). Closing the iterator sets `cancel`.
     """
-    raise NotImplementedError
+    validate(request, engine.card.max_images)
+    return _ask(engine, request, cancel, findings if progression else (), (*warnings, *_warnings(request)))
+
+
+def _ask(
+    engine: Engine, request: Request, cancel: Event, findings: Sequence[str], warnings: tuple[str, ...]
+) -> Iterator[Stage | Token | Answer]:
+    tokens: list[Token] = []
+    ending = _Ending()
+    try:
+        for item in _pumped(engine, request, cancel):
+            if isinstance(item, _Ending):
+                ending = item
+                break
+            if isinstance(item, Token):
+                tokens.append(item)
+            yield item
+        answer = _answer(engine, request, tokens, ending, warnings)
+        if findings and answer.state == "complete" and request.ability in SCORED and len(request.images) > 1:
+            answer = yield from _scored(engine, answer, findings, cancel)
+        yield answer
+    except GeneratorExit:
+        cancel.set()
+        raise
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How a stream ended: by itself (`error` None) or by an error."""
+
+    error: IntervalError | None = None
+    timings: Timings = field(default_factory=Timings)
+
+
+def _pumped(engine: Engine, request: Request, cancel: Event) -> Iterator[Stage | Token | _Ending]:
+    """The engine's stream with its stages in between, from a thread of its own; any other exception is raised here."""
+    items: queue.SimpleQueue[Stage | Token | _Ending | BaseException] = queue.SimpleQueue()
+
+    def pump() -> None:
+        try:
+            for token in engine.stream(request, cancel, items.put):
+                items.put(token)
+            items.put(_Ending(timings=engine.timings))
+        except IntervalError as error:
+            items.put(_Ending(error))
+        except BaseException as error:
+            items.put(error)
+
+    threading.Thread(target=pump, name="answer", daemon=True).start()
+    while True:
+        item = items.get()
+        if isinstance(item, BaseException):
+            raise item
+        yield item
+
+
+def _answer(engine: Engine, request: Request, tokens: Sequence[Token], ending: _Ending, warnings: tuple[str, ...]) -> Answer:
+    """The answer a stream left behind. Raises the stream's own error when nothing was said and nobody stopped it."""
+    state: State = "complete"
+    error = ""
+    if isinstance(ending.error, Cancelled):
+        state = "stopped"
+    elif ending.error is not None:
+        if not tokens or not isinstance(ending.error, EngineError):
+            raise ending.error
+        state, error = "incomplete", str(ending.error)
+    elif len(tokens) >= request.options.max_tokens:
+        warnings = (*warnings, f"the answer was cut at {len(tokens)} tokens; raise the longest answer in the settings to read on")
+    return Answer(
+        text="".join(token.text for token in tokens).strip(),
+        state=state,
+        tokens=tuple(tokens),
+        request=request,
+        model=engine.card,
+        timings=replace(ending.timings, tokens=len(tokens)),
+        prompt=chat.written(chat.request_segments(request, engine.card.family)),
+        confidence=_confidence(tokens, {}),
+        warnings=warnings,
+        error=error,
+    )
+
+
+def _scored(engine: Engine, answer: Answer, findings: Sequence[str], cancel: Event) -> Generator[Stage, None, Answer]:
+    """Add the progression of each finding and of the disease as a whole; what fails or is stopped here keeps the words."""
+    scores: dict[str, Mapping[str, float]] = {}
+    overall: Mapping[str, float] = {}
+    warnings = answer.warnings
+    try:
+        for number, finding in enumerate(findings, 1):
+            yield Stage("scoring", number, len(findings))
+            scores[finding] = shares(engine, answer.request, progression_question(finding), PROGRESSION, cancel)
+        overall = shares(engine, answer.request, OVERALL_QUESTION, OVERALL, cancel)
+    except Cancelled:
+        warnings = (*warnings, "the progression scores were stopped and are not complete")
+    except EngineError as error:
+        warnings = (*warnings, f"the progression scores are not complete: {error}")
+    confidence = _confidence(answer.tokens, scores)
+    return replace(answer, progression=scores, overall=overall, confidence=confidence, warnings=warnings)
+
+
+def shares(engine: Engine, request: Request, question: str, choices: Sequence[str], cancel: Event | None = None) -> dict[str, float]:
+    """Probability of each choice among `choices` as the answer to `question` about the request's images; they sum to 1."""
+    asked = replace(request, question=question, history=())
+    logprobs = engine.score(asked, choices, cancel).logprobs
+    largest = max(logprobs)
+    weights = [math.exp(logprob - largest) for logprob in logprobs]
+    return {choice: weight / sum(weights) for choice, weight in zip(choices, weights, strict=True)}
+
+
+def _confidence(tokens: Sequence[Token], progression: Progression) -> Confidence:
+    logprobs = [token.logprob for token in tokens]
+    classes = [sorted(shares.values(), reverse=True) for shares in progression.values()]
+    entropies = [-sum(p * math.log(p) for p in row if p > 0) / math.log(len(row)) for row in classes]
+    return Confidence(
+        mean_probability=math.exp(sum(logprobs) / len(logprobs)) if logprobs else None,
+        least_probability=math.exp(min(logprobs)) if logprobs else None,
+        entropy=sum(entropies) / len(entropies) if entropies else None,
+        margin=sum(row[0] - row[1] for row in classes) / len(classes) if classes else None,
+    )
+
+
+def _warnings(request: Request) -> tuple[str, ...]:
+    """What the images themselves say against the question."""
+    out: list[str] = []
+    if len(request.images) == 1 and request.ability in SCORED:
+        out.append("only one image was given, so nothing can be compared")
+    first: dict[str, int] = {}
+    for number, image in enumerate(request.images, 1):
+        if image.sha256 in first:
+            out.append(f"images {first[image.sha256]} and {number} are the same picture, so any change in the answer is invented")
+        first.setdefault(image.sha256, number)
+    roles = [image.role for image in request.images]
+    if request.relationship == "temporal" and "current" in roles and "prior" in roles and roles.index("current") < roles.index("prior"):
+        out.append("the current image stands before the prior; the question is asked in this order")
+    return tuple(out)
 
 
 def as_json(answer: Answer, session_id: int | None = None) -> dict[str, object]:
     """The object that `ask --json` prints."""
-    raise NotImplementedError
+    return {
+        "answer": answer.text,
+        "state": answer.state,
+        "error": answer.error,
+        "question": answer.request.question,
+        "ability": answer.request.ability,
+        "relationship": answer.request.relationship,
+        "images": [{"sha256": i.sha256, "role": i.role, "when": i.when} for i in answer.request.images],
+        "progression": {finding: dict(classes) for finding, classes in answer.progression.items()},
+        "overall": dict(answer.overall),
+        "checks": dict(answer.checks),
+        "confidence": asdict(answer.confidence),
+        "logprobs": list(answer.logprobs),
+        "timings": asdict(answer.timings),
+        "model": asdict(answer.model),
+        "session_id": session_id,
+        "warnings": list(answer.warnings),
+    }
 
 
 def record(answer: Answer) -> AnswerRecord:
     """The answer as the store keeps it."""
-    raise NotImplementedError
+    options = answer.request.options
+    return AnswerRecord(
+        text=answer.text,
+        state=answer.state,
+        model=answer.model.name,
+        engine=answer.model.engine,
+        model_digest=answer.model.sha256,
+        image_hashes=answer.image_hashes,
+        roles=answer.roles,
+        whens=tuple(image.when for image in answer.request.images),
+        prompt=answer.prompt,
+        options={"max_tokens": options.max_tokens, "temperature": options.temperature},
+        seed=options.seed,
+        timings=asdict(answer.timings),
+        checks=dict(answer.checks),
+        progression=answer.progression,
+        confidence=answer.confidence.mean_probability,
+        tokens=tuple(token.text for token in answer.tokens),
+        logprobs=answer.logprobs,
+        warnings=(*answer.warnings, *((answer.error,) if answer.error else ())),
+    )

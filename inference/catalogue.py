@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from errors import ModelNotLoaded
+from inference import manifest
+from inference.manifest import MANIFEST, Manifest
 from settings import Settings
+
+CATALOGUE = Path(__file__).resolve().parents[1] / "assets" / "models.yaml"
+
+
+class Listed(BaseModel):
+    """One entry of the shipped catalogue; `get` is the command that puts the model on this machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    family: str
+    engines: tuple[str, ...]
+    licence: str
+    summary: str
+    get: str
 
 
 @dataclass(frozen=True)
@@ -26,7 +49,7 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One file of a model against its manifest: `ok`, `missing`, `changed` (hash differs) or `unlisted`."""
+    """One file of a model against its manifest: `ok`, `missing`, `changed` (hash differs) or `unlisted` weights."""
 
     name: str
     outcome: Literal["ok", "missing", "changed", "unlisted"]
@@ -34,7 +57,7 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found; `ok` when every listed file is there and unchanged."""
+    """What `verify` found; `ok` when every listed file is there and unchanged, and no weights lie beside them."""
 
     name: str
     files: tuple[FileCheck, ...]
@@ -45,11 +68,82 @@ class Verification:
         return bool(self.files) and all(file.outcome == "ok" for file in self.files)
 
 
+@cache
+def listed() -> tuple[Listed, ...]:
+    """The shipped catalogue."""
+    content = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    return tuple(Listed.model_validate(entry) for entry in content["models"])
+
+
 def models(settings: Settings) -> tuple[ModelEntry, ...]:
-    """Catalogue models and local folders, `bundled` first. Fast: sizes are compared, hashes are not."""
-    raise NotImplementedError
+    """Catalogue models first, then local folders by name. Fast: sizes are compared, hashes are not."""
+    known = {entry.name: entry for entry in listed()}
+    local = sorted(path.parent.name for path in settings.models_dir.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+    names = [*known, *(name for name in local if name not in known)]
+    return tuple(_entry(settings.models_dir / name, known.get(name)) for name in names)
 
 
 def verify(settings: Settings, name: str) -> Verification:
-    """Hash every file of a model against its manifest. Raises `ModelNotLoaded` for an unknown name."""
-    raise NotImplementedError
+    """Hash every file of a model against its manifest. Raises `ModelNotLoaded` for an unknown or absent model."""
+    folder = folder_of(settings, name)
+    content = manifest.read(folder)
+    checks = [FileCheck(file, _outcome(folder / file, sha256)) for file, sha256 in content.files.items()]
+    unlisted = sorted(set(_weights(folder)) - content.files.keys())
+    return Verification(name, (*checks, *(FileCheck(file, "unlisted") for file in unlisted)))
+
+
+def folder_of(settings: Settings, name: str) -> Path:
+    """Folder of a model by name. Raises `ModelNotLoaded` with what to do about a missing one."""
+    folder = settings.models_dir / name
+    if Path(name).name == name and (folder / MANIFEST).is_file():
+        return folder
+    known = {entry.name: entry for entry in listed()}
+    if name in known:
+        raise ModelNotLoaded(f"model {name} is not on this machine yet; run `{known[name].get}`")
+    raise ModelNotLoaded(
+        f"there is no model {name!r} here; choose one of `python app.py models list`, or give the path of a model's folder"
+    )
+
+
+def _entry(folder: Path, known: Listed | None) -> ModelEntry:
+    if known and not (folder / MANIFEST).is_file():
+        return ModelEntry(
+            known.name, folder, known.family, known.engines, "missing", known.licence, summary=known.summary, note=f"run `{known.get}`"
+        )
+    try:
+        content = manifest.read(folder)
+    except ModelNotLoaded as error:
+        family, engines = (known.family, known.engines) if known else ("", ())
+        return ModelEntry(folder.name, folder, family, engines, "damaged", note=str(error))
+    broken = next(_broken(folder, content), "")
+    return ModelEntry(
+        name=folder.name,
+        path=folder,
+        family=content.family,
+        engines=content.engines,
+        state="damaged" if broken else "ready",
+        licence=content.licence,
+        revision=content.revision,
+        summary=content.summary or (known.summary if known else ""),
+        note=f"{broken} is missing or has another size; {manifest.REBUILD}" if broken else "",
+    )
+
+
+def _broken(folder: Path, content: Manifest) -> Iterator[str]:
+    for name in content.files:
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != content.bytes.get(name, path.stat().st_size):
+            yield name
+
+
+def _outcome(path: Path, sha256: str) -> Literal["ok", "missing", "changed"]:
+    if not path.is_file():
+        return "missing"
+    return "ok" if manifest.digest(path) == sha256 else "changed"
+
+
+def _weights(folder: Path) -> Iterator[str]:
+    """Every file below a model's folder that a model parser might be pointed at."""
+    for path in folder.rglob("*"):
+        if path.suffix in {".gguf", ".safetensors", ".bin", ".pt", ".pth", ".pkl"}:
+            yield path.relative_to(folder).as_posix()

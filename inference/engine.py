@@ -79,9 +79,9 @@ class Token:
 
 @dataclass(frozen=True)
 class Stage:
-    """What the engine is doing before the first token: `loading`, `encoding` image `done` of `total`, `reading`, `writing`."""
+    """What the engine is doing; `done` of `total` counts images for `encoding` and findings for `scoring`."""
 
-    name: Literal["waiting", "loading", "encoding", "reading", "writing"]
+    name: Literal["waiting", "loading", "encoding", "reading", "writing", "scoring"]
     done: int = 0
     total: int = 0
 
@@ -90,6 +90,8 @@ class Stage:
         """The stage in words for the screen."""
         if self.name == "encoding":
             return f"encoding image {self.done} of {self.total}"
+        if self.name == "scoring":
+            return f"scoring finding {self.done} of {self.total}"
         words = {"waiting": "waiting for the engine", "loading": "loading the model", "reading": "reading the question"}
         return words.get(self.name, "writing")
 
@@ -141,7 +143,11 @@ class Engine(Protocol):
     """What runs a model."""
 
     card: ModelCard
-    timings: Timings
+
+    @property
+    def timings(self) -> Timings:
+        """Timings of the calling thread's last request."""
+        ...
 
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         """Yield tokens as they are made. Raises `Cancelled` soon after `cancel` is set, `ContextFull` before any work."""

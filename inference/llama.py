@@ -183,7 +183,8 @@ class Model:
         raw = llama.llama_get_logits_ith(self._context, row)
         logits = np.ctypeslib.as_array(raw, (self._tokens,)).astype(np.float64)
         logits -= logits.max()
-        return logits - np.log(np.exp(logits).sum())
+        logprobs: NDArray[np.float64] = logits - np.log(np.exp(logits).sum())
+        return logprobs
 
     def keep(self, tokens: int) -> None:
         """Forget the conversation after its first `tokens` tokens."""

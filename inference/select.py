@@ -11,10 +11,22 @@ How a model is named (`--model`, `INTERVAL_MODEL`), with an optional engine afte
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
+from errors import ModelNotLoaded
+from inference import catalogue, manifest
 from inference.engine import Engine
+from inference.hardware import nvidia_driver, physical_cores
+from inference.manifest import MANIFEST, Manifest
 from settings import Settings
+
+Choice = Literal["auto", "gguf", "torch"]
+CHOICES: tuple[Choice, ...] = ("auto", "gguf", "torch")
+HEADROOM = 1 << 30
+"""GPU memory left free beside the weights for activations and the key/value cache, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +37,113 @@ class Selection:
     reason: str
 
 
+@dataclass(frozen=True)
+class Graphics:
+    """Whether the model fits a CUDA device, and why, as the middle of a sentence."""
+
+    fits: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model as it was asked for: its folder, its manifest, and the engine its name demands (`auto`: none)."""
+
+    folder: Path
+    manifest: Manifest
+    wanted: Choice
+
+
 def open_engine(settings: Settings, model: str | None = None, engine: str | None = None) -> Selection:
     """Open `model` (default: the setting) on the engine it asks for (`gguf`, `torch`, `auto`; default: the setting).
 
-    The model loads in the background; the first question waits for it. Raises `ModelNotLoaded` when the model is
-    unknown, incomplete or damaged.
+    An engine in the model's name wins over `engine`, and that over the setting. A GGUF model loads in the background
+    and the first question waits for it. Raises `ModelNotLoaded` when the model is unknown, incomplete or damaged.
     """
-    raise NotImplementedError
+    named = resolve(settings, model or settings.model)
+    wanted = named.wanted if named.wanted != "auto" else _choice(engine or settings.engine)
+    kind, device, reason = choose(named, wanted, settings.threads)
+    if kind == "gguf":
+        from inference.gguf import GgufEngine
+
+        return Selection(GgufEngine(named.folder, settings.context_tokens, settings.threads, settings.max_images), reason)
+    from inference.torch_engine import TorchEngine
+
+    opened = TorchEngine(named.folder, settings.context_tokens, settings.threads, settings.max_images, device, named.manifest)
+    return Selection(opened, reason)
+
+
+def resolve(settings: Settings, model: str) -> Named:
+    """What a model's name means. Raises `ModelNotLoaded` for an unknown name, folder or engine."""
+    name, at, engine = model.rpartition("@")
+    if not at or engine not in CHOICES:
+        name, engine = model, "auto"
+    wanted = _choice(engine)
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        return _of_gguf(path.absolute(), wanted)
+    if path.is_dir() and (path.is_absolute() or "/" in name):
+        return _of_folder(path.absolute(), wanted)
+    if path.is_absolute() or "/" in name:
+        raise ModelNotLoaded(f"{path} does not exist; give a model's folder, a GGUF file, or a name from `python app.py models list`")
+    folder = catalogue.folder_of(settings, name)
+    return Named(folder, manifest.read(folder), wanted)
+
+
+def choose(named: Named, wanted: Choice, threads: int = 0) -> tuple[Literal["gguf", "torch"], Literal["cpu", "cuda"], str]:
+    """Engine, device and the reason. Raises `ModelNotLoaded` when the model has no files for what is wanted."""
+    has = named.manifest.engines
+    if not has:
+        raise ModelNotLoaded(f"{named.folder} lists neither a GGUF pair nor transformers weights; {manifest.REBUILD}")
+    if wanted != "auto" and wanted not in has:
+        raise ModelNotLoaded(f"{named.manifest.name} has no files for the {wanted} engine; it has them for {', '.join(has)}")
+    cpu = f"{threads or physical_cores()} CPU threads"
+    if wanted == "gguf":
+        return "gguf", "cpu", f"llama.cpp on {cpu}, because it was asked for"
+    seen = graphics(named) if "torch" in has else Graphics(False, "the model has no weights for transformers")
+    if seen.fits:
+        return "torch", "cuda", f"transformers on CUDA, because {seen.why}"
+    if wanted == "torch":
+        return "torch", "cpu", f"transformers on {cpu}, because it was asked for and {seen.why}"
+    if "gguf" in has:
+        return "gguf", "cpu", f"llama.cpp on {cpu}, because {seen.why}"
+    return "torch", "cpu", f"transformers on {cpu}, because the model has no GGUF files and {seen.why}"
+
+
+def graphics(named: Named) -> Graphics:
+    """Whether CUDA is there and the weights fit its free memory in bfloat16. Imports torch only beside an NVIDIA driver."""
+    if not nvidia_driver():
+        return Graphics(False, "no NVIDIA driver is loaded")
+    if importlib.util.find_spec("torch") is None:
+        return Graphics(False, "torch is not installed")
+    import torch
+
+    if not torch.cuda.is_available():
+        return Graphics(False, "this build of torch has no CUDA")
+    free, _ = torch.cuda.mem_get_info()
+    needs = sum((named.folder / name).stat().st_size for name in named.manifest.weights) + HEADROOM
+    device = f"{torch.cuda.get_device_name()} has {free / 1e9:.1f} GB free and the model takes {needs / 1e9:.1f} GB"
+    return Graphics(free >= needs, device)
+
+
+def _of_folder(folder: Path, wanted: Choice) -> Named:
+    if (folder / MANIFEST).is_file():
+        return Named(folder, manifest.read(folder), wanted)
+    return Named(folder.parent, manifest.of_transformers(folder), wanted)
+
+
+def _of_gguf(path: Path, wanted: Choice) -> Named:
+    if not path.is_file():
+        raise ModelNotLoaded(f"{path} does not exist; give a model's folder, a GGUF file, or a name from `python app.py models list`")
+    content = manifest.read(path.parent)
+    if path.name not in (content.text, content.mmproj):
+        raise ModelNotLoaded(
+            f"{path} is not the model its {MANIFEST} describes ({content.text}); name that file, or write a manifest for this one"
+        )
+    return Named(path.parent, content, "gguf" if wanted == "auto" else wanted)
+
+
+def _choice(engine: str) -> Choice:
+    if engine not in CHOICES:
+        raise ModelNotLoaded(f"there is no engine {engine!r}; choose one of {', '.join(CHOICES)}")
+    return engine

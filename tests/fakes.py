@@ -82,9 +82,6 @@ class FakeEngine:
         self.closed = True
 
     def _words(self, request: Request) -> list[str]:
-        if callable(self._answers):
-            text = self._answers(request)
-        else:
-            text = self._answers[min(len(self.requests), len(self._answers)) - 1]
-        words = text.split(" ")
+        answers = self._answers
+        words = (answers(request) if callable(answers) else answers[min(len(self.requests), len(answers)) - 1]).split(" ")
         return [word if number == 0 else f" {word}" for number, word in enumerate(words)]
