@@ -94,14 +94,14 @@ def _overlay(a: Acquisition, height: int, width: int, rng: np.random.Generator) 
 def acquired(film: Floats, a: Acquisition, height: int, width: int) -> Floats:
     """Film in 0..1 -> (height, width) float32 in 0..1 as acquired."""
     rng = np.random.default_rng(a.seed)
-    image = _warp(film, a, height, width)
+    image: Floats = _warp(film, a, height, width)
     if a.blur > 0.25:
         image = ndimage.gaussian_filter(image, a.blur, truncate=2.5)
     if a.gamma != 1:
         image = np.power(np.clip(image, 0, 1), np.float32(a.gamma))
     tilt = a.gradient[0] * (np.arange(width, dtype=np.float32) / width - 0.5)[None, :]
     tilt = tilt + a.gradient[1] * (np.arange(height, dtype=np.float32) / height - 0.5)[:, None]
-    image = (image - np.float32(0.5)) * np.float32(a.contrast) + np.float32(0.5 + a.brightness) + tilt
+    image = np.asarray((image - np.float32(0.5)) * np.float32(a.contrast) + np.float32(0.5 + a.brightness) + tilt, dtype=np.float32)
     if a.marks or a.wires:
         image = np.maximum(image, 0) + _overlay(a, height, width, rng) * (1 - np.clip(image, 0, 1))
     if a.noise:
