@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("~/.local/share/interval"), description="Where studies, sessions and models are kept")
     host: str = Field("127.0.0.1", description="Address to serve on; only loopback, there are no accounts yet")
     port: int = Field(7860, ge=1, le=65535, description="Port to serve on")
+    public_hosts: str = Field("", description="Host names the page is served under besides loopback, comma-separated; for a proxy")
     database_url: str = Field("", description="SQLAlchemy URL of the database; empty: a SQLite file in the data directory")
     engine: Literal["auto", "gguf", "torch"] = Field("auto", description="What runs the model: auto takes CUDA if it fits, else GGUF")
     model: str = Field("bundled", description="Model that answers: a name from `models list`, or a folder or GGUF file")

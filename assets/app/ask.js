@@ -1,0 +1,129 @@
+// Asking: one question at a time in a tab, its words as they come, stopping, asking again.
+import { get, post, stream } from "./api.js";
+import { flush, relationship, show, wire } from "./hang.js";
+import { filled, remember, state, update } from "./state.js";
+import { attempt, say } from "./toast.js";
+
+/** Ask about what hangs. Returns true once the question is kept, so that the box may be emptied. */
+export function ask(question, ability, onKept) {
+  const body = {
+    question,
+    ability,
+    relationship: relationship(),
+    slots: filled().map(wire),
+    session_id: state.session?.id ?? null,
+    different_patients: state.anyway,
+  };
+  return run("/api/ask", body, null, onKept);
+}
+
+/** Another answer to the same question about the same images. */
+export const again = (turn) => run(`/api/sessions/${state.session.id}/turns/${turn.id}/again`, {}, turn.id);
+
+async function run(url, body, turnId, onKept = () => undefined) {
+  if (state.running) return;
+  const abort = new AbortController();
+  const running = { turn: turnId, run: null, text: "", stage: "sending", abort, stopping: false, ended: false, onToken: null };
+  update({ running });
+  try {
+    await stream(url, body, (event) => heard(running, event, onKept), abort.signal);
+  } catch (error) {
+    if (error.name !== "AbortError") say(error.message);
+  }
+  if (state.running === running) update({ running: null });
+  if (running.turn !== null && !running.ended && state.session) await refresh();
+  update({ sessions: (await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`))) ?? state.sessions });
+}
+
+function heard(running, event, onKept) {
+  if (running !== state.running) return;
+  if (event.type === "turn") begun(running, event, onKept);
+  else if (event.type === "stage") update({ running: Object.assign(running, { stage: event.text }) });
+  else if (event.type === "token") word(running, event.text);
+  else if (event.type === "answer") kept(running, event);
+  else if (event.type === "stopped") ended(running);
+  else if (event.type === "error") {
+    ended(running);
+    say(event.error);
+  }
+}
+
+function begun(running, event, onKept) {
+  Object.assign(running, { run: event.run, turn: event.turn.id });
+  const known = state.turns.some((turn) => turn.id === event.turn.id);
+  update({
+    session: { id: event.session_id, title: event.title },
+    turns: known ? state.turns : [...state.turns, event.turn],
+    running,
+  });
+  remember();
+  onKept();
+  if (running.stopping) stop();
+}
+
+function word(running, text) {
+  running.text += text;
+  if (running.onToken) running.onToken(text);
+  else update({ running });
+}
+
+function kept(running, event) {
+  running.ended = true;
+  const turns = state.turns.map((turn) => (turn.id === running.turn ? { ...turn, versions: [...turn.versions, event.version] } : turn));
+  update({ turns, running: null });
+  if (event.error) say(event.error);
+}
+
+function ended(running) {
+  running.ended = true;
+  update({ running: null });
+}
+
+/** Stop the answer at whatever stage it is; the words so far are kept. */
+export function stop() {
+  const { running } = state;
+  if (!running) return;
+  update({ running: Object.assign(running, { stopping: true, stage: "stopping" }) });
+  if (running.run) attempt(() => post(`/api/runs/${running.run}/stop`));
+}
+
+/** Leave a running answer behind: the connection closes, the server stops and keeps what there was. */
+export function leave() {
+  state.running?.abort.abort();
+  update({ running: null });
+}
+
+/** Read the open session's questions again, as the store has them. */
+async function refresh() {
+  const session = await attempt(() => get(`/api/sessions/${state.session.id}`));
+  if (session && session.id === state.session?.id) update({ turns: session.turns });
+}
+
+/** Open a kept session: images, questions, answers, feedback. */
+export async function open(id, quiet = false) {
+  const session = await attempt(() => get(`/api/sessions/${id}`));
+  if (!session) {
+    if (quiet) {
+      update({ session: null, turns: [] });
+      remember();
+    }
+    return false;
+  }
+  leave();
+  const { relation } = session;
+  const chosen = relation.relationship === relation.guessed ? null : relation.relationship;
+  show(session.slots, relation, { chosen, keepSession: true });
+  const slots = state.slots.map((slot, number) => slot && { ...slot, manual: slot.role !== relation.roles[number] || slot.when !== relation.whens[number] });
+  update({ slots, session: { id: session.id, title: session.title }, turns: session.turns });
+  remember();
+  session.lost.forEach((text) => say(text));
+  return true;
+}
+
+/** Begin another session with the same images. */
+export async function fresh() {
+  leave();
+  await flush();
+  update({ session: null, turns: [] });
+  remember();
+}

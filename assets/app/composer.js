@@ -1,0 +1,95 @@
+// The question box: what kind of question, how the images relate, suggestions that fit, ask and stop.
+import { get } from "./api.js";
+import { ask, stop } from "./ask.js";
+import { fill, h, icon, menu, setOptions } from "./dom.js";
+import { setRelationship } from "./hang.js";
+import { filled, on, state, update } from "./state.js";
+
+const ABILITIES = [
+  ["temporal", "Temporal", "How a disease runs over visits"],
+  ["comparison", "Comparison", "Likenesses and differences between images"],
+  ["reasoning", "Reasoning", "A conclusion from several images"],
+  ["coreference", "Co-reference", "Which image or region is meant"],
+];
+const RELATIONSHIPS = [["temporal", "Over time"], ["views", "Views of one study"], ["sides", "Left and right"], ["unrelated", "Unrelated"]];
+
+export function composer() {
+  let ability = "temporal";
+  let suggested = "";
+  const field = h("textarea", { rows: "2", id: "iv-question", maxlength: state.limits.max_question, "aria-label": "Question", placeholder: "Ask what changed  ( / )", "data-testid": "question-box" });
+  const go = h("button.button.main.ask", { type: "button", onclick: () => send(), "data-testid": "ask" }, icon("send"), "Ask");
+  const halt = h("button.button.stop", { type: "button", onclick: () => stop(), hidden: true, "data-testid": "stop" }, icon("stop"), "Stop");
+  const chips = h("div.chips", { role: "group", "aria-label": "Suggested questions", dataset: { testid: "suggestions" } });
+  const kinds = h("div.kinds", { role: "radiogroup", "aria-label": "Ability" });
+  const related = menu("How the images relate", RELATIONSHIPS, "temporal", setRelationship, { classes: "small", "data-testid": "relationship" });
+  const guessed = h("span.quiet.guessed");
+  const refusal = h("div.refusal", { role: "alert", dataset: { testid: "refusal" } });
+
+  const send = (text = field.value) => {
+    if (!text.trim() || why()) return;
+    if (text !== field.value) field.value = text;
+    ask(text.trim(), ability, () => { if (field.value === text) field.value = ""; grow(); });
+  };
+  const why = () => {
+    if (state.running) return "An answer is on its way.";
+    if (!filled().length) return "Open an image first.";
+    if (filled().length > state.limits.max_images) return `At most ${state.limits.max_images} images.`;
+    return state.relation?.blocking && !state.anyway ? "The patients differ." : "";
+  };
+  const grow = () => {
+    field.style.height = "auto";
+    field.style.height = `${Math.min(field.scrollHeight + 2, 132)}px`;
+    draw();
+  };
+  const choose = (name) => {
+    ability = name;
+    draw();
+    kinds.querySelector('[aria-checked="true"]').focus();
+  };
+  const suggest = async () => {
+    const key = `ability=${ability}&relationship=${state.relation?.relationship ?? "temporal"}&images=${filled().length}`;
+    if (!filled().length) fill(chips);
+    if (key === suggested || !filled().length) return;
+    suggested = key;
+    const found = await get(`/api/suggestions?${key}`).catch(() => []);
+    if (key === suggested) fill(chips, found.slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, onclick: () => send(text) }, text)));
+  };
+  const draw = () => {
+    fill(kinds, ABILITIES.map(([name, words, help]) => h("button.kind", { type: "button", role: "radio", title: help, "aria-checked": String(name === ability), tabindex: name === ability ? "0" : "-1", onclick: () => choose(name), dataset: { ability: name } }, words)));
+    const { relation } = state;
+    setOptions(related, RELATIONSHIPS, relation?.relationship ?? "temporal");
+    related.disabled = filled().length < 2;
+    guessed.textContent = filled().length < 2 ? "one image" : relation && relation.relationship === relation.guessed ? "guessed from the headers" : "your choice";
+    go.hidden = Boolean(state.running);
+    halt.hidden = !state.running;
+    halt.disabled = Boolean(state.running?.stopping);
+    go.disabled = Boolean(why()) || !field.value.trim();
+    go.title = why() || "Ask (Enter)";
+    for (const chip of chips.children) chip.disabled = Boolean(why());
+    const blocked = relation?.blocking && !state.anyway;
+    refusal.hidden = !blocked;
+    fill(refusal, blocked ? [icon("warning"), h("p", {}, "These are different patients. An answer about change would mean nothing."), h("button.button.small", { type: "button", onclick: () => update({ anyway: true }), dataset: { testid: "compare-anyway" } }, "Compare anyway")] : []);
+    suggest();
+  };
+  kinds.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const at = ABILITIES.findIndex(([name]) => name === ability);
+    choose(ABILITIES[(at + step + ABILITIES.length) % ABILITIES.length][0]);
+  });
+  field.addEventListener("input", grow);
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      send();
+    }
+    if (event.key === "Escape") field.blur();
+  });
+  for (const name of ["slots", "relation", "running", "anyway", "limits"]) on(name, draw);
+  draw();
+  return h("form.composer", { "aria-label": "Ask", onsubmit: (event) => event.preventDefault() },
+    refusal, chips,
+    h("div.box", {}, field, h("div.boxfoot", {}, kinds, h("span.gap"), go, halt)),
+    h("div.relate", {}, h("span.caps", {}, "Images are"), related, guessed));
+}

@@ -1,0 +1,126 @@
+// What hangs where. Every change of the viewports goes through here: order, roles and relative times are asked of the
+// server again, a role that the reader chose stays, and an open session keeps what it shows.
+import { get, post, put } from "./api.js";
+import { filled, remember, state, update } from "./state.js";
+import { attempt } from "./toast.js";
+
+let asked = 0;
+let keeping = 0;
+
+const slotOf = (shown) => ({ series: shown.series, frame: shown.frame, role: shown.role, when: shown.when, window: null, invert: false, manual: false });
+
+/** Show exactly these slots (SlotOut) with their relation; at least two viewports stay. */
+export function show(slots, relation, { chosen = null, keepSession = false } = {}) {
+  asked += 1;
+  const shown = slots.map(slotOf);
+  while (shown.length < 2) shown.push(null);
+  if (!keepSession) update({ session: null, turns: [] });
+  update({ slots: shown, relation, chosen, anyway: false, active: Math.min(state.active, shown.length - 1) });
+  remember();
+}
+
+/** Hang studies by the server's choice, as a new case. */
+export async function hangStudies(ids) {
+  const hung = await attempt(() => post("/api/hang", { study_ids: ids }));
+  if (hung) show(hung.slots, hung.relation);
+}
+
+/** Put one series into a viewport: the active one, or `index`. */
+export async function place(seriesId, index = state.active) {
+  const series = await attempt(() => get(`/api/series/${seriesId}`));
+  if (!series) return;
+  const slots = [...state.slots];
+  slots[index] = slotOf({ series, frame: Math.floor(series.frames / 2), role: "", when: "" });
+  const empty = slots.indexOf(null);
+  update({ slots, active: empty >= 0 ? empty : index, anyway: false });
+  await relate();
+}
+
+/** Ask again how what is shown relates; roles the reader chose stay. */
+export async function relate() {
+  const turn = (asked += 1);
+  const shown = filled();
+  if (!shown.length) {
+    update({ relation: null });
+    keep();
+    return;
+  }
+  const body = { series_ids: shown.map((slot) => slot.series.id), relationship: state.chosen };
+  const relation = await attempt(() => post("/api/relate", body));
+  if (!relation || turn !== asked) return;
+  shown.forEach((slot, number) => {
+    if (!slot.manual) Object.assign(slot, { role: relation.roles[number] ?? "", when: relation.whens[number] ?? "" });
+  });
+  update({ relation, slots: [...state.slots] });
+  keep();
+}
+
+/** Exchange the two images, or turn the order of more around. */
+export function swap() {
+  update({ slots: [...state.slots].reverse(), active: 0 });
+  return relate();
+}
+
+export function addSlot() {
+  if (state.slots.length >= state.limits.max_images) return;
+  update({ slots: [...state.slots, null], active: state.slots.length });
+}
+
+/** Empty a viewport; beyond two it goes away. */
+export function clearSlot(index) {
+  const slots = [...state.slots];
+  if (slots.length > 2) slots.splice(index, 1);
+  else slots[index] = null;
+  update({ slots, active: Math.min(state.active, slots.length - 1) });
+  return relate();
+}
+
+/** The reader says what an image is. Of two images in time the other becomes the counterpart. */
+export function setRole(index, role) {
+  const slots = [...state.slots];
+  const pairs = { prior: "current", current: "prior", left: "right", right: "left" };
+  const was = slots[index].role;
+  slots[index] = { ...slots[index], role, when: "", manual: true };
+  slots.forEach((slot, other) => {
+    const twin = other !== index && slot && slot.role === role && pairs[role];
+    if (twin) slots[other] = { ...slot, role: filled().length === 2 ? pairs[role] : was, when: "", manual: true };
+  });
+  update({ slots });
+  keep();
+}
+
+export function setRelationship(relationship) {
+  const slots = state.slots.map((slot) => slot && { ...slot, manual: false });
+  update({ slots, chosen: relationship });
+  return relate();
+}
+
+/** Change one viewport's frame or look without asking anything anew. */
+export function alter(index, changes) {
+  const slots = [...state.slots];
+  slots[index] = { ...slots[index], ...changes };
+  update({ slots });
+  if ("frame" in changes) keep();
+}
+
+export const wire = (slot) => ({ series_id: slot.series.id, frame: slot.frame, role: slot.role, when: slot.when });
+
+export const relationship = () => state.relation?.relationship ?? "temporal";
+
+function keep() {
+  remember();
+  if (!state.session) return;
+  clearTimeout(keeping);
+  keeping = setTimeout(flush, 400);
+}
+
+/** Send what hangs to the open session now. */
+export function flush() {
+  clearTimeout(keeping);
+  keeping = 0;
+  if (!state.session) return Promise.resolve();
+  const body = { slots: filled().map(wire), relationship: relationship() };
+  return attempt(() => put(`/api/sessions/${state.session.id}/slots`, body, { keepalive: true }));
+}
+
+addEventListener("pagehide", () => keeping && flush());

@@ -1,0 +1,77 @@
+// The Read work space, built into Gradio's page once its column is there.
+import { get } from "./api.js";
+import { open } from "./ask.js";
+import { watchEngine } from "./engine.js";
+import { h } from "./dom.js";
+import { relate } from "./hang.js";
+import { keysDialog, listen } from "./keys.js";
+import { rail } from "./rail.js";
+import { stage } from "./stage.js";
+import { remembered, sessionInAddress, state, update } from "./state.js";
+import { talk } from "./talk.js";
+import { attempt, toasts } from "./toast.js";
+import { top } from "./top.js";
+
+function build(root) {
+  update({ slots: [null, null] });
+  const dialog = keysDialog();
+  const showKeys = () => (dialog.open ? dialog.close() : dialog.showModal());
+  const toggleRail = () => app.classList.toggle("no-rail");
+  const app = h("div.iv.app", { dataset: { testid: "app" } });
+  app.append(...top(showKeys, toggleRail), rail(), stage(), talk(), dialog, toasts);
+  root.append(app);
+  listen(showKeys, toggleRail);
+  return app;
+}
+
+async function begin(app) {
+  const start = await attempt(() => get("/api/start"));
+  if (start) {
+    update({ engine: start.engine, limits: start.limits, patients: start.patients, sessions: start.sessions });
+    watchEngine();
+    const id = sessionInAddress();
+    if (!(id && (await open(id, true)))) await rehang(remembered());
+    waitForDemo(start.preparing);
+  }
+  app.dataset.ready = "true";
+}
+
+/** What hung in this tab before a reload. */
+async function rehang(kept) {
+  const slots = (kept?.slots ?? []).slice(0, state.limits.max_images);
+  if (!slots.some(Boolean)) return;
+  const shown = await Promise.all(slots.map(async (slot) => {
+    if (!slot) return null;
+    try {
+      const series = await get(`/api/series/${slot.series_id}`);
+      return { series, frame: Math.min(slot.frame, series.frames - 1), role: "", when: "", window: null, invert: false, manual: false };
+    } catch {
+      return null;
+    }
+  }));
+  if (!shown.some(Boolean)) return;
+  while (shown.length < 2) shown.push(null);
+  update({ slots: shown, chosen: kept.chosen ?? null });
+  await relate();
+}
+
+/** The first start imports the demo cases in the background; they appear when they are there. */
+function waitForDemo(preparing) {
+  if (!preparing) return;
+  setTimeout(async () => {
+    const start = await get("/api/start").catch(() => null);
+    if (start) update({ patients: start.patients });
+    waitForDemo(start?.preparing ?? true);
+  }, 1000);
+}
+
+const place = () => document.getElementById("interval-read");
+if (place()) begin(build(place()));
+else {
+  const watch = new MutationObserver(() => {
+    if (!place()) return;
+    watch.disconnect();
+    begin(build(place()));
+  });
+  watch.observe(document.documentElement, { childList: true, subtree: true });
+}

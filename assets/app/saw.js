@@ -1,0 +1,41 @@
+// "What the model saw": exactly the pixels of one answer in order, the words around them, and how it was made.
+import { get } from "./api.js";
+import { fill, h, icon, seconds } from "./dom.js";
+
+const short = (digest) => (digest ? digest.slice(0, 12) : "none");
+
+export async function saw(box, session, turn, version) {
+  const seen = await get(`/api/sessions/${session}/turns/${turn}/versions/${version}/saw`);
+  fill(box,
+    h("ol.tiles", {}, seen.images.map(tile)),
+    h("h3.caps", {}, "Prompt, as the model read it"),
+    h("pre.prompt", { tabindex: "0", dataset: { testid: "prompt" } }, seen.prompt || "not kept"),
+    h("dl.facts", {}, facts(seen).map(([name, value]) => [h("dt", {}, name), h("dd.number", {}, value)])));
+}
+
+function tile(image) {
+  return h("li.tile", { dataset: { testid: "tile", same: String(image.same) } },
+    h("div.pixels", {}, h("img", { src: image.url, alt: `Image ${image.number} as the model was given it`, loading: "lazy" }), h("span.place", {}, String(image.number))),
+    h("p.role", {}, [image.role || "no role", image.when].filter(Boolean).join(", ")),
+    h("p.quiet", {}, image.series),
+    h(`p.hash.${image.same ? "same" : "other"}`, { title: `SHA-256 ${image.sha256}` }, icon(image.same ? "check" : "warning"), image.same ? `same pixels, ${short(image.sha256)}` : "pixels differ from those kept"));
+}
+
+function facts(seen) {
+  const { options, timings } = seen;
+  const given = (name) => (options[name] === undefined ? null : String(options[name]));
+  return [
+    ["Model", seen.model],
+    ["Engine", seen.engine],
+    ["Model SHA-256", short(seen.model_digest)],
+    ["Given as", seen.images[0]?.tile ? `${seen.images[0].tile} × ${seen.images[0].tile} pixels each` : null],
+    ["Temperature", given("temperature")],
+    ["Seed", given("temperature") && Number(options.temperature) > 0 ? String(seen.seed) : null],
+    ["Longest answer", given("max_tokens") && `${given("max_tokens")} tokens`],
+    ["Context used", timings.prompt_tokens ? `${timings.prompt_tokens + (timings.tokens ?? 0)} tokens, ${timings.reused_tokens ?? 0} kept from before` : null],
+    ["Images encoded", timings.images_encoded === undefined ? null : `${timings.images_encoded} of ${seen.images.length}, the rest kept from before`],
+    ["First word after", timings.first_token_s ? seconds(timings.first_token_s) : null],
+    ["Whole answer", timings.total_s ? seconds(timings.total_s) : null],
+    ["Mean token probability", seen.mean_probability === null ? null : `${(100 * seen.mean_probability).toFixed(0)} % (not calibrated)`],
+  ].filter(([, value]) => value);
+}

@@ -1,0 +1,57 @@
+// Sessions of this reader: found by title, question or answer, reopened, renamed.
+import { get } from "./api.js";
+import { open } from "./ask.js";
+import { fill, h, iconButton, moment, plural } from "./dom.js";
+import { on, state, update } from "./state.js";
+import { rename } from "./talk.js";
+import { attempt } from "./toast.js";
+
+export function sessions() {
+  let timer = 0;
+  let renaming = null;
+  const search = h("input", { type: "search", placeholder: "Find a session", "aria-label": "Find a session", "data-testid": "session-search" });
+  search.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      update({ search: search.value.trim() });
+      const found = await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`));
+      if (found) update({ sessions: found });
+    }, 180);
+  });
+  const list = h("ul.list", { dataset: { testid: "sessions" } });
+  const draw = () => {
+    const none = state.search ? "Nothing fits." : "Questions you ask are kept here.";
+    fill(list, state.sessions.length ? state.sessions.map(item) : h("li.quiet.none", {}, none));
+    search.hidden = !state.sessions.length && !state.search;
+  };
+  const item = (one) => {
+    if (renaming === one.id) return h("li.session", {}, field(one));
+    const begin = () => {
+      renaming = one.id;
+      draw();
+      list.querySelector("input").select();
+    };
+    return h("li.session", { dataset: { session: one.id, testid: "session" }, "aria-current": state.session?.id === one.id ? "true" : null },
+      h("button.open", { type: "button", onclick: () => open(one.id) }, h("span.clip", {}, one.title), h("span.quiet.number", {}, `${plural(one.turns, "question")} · ${moment(one.updated)}`)),
+      iconButton("edit", "Rename this session", begin, { classes: "plain small" }));
+  };
+  const field = (one) => {
+    const input = h("input", { type: "text", value: one.title, maxlength: "160", "aria-label": "Title of the session" });
+    const end = async (keep) => {
+      if (renaming === null) return;
+      renaming = null;
+      if (keep && input.value.trim()) await rename(one.id, input.value.trim());
+      draw();
+    };
+    input.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Enter") end(true);
+      if (event.key === "Escape") end(false);
+    });
+    input.addEventListener("blur", () => end(true));
+    return input;
+  };
+  for (const name of ["sessions", "session"]) on(name, draw);
+  draw();
+  return h("section.sessions", { "aria-label": "Sessions" }, h("div.head", {}, h("h2.caps", {}, "Sessions"), search), list);
+}

@@ -1,0 +1,57 @@
+// What this tab knows. One object, changed by `update`, listened to by name; nothing else is shared between the parts.
+
+const listeners = new Map();
+
+export const state = {
+  engine: { state: "loading", text: "loading the model", detail: "", model: "", engine: "" },
+  limits: { max_images: 8, max_upload_mb: 2048, max_question: 8000 },
+  patients: [],
+  sessions: [],
+  search: "",
+  slots: [], // {series, frame, role, when, window, invert, manual} or null, in declared order
+  active: 0,
+  relation: null, // RelationOut of what is shown
+  chosen: null, // relationship the reader chose, or null: guessed
+  anyway: false, // the reader said that the patients are different
+  session: null, // {id, title}
+  turns: [],
+  running: null, // {turn, run, text, stage, abort}
+};
+
+/** Listen to changes of one name. */
+export function on(name, listener) {
+  if (!listeners.has(name)) listeners.set(name, new Set());
+  listeners.get(name).add(listener);
+}
+
+/** Change some of the state and tell whoever listens. */
+export function update(changes) {
+  Object.assign(state, changes);
+  const told = new Set();
+  for (const name of Object.keys(changes)) for (const listener of listeners.get(name) ?? []) told.add(listener);
+  for (const listener of told) listener(state);
+}
+
+/** Slots that hold an image, in declared order. */
+export const filled = () => state.slots.filter((slot) => slot !== null);
+
+const KEY = "interval.tab";
+
+/** Keep what hangs in this tab, so that a reload before the first question finds it again. */
+export function remember() {
+  const url = new URL(location.href);
+  if (state.session) url.searchParams.set("session", state.session.id);
+  else url.searchParams.delete("session");
+  if (url.href !== location.href) history.replaceState(null, "", url);
+  const slots = state.slots.map((slot) => slot && { series_id: slot.series.id, frame: slot.frame });
+  try { sessionStorage.setItem(KEY, JSON.stringify({ slots, chosen: state.chosen })); } catch { /* private mode keeps nothing */ }
+}
+
+export function remembered() {
+  try { return JSON.parse(sessionStorage.getItem(KEY)) ?? null; } catch { return null; }
+}
+
+export function sessionInAddress() {
+  const id = Number(new URL(location.href).searchParams.get("session"));
+  return Number.isInteger(id) && id > 0 ? id : null;
+}

@@ -1,0 +1,160 @@
+// One question and its answers: words as they come, versions side by side in time, what the reader says of them, and where
+// each came from. Text is only ever text here.
+import { post } from "./api.js";
+import { again } from "./ask.js";
+import { fill, h, icon, iconButton, moment, plural, seconds } from "./dom.js";
+import { saw } from "./saw.js";
+import { state, update } from "./state.js";
+import { attempt, say } from "./toast.js";
+
+const STATES = { stopped: "Stopped by the reader", incomplete: "Incomplete: the engine ended early" };
+const ABILITIES = { temporal: "temporal", comparison: "comparison", reasoning: "reasoning", coreference: "co-reference" };
+
+export class TurnView {
+  constructor(turn, follow) {
+    this.follow = follow;
+    this.chosen = null; // index of the version shown; null: the last
+    this.opened = false; // what the model saw
+    this.saying = null; // verdict whose comment is being written
+    this.answer = h("div.answer", { dataset: { testid: "answer" }, "aria-live": "polite" });
+    this.foot = h("div.foot");
+    this.question = h("p.question", { dataset: { testid: "question" } }, turn.question);
+    const roles = turn.slots.map((slot, number) => [slot.role || `image ${number + 1}`, slot.when].filter(Boolean).join(", "));
+    this.about = h("p.about.quiet", {}, [ABILITIES[turn.ability] ?? turn.ability, plural(turn.slots.length, "image"), roles.join(" → ")].filter(Boolean).join(" · "));
+    this.element = h("li.turn", { dataset: { turn: turn.id, testid: "turn" } }, this.question, this.about, this.answer, this.foot);
+  }
+
+  show(turn, running) {
+    const key = `${running ? `run:${running.stage}` : ""}|${turn.versions.map((one) => `${one.id}:${one.feedback.length}`).join()}`;
+    const grown = this.turn && turn.versions.length > this.turn.versions.length;
+    this.turn = turn;
+    if (grown) {
+      this.chosen = null;
+      this.opened = false;
+    }
+    if (key === this.key) return;
+    this.key = key;
+    this.element.dataset.state = running ? "running" : (this.version?.state ?? "unanswered");
+    if (running) this.stream(running);
+    else this.rest();
+  }
+
+  get at() {
+    return this.chosen ?? this.turn.versions.length - 1;
+  }
+
+  get version() {
+    return this.turn.versions[this.at] ?? null;
+  }
+
+  /** Words as they come: each token only adds to one text node. */
+  stream(running) {
+    const words = document.createTextNode(running.text);
+    running.onToken = (text) => {
+      words.appendData(text);
+      this.follow();
+    };
+    fill(this.answer, h("p.words", {}, words, h("span.caret", { "aria-hidden": "true" })));
+    fill(this.foot, h("p.stage-words", { role: "status", dataset: { testid: "stage" } }, h("span.pulse", { "aria-hidden": "true" }), running.stage));
+  }
+
+  rest() {
+    const { version } = this;
+    if (!version) {
+      fill(this.answer, h("p.quiet", {}, "Not answered yet."));
+      fill(this.foot, h("div.row", {}, this.againButton("Ask again")));
+      return;
+    }
+    const note = STATES[version.state];
+    fill(this.answer,
+      h("p.words", {}, version.text || "The answer is empty."),
+      note && h("p.note", {}, icon("warning"), note),
+      version.warnings.map((text) => h("p.note", {}, icon("warning"), text)));
+    fill(this.foot, this.actions(version), this.comment(version), this.provenance(version), this.opened && this.panel(version));
+  }
+
+  redraw() {
+    this.key = "";
+    this.show(this.turn, null);
+    this.follow();
+  }
+
+  actions(version) {
+    const last = version.feedback.at(-1);
+    const verdict = (kind, words) => iconButton(kind, words, () => this.judge(kind), { classes: `plain small ${kind === "agree" ? "good" : "bad"}`, "aria-pressed": String(last?.verdict === kind), "data-testid": kind });
+    return h("div.row", {},
+      verdict("agree", "Agree with this answer"), verdict("disagree", "Disagree with this answer"),
+      iconButton("copy", "Copy the answer", () => this.copy(version), { classes: "plain small" }),
+      this.againButton("Regenerate"), h("span.gap"), this.switcher());
+  }
+
+  againButton(words) {
+    const button = h("button.button.plain.small", { type: "button", onclick: () => again(this.turn), disabled: Boolean(state.running), dataset: { testid: "again" } }, icon("again"), words);
+    return button;
+  }
+
+  switcher() {
+    const { length } = this.turn.versions;
+    if (length < 2) return null;
+    const go = (by) => {
+      this.chosen = Math.max(0, Math.min(length - 1, this.at + by));
+      this.opened = false;
+      this.saying = null;
+      this.redraw();
+    };
+    return h("div.versions", { role: "group", "aria-label": "Versions of the answer", dataset: { testid: "versions" } },
+      iconButton("left", "Earlier version", () => go(-1), { classes: "plain small", disabled: this.at === 0, "data-testid": "earlier" }),
+      h("span.number", {}, `${this.at + 1} of ${length}`),
+      iconButton("right", "Later version", () => go(1), { classes: "plain small", disabled: this.at === length - 1, "data-testid": "later" }));
+  }
+
+  async judge(verdict, comment = "") {
+    const { version } = this;
+    const kept = await attempt(() => post(`/api/versions/${version.id}/feedback`, { verdict, comment }));
+    if (!kept) return;
+    const row = { id: kept.id, version_id: version.id, verdict, comment, created: new Date().toISOString() };
+    this.saying = comment ? null : verdict;
+    const versions = this.turn.versions.map((one) => (one.id === version.id ? { ...one, feedback: [...one.feedback, row] } : one));
+    update({ turns: state.turns.map((turn) => (turn.id === this.turn.id ? { ...turn, versions } : turn)) });
+    if (!comment) this.element.querySelector("textarea")?.focus();
+  }
+
+  comment(version) {
+    const last = version.feedback.at(-1);
+    if (this.saying) {
+      const field = h("textarea", { rows: "2", maxlength: "4000", "aria-label": "Comment on this answer", placeholder: this.saying === "agree" ? "What is right about it? (optional)" : "What is wrong, and on which image? (optional)" });
+      const send = () => (field.value.trim() ? this.judge(this.saying, field.value.trim()) : close());
+      const close = () => { this.saying = null; this.redraw(); };
+      field.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); send(); }
+        if (event.key === "Escape") { event.stopPropagation(); close(); }
+      });
+      return h("div.comment-box", {}, field, h("div.row", {}, h("button.button.main.small", { type: "button", onclick: send }, "Save comment"), h("button.button.plain.small", { type: "button", onclick: close }, "No comment")));
+    }
+    if (!last) return null;
+    const spoken = last.comment || version.feedback.filter((one) => one.verdict === last.verdict && one.comment).at(-1)?.comment;
+    return h(`p.verdict.${last.verdict}`, { dataset: { testid: "verdict" } }, last.verdict === "agree" ? "You agree" : "You disagree", spoken ? h("span", {}, `: ${spoken}`) : null);
+  }
+
+  provenance(version) {
+    const { timings } = version;
+    const parts = [version.model, version.engine, timings.total_s && seconds(timings.total_s), timings.tokens && plural(timings.tokens, "token"), moment(version.created)];
+    return h("button.provenance", { type: "button", "aria-expanded": String(this.opened), dataset: { testid: "provenance" }, onclick: () => { this.opened = !this.opened; this.redraw(); } },
+      h("span.clip.number", {}, parts.filter(Boolean).join(" · ")), h("span.see", {}, icon("eye"), this.opened ? "Hide" : "What the model saw"));
+  }
+
+  panel(version) {
+    const box = h("div.saw", { dataset: { testid: "saw" } }, h("p.quiet", {}, "Reading…"));
+    attempt(() => saw(box, state.session.id, this.turn.id, version.id)).then(() => this.follow());
+    return box;
+  }
+
+  async copy(version) {
+    try {
+      await navigator.clipboard.writeText(version.text);
+      say("The answer is on the clipboard.", "good");
+    } catch {
+      say("This browser does not let the page copy; select the answer and copy it by hand.");
+    }
+  }
+}

@@ -1,0 +1,79 @@
+"""What every route needs: the store, the engine's room, the renderer, and who is asking."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+
+from errors import StoreError
+from settings import Settings
+from storage.store import Store
+from storage.studies import Series, Study
+from storage.views import User
+from ui.engine_room import EngineRoom
+from ui.rendering import Renderer
+from ui.security import reader_token
+
+READERS_KEPT = 2048
+
+
+@dataclass
+class Context:
+    """One served app."""
+
+    settings: Settings
+    store: Store
+    engine: EngineRoom
+    renderer: Renderer = field(default_factory=Renderer)
+    runs: dict[str, tuple[int, Event]] = field(default_factory=dict)
+    ready: Event = field(default_factory=Event)
+    readers: OrderedDict[str, User] = field(default_factory=OrderedDict)
+    lock: Lock = field(default_factory=Lock)
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of uploads on their way into the store; one private folder for each."""
+        return self.settings.data_dir / "uploads"
+
+    def reader(self, token: str) -> User:
+        """The user behind a cookie; the last few thousand are kept at hand."""
+        with self.lock:
+            if token in self.readers:
+                self.readers.move_to_end(token)
+                return self.readers[token]
+        user = self.store.user(token)
+        with self.lock:
+            self.readers[token] = user
+            while len(self.readers) > READERS_KEPT:
+                self.readers.popitem(last=False)
+        return user
+
+    def series(self, series_id: int, user: User) -> tuple[Study, Series]:
+        """A series this user may see; 404 otherwise, whether or not it exists."""
+        try:
+            return self.store.series(series_id, user)
+        except StoreError as error:
+            raise HTTPException(404, "There is no such series, or it is not yours to see.") from error
+
+
+def context(request: Request) -> Context:
+    """The app's context."""
+    found: Context = request.app.state.context
+    return found
+
+
+def reader(request: Request) -> User:
+    """Who asks, by the cookie the page set; 401 without it."""
+    token = reader_token(request.headers)
+    if not token:
+        raise HTTPException(401, "This browser has no reading room yet; open the page first and allow its cookie.")
+    return context(request).reader(token)
+
+
+In = Annotated[Context, Depends(context)]
+Reader = Annotated[User, Depends(reader)]

@@ -1,0 +1,143 @@
+"""The one engine of a served app: opened in the background, lent to one question at a time, first come first served.
+
+The page is served before the model is there; whoever asks meanwhile waits and is told what for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition, Event, Thread
+from typing import Literal
+
+from errors import Cancelled, EngineError, IntervalError, ModelNotLoaded
+from inference.engine import Engine
+from inference.select import Selection, open_engine
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+EngineFactory = Callable[[Settings], Selection]
+Waiting = Callable[[int], None]
+MAX_WAITING = 16
+"""Questions that may wait at once; one more is refused with a sentence."""
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """What the page shows of the engine: `text` in a few words, `detail` in a sentence."""
+
+    state: Literal["loading", "ready", "missing", "failed"]
+    text: str
+    detail: str = ""
+    model: str = ""
+    engine: str = ""
+    waiting: int = 0
+    context_tokens: int = 0
+    max_images: int = 0
+
+
+class EngineRoom:
+    """Keeps the engine; safe to share between threads."""
+
+    def __init__(self, settings: Settings, factory: EngineFactory | None = None) -> None:
+        self._settings = settings
+        self._factory = factory or open_engine
+        self._changed = Condition()
+        self._queue: deque[object] = deque()
+        self._selection: Selection | None = None
+        self._error: IntervalError | None = None
+        self._opening = False
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin opening the engine in the background; does nothing while it is opening or open."""
+        with self._changed:
+            if self._opening or self._selection is not None or self._closed:
+                return
+            self._opening, self._error = True, None
+        Thread(target=self._open, name="engine-opener", daemon=True).start()
+
+    def status(self) -> EngineStatus:
+        """The engine's state now."""
+        with self._changed:
+            selection, error, waiting = self._selection, self._error, max(0, len(self._queue) - 1)
+        if selection is not None:
+            card = selection.engine.card
+            return EngineStatus("ready", "ready", selection.reason, card.name, card.engine, waiting, card.context_tokens, card.max_images)
+        if error is None:
+            return EngineStatus("loading", "loading the model", "Questions asked now are answered when the model is there.")
+        if isinstance(error, ModelNotLoaded):
+            return EngineStatus("missing", "no model", str(error))
+        return EngineStatus("failed", "engine failed", str(error))
+
+    @contextmanager
+    def use(self, cancel: Event, waiting: Waiting | None = None) -> Iterator[Engine]:
+        """Lend the engine to the caller alone. `waiting(ahead)` is told how many are before it, -1 while the model loads.
+
+        Raises `Cancelled` when `cancel` is set while waiting, `ModelNotLoaded` or `EngineError` when there is no engine.
+        """
+        ticket = object()
+        with self._changed:
+            if len(self._queue) > MAX_WAITING:
+                raise EngineError(f"{MAX_WAITING} questions are waiting already; ask again when some are answered")
+            self._queue.append(ticket)
+        try:
+            yield self._await_turn(ticket, cancel, waiting or (lambda ahead: None))
+        finally:
+            with self._changed:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Free the engine; whoever waits is told."""
+        with self._changed:
+            self._closed = True
+            selection, self._selection = self._selection, None
+            self._error = EngineError("the server is shutting down")
+            self._changed.notify_all()
+        if selection is not None:
+            selection.engine.close()
+
+    def _await_turn(self, ticket: object, cancel: Event, waiting: Waiting) -> Engine:
+        told: int | None = None
+        while True:
+            with self._changed:
+                if self._error is not None:
+                    raise self._error
+                ahead = self._queue.index(ticket)
+                if self._selection is not None and ahead == 0:
+                    return self._selection.engine
+                now = ahead if self._selection is not None else -1
+                if now == told:
+                    self._changed.wait(timeout=0.2)
+            if cancel.is_set():
+                raise Cancelled("the answer was stopped while it waited")
+            if now != told:
+                told = now
+                waiting(now)
+
+    def _open(self) -> None:
+        selection: Selection | None = None
+        error: IntervalError | None = None
+        try:
+            selection = self._factory(self._settings)
+            log.info("engine: %s", selection.reason)
+        except IntervalError as raised:
+            log.warning("engine: %s", raised)
+            error = raised
+        except Exception:
+            log.exception("opening the engine failed")
+            error = EngineError("the engine could not be opened; the log has the cause")
+        with self._changed:
+            self._opening = False
+            if self._closed:
+                late = selection
+            else:
+                late, self._selection, self._error = None, selection, error
+            self._changed.notify_all()
+        if late is not None:
+            late.engine.close()

@@ -1,0 +1,46 @@
+"""The Gradio page. One column is the place where `assets/app/main.js` builds the Read work space.
+
+Viewports, conversation and upload talk to our own routes and never to Gradio's queue or file cache, so the column is
+empty here: nothing of a patient passes through Gradio, and the page needs no `eval` (which `gr.HTML` would).
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+from fastapi import FastAPI
+
+from ui.theme import theme
+
+_CSS = """
+.gradio-container, .gradio-container > .main, .gradio-container .wrap, #interval-read {
+  padding: 0 !important; margin: 0 !important; max-width: none !important; border: 0 !important; gap: 0 !important;
+}
+footer { display: none !important; }
+"""
+
+
+def page() -> gr.Blocks:
+    """The blocks of the page."""
+    with gr.Blocks(title="Interval", fill_width=True, fill_height=True, analytics_enabled=False) as blocks:
+        gr.Column(elem_id="interval-read")
+    return blocks
+
+
+def mount(app: FastAPI) -> FastAPI:
+    """Mount the page at `/`, after every route of our own."""
+    mounted: FastAPI = gr.mount_gradio_app(
+        app,
+        page(),
+        path="/",
+        theme=theme(),
+        css=_CSS,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        pwa=False,
+        show_error=False,
+        enable_monitoring=False,
+        max_file_size=1,
+        mcp_server=False,
+    )
+    return mounted

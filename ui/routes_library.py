@@ -1,0 +1,80 @@
+"""What is there to read: the page's start, studies, and how chosen series hang and relate."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Query
+
+from inference import prompts
+from inference.answer import MAX_QUESTION
+from storage.views import Ability, PatientSummary, Relationship
+from ui import hanging
+from ui.context import In, Reader
+from ui.engine_room import EngineStatus
+from ui.wire import HangIn, HangingOut, LimitsOut, NoticeIn, RelateIn, RelationOut, SeriesOut, StartOut
+
+router = APIRouter(prefix="/api")
+
+
+@router.get("/start")
+def start(here: In, user: Reader) -> StartOut:
+    """Everything the page needs at its start."""
+    limits = LimitsOut(max_images=here.settings.max_images, max_upload_mb=here.settings.max_upload_mb, max_question=MAX_QUESTION)
+    return StartOut(
+        engine=here.engine.status(),
+        limits=limits,
+        patients=here.store.patients(user),
+        sessions=here.store.sessions(user),
+        preparing=not here.ready.is_set(),
+    )
+
+
+@router.get("/engine")
+def engine(here: In, user: Reader) -> EngineStatus:
+    """The engine's state."""
+    return here.engine.status()
+
+
+@router.post("/engine/open")
+def open_engine(here: In, user: Reader) -> EngineStatus:
+    """Try again to open an engine that was missing or failed."""
+    here.engine.start()
+    return here.engine.status()
+
+
+@router.get("/patients")
+def patients(here: In, user: Reader) -> tuple[PatientSummary, ...]:
+    """Patients and studies this reader may see."""
+    return here.store.patients(user)
+
+
+@router.get("/suggestions")
+def suggestions(
+    user: Reader, ability: Ability = "temporal", relationship: Relationship = "temporal", images: int = Query(2, ge=1, le=8)
+) -> tuple[str, ...]:
+    """Questions that fit what hangs."""
+    return tuple(prompts.suggestions(ability, relationship, images))
+
+
+@router.get("/series/{series_id}")
+def series(series_id: int, here: In, user: Reader) -> SeriesOut:
+    """One series."""
+    return hanging.series_out(series_id, here.series(series_id, user))
+
+
+@router.post("/hang")
+def hang(body: HangIn, here: In, user: Reader) -> HangingOut:
+    """Choose and order the series of some studies."""
+    return hanging.hang(here, user, body.study_ids)
+
+
+@router.post("/relate")
+def relate(body: RelateIn, here: In, user: Reader) -> RelationOut:
+    """How series relate in the order shown."""
+    return hanging.relation([here.series(series_id, user) for series_id in body.series_ids], body.relationship)
+
+
+@router.post("/notice")
+def notice(body: NoticeIn, here: In, user: Reader) -> dict[str, bool]:
+    """Keep in the audit that the reader has read the research-use notice."""
+    here.store.audit(user, body.action, "notice", "research-use")
+    return {"kept": True}

@@ -1,0 +1,145 @@
+"""Sessions, questions and what readers say of answers."""
+
+from __future__ import annotations
+
+import anyio.to_thread
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import StreamingResponse
+
+from errors import StoreError
+from storage.studies import Series, Study
+from storage.views import SessionSummary, SessionView, Slot, User
+from ui import asking, hanging
+from ui.context import Context, In, Reader
+from ui.wire import AskIn, FeedbackIn, SessionOut, SlotOut, SlotsIn, TitleIn
+
+router = APIRouter(prefix="/api")
+_STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+@router.get("/sessions")
+def sessions(here: In, user: Reader, search: str = "") -> tuple[SessionSummary, ...]:
+    """The reader's sessions, last used first."""
+    return here.store.sessions(user, search[:200])
+
+
+@router.get("/sessions/{session_id}")
+def session(session_id: int, here: In, user: Reader) -> SessionOut:
+    """One session with images, questions, answers and feedback."""
+    view = _session(here, user, session_id)
+    slots: list[SlotOut] = []
+    items: list[tuple[Study, Series]] = []
+    lost: list[str] = []
+    for number, slot in enumerate(view.slots, start=1):
+        try:
+            item = here.store.series(slot.series_id, user)
+        except StoreError:
+            lost.append(f"Image {number} ({slot.role or 'no role'}) is no longer in the store.")
+            continue
+        slots.append(hanging.slot_out(slot, item))
+        items.append(item)
+    return SessionOut(
+        id=view.id,
+        title=view.title,
+        updated=view.updated,
+        slots=tuple(slots),
+        relation=hanging.relation(items, view.relationship),
+        turns=view.turns,
+        lost=tuple(lost),
+    )
+
+
+@router.patch("/sessions/{session_id}")
+def rename(session_id: int, body: TitleIn, here: In, user: Reader) -> dict[str, str]:
+    """Another title."""
+    _session(here, user, session_id)
+    here.store.rename_session(session_id, user, body.title)
+    return {"title": body.title}
+
+
+@router.put("/sessions/{session_id}/slots")
+def slots(session_id: int, body: SlotsIn, here: In, user: Reader) -> dict[str, int]:
+    """Other images; questions already asked keep theirs."""
+    _session(here, user, session_id)
+    _items(here, user, [slot.slot() for slot in body.slots])
+    here.store.update_slots(session_id, user, [slot.slot() for slot in body.slots], body.relationship)
+    return {"slots": len(body.slots)}
+
+
+@router.post("/ask")
+async def ask(body: AskIn, request: Request, here: In, user: Reader) -> StreamingResponse:
+    """Ask about images in declared order; the answer comes as server-sent events."""
+    asked = await anyio.to_thread.run_sync(_begin, here, user, body)
+    return StreamingResponse(asking.Run(here, asked).events(request), media_type="text/event-stream", headers=_STREAM)
+
+
+@router.post("/sessions/{session_id}/turns/{turn_id}/again")
+async def again(session_id: int, turn_id: int, request: Request, here: In, user: Reader) -> StreamingResponse:
+    """Answer a kept question again, of the same images; every version is kept."""
+    asked = await anyio.to_thread.run_sync(_turn, here, user, session_id, turn_id)
+    return StreamingResponse(asking.Run(here, asked).events(request), media_type="text/event-stream", headers=_STREAM)
+
+
+@router.post("/runs/{run}/stop")
+def stop(run: str, here: In, user: Reader) -> dict[str, bool]:
+    """Stop an answer of this reader's; one that has ended already is fine."""
+    owner, cancel = here.runs.get(run, (0, None))
+    if cancel is not None and owner == user.id:
+        cancel.set()
+    return {"stopped": cancel is not None and owner == user.id}
+
+
+@router.post("/versions/{version_id}/feedback")
+def feedback(version_id: int, body: FeedbackIn, here: In, user: Reader) -> dict[str, int]:
+    """Agree or disagree with an answer; kept for good, a later one supersedes it."""
+    try:
+        here.store.answer(version_id, user)
+    except StoreError as error:
+        raise HTTPException(404, "There is no such answer, or it is not yours.") from error
+    return {"id": here.store.add_feedback(version_id, user, body.verdict, body.comment)}
+
+
+def _session(here: Context, user: User, session_id: int) -> SessionView:
+    try:
+        return here.store.session(session_id, user)
+    except StoreError as error:
+        raise HTTPException(404, "There is no such session, or it is not yours.") from error
+
+
+def _items(here: Context, user: User, chosen: list[Slot]) -> list[tuple[Study, Series]]:
+    """The series of the slots; 404 for one that is not visible, 400 for a frame that is not there."""
+    items = [here.series(slot.series_id, user) for slot in chosen]
+    for number, (slot, (_, series)) in enumerate(zip(chosen, items, strict=True), start=1):
+        if slot.frame >= len(series.frames):
+            raise HTTPException(400, f"Image {number} asks for slice {slot.frame + 1} of {len(series.frames)}.")
+    return items
+
+
+def _begin(here: Context, user: User, body: AskIn) -> asking.Asked:
+    """Check, then keep session and question before anything is computed."""
+    chosen = [slot.slot() for slot in body.slots]
+    items = _items(here, user, chosen)
+    if len(chosen) > here.settings.max_images:
+        raise HTTPException(400, f"A question may carry {here.settings.max_images} images and {len(chosen)} are open; close some.")
+    blocking = hanging.relation(items, body.relationship).blocking
+    if blocking and not body.different_patients:
+        raise HTTPException(409, "The images are of different patients; say so in the question box, or exchange one.")
+    if body.session_id is None:
+        title = f"{items[-1][0].patient_id} · {body.question}"[:120]
+        session_id = here.store.start_session(user, title, chosen, body.relationship)
+    else:
+        session_id = _session(here, user, body.session_id).id
+        here.store.update_slots(session_id, user, chosen, body.relationship)
+    if blocking:
+        here.store.audit(user, "identity.overridden", "session", session_id)
+    turn_id = here.store.add_turn(session_id, user, body.question, body.ability, body.relationship)
+    return _turn(here, user, session_id, turn_id)
+
+
+def _turn(here: Context, user: User, session_id: int, turn_id: int) -> asking.Asked:
+    _session(here, user, session_id)
+    asked = asking.find(here, user, session_id, turn_id)
+    if asked is None:
+        raise HTTPException(404, "There is no such question in this session.")
+    _items(here, user, list(asked.turn.slots))
+    return asked

@@ -1,0 +1,116 @@
+"""The served workstation: our own routes first, then the Gradio page, inside one gate.
+
+python app.py serve
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Thread
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it looks once
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import JSONResponse
+from starlette.staticfiles import StaticFiles
+
+from errors import InputError, IntervalError
+from settings import Settings
+from storage.store import Store
+from ui import page, routes_health, routes_library, routes_pixels, routes_saw, routes_sessions, routes_upload
+from ui.context import Context
+from ui.demo import ensure_demo
+from ui.engine_room import EngineFactory, EngineRoom
+from ui.security import Gate
+
+log = logging.getLogger(__name__)
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+
+
+def create_app(settings: Settings, engine_factory: EngineFactory | None = None, *, demo: bool = True) -> FastAPI:
+    """The application. `engine_factory` replaces `inference.select.open_engine`; `demo` False leaves the demo cases out.
+
+    The engine opens and the demo cases are imported in the background once the application starts.
+    """
+    _private_gradio(settings)
+    store = Store(settings)
+    here = Context(settings=settings, store=store, engine=EngineRoom(settings, engine_factory))
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        shutil.rmtree(here.uploads, ignore_errors=True)
+        here.engine.start()
+        Thread(target=_prepare, args=(here, demo), name="demo-cases", daemon=True).start()
+        yield
+        for _, cancel in list(here.runs.values()):
+            cancel.set()
+        here.engine.close()
+        store.close()
+
+    app = FastAPI(title="Interval", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.context = here
+    for room in (routes_health, routes_library, routes_pixels, routes_saw, routes_sessions, routes_upload):
+        app.include_router(room.router)
+    app.mount("/app/styles", StaticFiles(directory=ASSETS / "styles"), name="styles")
+    app.mount("/app", StaticFiles(directory=ASSETS / "app"), name="app")
+    _sentences(app)
+    page.mount(app)
+    app.add_middleware(Gate, hosts=settings.public_hosts.split(","))
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Serve until interrupted. Raises `IntervalError` when the store cannot be opened."""
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _private_gradio(settings: Settings) -> None:
+    """Gradio's own temporary files, should it ever make one, go to a private folder of this data directory."""
+    folder = settings.data_dir / "gradio"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+
+
+def _prepare(here: Context, demo: bool) -> None:
+    try:
+        if demo:
+            ensure_demo(here.store)
+    except IntervalError as error:
+        log.warning("demo cases: %s", error)
+    except Exception:
+        log.exception("demo cases could not be imported")
+    finally:
+        here.ready.set()
+
+
+def _sentences(app: FastAPI) -> None:
+    """Every refusal is one sentence under `error`."""
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, error.status_code)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+        return JSONResponse({"error": f"The request is not right at {where or 'its body'}: {first['msg']}."}, 422)
+
+    @app.exception_handler(IntervalError)
+    async def failed(request: Request, error: IntervalError) -> JSONResponse:
+        text = str(error)
+        return JSONResponse({"error": text[:1].upper() + text[1:]}, 400 if isinstance(error, InputError) else 500)

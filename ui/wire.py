@@ -1,0 +1,204 @@
+"""What goes over the wire, both ways: checked on the way in, plain on the way out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from inference.answer import MAX_QUESTION
+from storage.views import Ability, PatientSummary, Relationship, SessionSummary, Slot, TurnView, Verdict
+from ui.engine_room import EngineStatus
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
+
+
+class Incoming(BaseModel):
+    """Base of everything a browser sends: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SlotIn(Incoming):
+    """One image in declared order."""
+
+    series_id: int = Field(ge=1)
+    frame: int = Field(0, ge=0)
+    role: Words = ""
+    when: Words = ""
+
+    def slot(self) -> Slot:
+        """As the store keeps it."""
+        return Slot(self.series_id, self.frame, self.role, self.when)
+
+
+class AskIn(Incoming):
+    """A question about images in declared order; `session_id` None begins a session."""
+
+    question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION)]
+    slots: Annotated[tuple[SlotIn, ...], Field(min_length=1, max_length=8)]
+    ability: Ability = "temporal"
+    relationship: Relationship = "temporal"
+    session_id: int | None = None
+    different_patients: bool = False
+
+
+class SlotsIn(Incoming):
+    """The images of a session."""
+
+    slots: Annotated[tuple[SlotIn, ...], Field(max_length=8)]
+    relationship: Relationship = "temporal"
+
+
+class RelateIn(Incoming):
+    """Series in the order shown; a `relationship` that the reader chose, or None to guess."""
+
+    series_ids: Annotated[tuple[int, ...], Field(max_length=8)]
+    relationship: Relationship | None = None
+
+
+class HangIn(Incoming):
+    """Studies to hang."""
+
+    study_ids: Annotated[tuple[int, ...], Field(min_length=1, max_length=64)]
+
+
+class TitleIn(Incoming):
+    """A new title."""
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=160)]
+
+
+class FeedbackIn(Incoming):
+    """What the reader says of an answer version."""
+
+    verdict: Verdict
+    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)] = ""
+
+
+class NoticeIn(Incoming):
+    """Something the reader did that is kept in the audit."""
+
+    action: Literal["notice.dismissed"]
+
+
+class WindowOut(BaseModel):
+    """A window preset."""
+
+    name: str
+    center: float
+    width: float
+    function: str
+
+
+class SeriesOut(BaseModel):
+    """What a viewport needs to know of a series."""
+
+    id: int
+    modality: str
+    number: int | None
+    description: str
+    body_part: str
+    laterality: str
+    view: str
+    plane: str
+    frames: int
+    rows: int
+    columns: int
+    spacing: tuple[float, float] | None
+    lossy: bool
+    windows: tuple[WindowOut, ...]
+    warnings: tuple[str, ...]
+    study_uid: str
+    study_description: str
+    acquired: datetime | None
+    pseudonym: str
+
+
+class RelationOut(BaseModel):
+    """How the shown series relate, and in which words each is announced."""
+
+    relationship: Relationship
+    guessed: Relationship
+    roles: tuple[str, ...]
+    whens: tuple[str, ...]
+    order: tuple[int, ...]
+    reason: str
+    warnings: tuple[str, ...]
+    blocking: bool
+    interval_days: float | None
+
+
+class SlotOut(BaseModel):
+    """A filled viewport."""
+
+    series: SeriesOut
+    frame: int
+    role: str
+    when: str
+
+
+class HangingOut(BaseModel):
+    """Viewports in declared order and why."""
+
+    slots: tuple[SlotOut, ...]
+    relation: RelationOut
+
+
+class SessionOut(BaseModel):
+    """A session as the page opens it. `lost` names images that are no longer there."""
+
+    id: int
+    title: str
+    updated: datetime
+    slots: tuple[SlotOut, ...]
+    relation: RelationOut
+    turns: tuple[TurnView, ...]
+    lost: tuple[str, ...] = ()
+
+
+class LimitsOut(BaseModel):
+    """Limits the page keeps before the server has to."""
+
+    max_images: int
+    max_upload_mb: int
+    max_question: int
+
+
+class StartOut(BaseModel):
+    """Everything the page needs at its start."""
+
+    engine: EngineStatus
+    limits: LimitsOut
+    patients: tuple[PatientSummary, ...]
+    sessions: tuple[SessionSummary, ...]
+    preparing: bool
+
+
+class SawImage(BaseModel):
+    """One image as the model was shown it; `same` says whether the pixels made again have the kept hash."""
+
+    number: int
+    role: str
+    when: str
+    sha256: str
+    same: bool
+    url: str
+    tile: int
+    series: str
+
+
+class SawOut(BaseModel):
+    """What the model saw for one answer: pixels in order, words, options."""
+
+    images: tuple[SawImage, ...]
+    prompt: str
+    model: str
+    engine: str
+    model_digest: str
+    options: dict[str, object]
+    seed: int
+    timings: dict[str, float]
+    tokens: int
+    mean_probability: float | None
