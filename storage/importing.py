@@ -7,6 +7,8 @@ crash in the middle of a large import loses whole studies at worst, and importin
 from __future__ import annotations
 
 import hashlib
+import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -99,8 +101,10 @@ def _keep_study(session: Session, content: ContentStore, study: Study, user: Use
     row.synthetic = bool(row.synthetic) or _synthetic(study)
     row.warnings = _union(row.warnings, study.warnings)
     session.flush()
+    known = select(SeriesRow).where(SeriesRow.study_id == row.id).options(selectinload(SeriesRow.instances))
+    rows = list(session.scalars(known))
     for series in study.series:
-        _keep_series(session, content, series, row.id, kept)
+        _keep_series(session, content, series, row.id, rows, kept)
     audit.append(session, user.id, "import", "study", row.id)
     kept.patients.add(row.patient_id)
     if row.id not in kept.study_ids:
@@ -120,69 +124,143 @@ def _patient(session: Session, study: Study) -> PatientRow:
     return row
 
 
-def _keep_series(session: Session, content: ContentStore, series: Series, study_id: int, kept: Kept) -> None:
-    """One series, new or known, with the files it does not have yet."""
-    query = select(SeriesRow).where(SeriesRow.study_id == study_id, SeriesRow.uid == series.uid).options(selectinload(SeriesRow.instances))
-    row = session.scalar(query)
+def _keep_series(session: Session, content: ContentStore, series: Series, study_id: int, rows: list[SeriesRow], kept: Kept) -> None:
+    """One series: files the study has already (in `rows`) are noted, the others go into the row they belong to, old or new."""
+    frames = list({frame.key: frame for frame in series.frames}.values())
+    fresh = _new_files(frames, rows, kept)
+    if not fresh:
+        return
+    row = _home(series, rows)
     if row is None:
-        row = SeriesRow(study_id=study_id, uid=series.uid, number=series.number, modality=series.modality, frame_count=0, warnings=[])
-        row.description, row.body_part, row.laterality = series.description, series.body_part, series.laterality
-        row.view, row.plane, row.acquired = series.view, series.plane, _wall_clock(series.acquired)
-        row.facts, row.instances = codec.series_facts(series), []
+        row = _new_row(series, study_id, rows)
         session.add(row)
+        rows.append(row)
     row.warnings = _union(row.warnings, series.warnings)
     session.flush()
     kept.series.add(row.id)
-    new = _new_files(series, row, kept)
-    if new:
-        _add_files(session, content, row, series, new)
+    _add_files(session, content, row, [frame for frame in frames if frame.source.sha256 in fresh])
+    session.expire(row, ["instances"])
 
 
-def _new_files(series: Series, row: SeriesRow, kept: Kept) -> dict[str, list[Frame]]:
-    """Frames by file, for files the series does not have; the others are noted as known."""
+def _new_files(frames: Iterable[Frame], rows: Sequence[SeriesRow], kept: Kept) -> set[str]:
+    """Hashes of the files that no series of the study has; the others are noted as known."""
+    by_hash = {instance.sha256: row.id for row in rows for instance in row.instances}
+    by_uid = {instance.uid: (row.id, instance) for row in rows for instance in row.instances if instance.uid}
     files: dict[str, list[Frame]] = {}
-    for frame in series.frames:
+    for frame in frames:
         files.setdefault(frame.source.sha256, []).append(frame)
-    hashes = {instance.sha256 for instance in row.instances}
-    uids = {instance.uid for instance in row.instances if instance.uid}
-    for sha256, frames in list(files.items()):
-        if sha256 in hashes or frames[0].instance_uid in uids:
-            kept.known[sha256] = DUPLICATE if sha256 in hashes else SAME_INSTANCE
-            del files[sha256]
+    for sha256, group in files.items():
+        home, instance = by_uid.get(group[0].instance_uid, (0, None))
+        if sha256 in by_hash:
+            kept.known[sha256] = DUPLICATE
+            kept.series.add(by_hash[sha256])
+        elif instance is not None and _same_picture(instance, group):
+            kept.known[sha256] = SAME_INSTANCE
+            kept.series.add(home)
         else:
             kept.added.add(sha256)
-            uids |= {frames[0].instance_uid} - {""}
-    return files
+    return {sha256 for sha256 in files if sha256 not in kept.known}
 
 
-def _add_files(session: Session, content: ContentStore, row: SeriesRow, series: Series, new: Mapping[str, Sequence[Frame]]) -> None:
+def _same_picture(instance: InstanceRow, frames: Sequence[Frame]) -> bool:
+    """Whether a file with the identifier of a kept one also claims its size and place; else both are kept."""
+    if len(instance.frames) != len(frames):
+        return False
+    first, found = frames[0], instance.frames[0]
+    position = codec.plain(first.position)
+    return bool((found["rows"], found["columns"], found.get("position")) == (first.rows, first.columns, position))
+
+
+def _home(series: Series, rows: Sequence[SeriesRow]) -> SeriesRow | None:
+    """The row these files belong to: same identifier and same geometry.
+
+    Reading splits a series whose images differ and gives the lesser parts a numbered identifier; which part is the
+    lesser depends on the upload, the geometry does not.
+    """
+    alike = (row for row in rows if _related(row.uid, series.uid) and (row.modality, row.view) == (series.modality, series.view))
+    return next((row for row in alike if _stackable(row, series)), None)
+
+
+def _new_row(series: Series, study_id: int, rows: Sequence[SeriesRow]) -> SeriesRow:
+    """A row for a series that has none, under another number when its identifier is another part's already."""
+    uid = series.uid
+    if any(row.uid == uid for row in rows):
+        uid = f"{uid[:53]}.{zlib.crc32(repr((series.view, *_geometry(series.frames[0]))).encode())}"
+    return SeriesRow(
+        study_id=study_id,
+        uid=uid,
+        number=series.number,
+        modality=series.modality,
+        description=series.description,
+        body_part=series.body_part,
+        laterality=series.laterality,
+        view=series.view,
+        plane=series.plane,
+        acquired=_wall_clock(series.acquired),
+        warnings=[],
+        facts=codec.series_facts(series),
+        frame_count=0,
+        instances=[],
+    )
+
+
+def _related(one: str, other: str) -> bool:
+    """Equal, or equal but for the number of a part."""
+    short, long = sorted((one, other), key=len)
+    return one == other or bool(re.fullmatch(re.escape(short) + r"\.\d{1,10}", long))
+
+
+def _stackable(row: SeriesRow, series: Series) -> bool:
+    """Whether the frames kept and the frames come lie in one stack."""
+    if not row.instances:
+        return True
+    found = row.instances[0].frames[0]
+    known = (found["rows"], found["columns"], found.get("samples", 1), _direction(found.get("orientation")))
+    return known == _geometry(series.frames[0])
+
+
+def _geometry(frame: Frame) -> tuple[object, ...]:
+    return frame.rows, frame.columns, frame.samples, _direction(frame.orientation)
+
+
+def _direction(cosines: Sequence[float] | None) -> tuple[float, ...]:
+    return tuple(round(value, 2) + 0.0 for value in cosines or ())
+
+
+def _add_files(session: Session, content: ContentStore, row: SeriesRow, new: Sequence[Frame]) -> None:
     """Instances and contents of the new files; the frames of the whole series are put in order again."""
-    frames = ordered(codec.frames_value(row.instances, content), [frame for frame in series.frames if frame.source.sha256 in new])
+    frames = ordered(codec.frames_value(row.instances, content), new)
     files: dict[str, list[object]] = {}
     for place, frame in enumerate(frames):
         files.setdefault(frame.source.sha256, []).append(codec.frame_json(frame, place))
     for instance in row.instances:
         instance.frames = files[instance.sha256]
-    present = (
-        set(session.scalars(select(ContentRow.sha256).where(ContentRow.sha256.in_(new)))) if len(new) < 500 else _present(session, new)
-    )
-    missing = [{"sha256": sha256, "size": content.path(sha256).stat().st_size, "created": now()} for sha256 in new if sha256 not in present]
-    if missing:
-        session.execute(insert(ContentRow), missing)
+    first = {frame.source.sha256: frame for frame in reversed(new)}
+    _add_contents(session, content, first)
     session.execute(
         insert(InstanceRow),
         [
             {
                 "series_id": row.id,
                 "sha256": sha256,
-                "kind": frames[0].source.kind,
-                "uid": frames[0].instance_uid,
+                "kind": frame.source.kind,
+                "uid": frame.instance_uid,
                 "frames": files[sha256],
             }
-            for sha256, frames in new.items()
+            for sha256, frame in first.items()
         ],
     )
-    row.frame_count = sum(map(len, files.values()))
+    row.frame_count = len(frames)
+
+
+def _add_contents(session: Session, content: ContentStore, hashes: Iterable[str]) -> None:
+    """Rows of the files, for those that nobody brought before."""
+    known = _present(session, hashes)
+    missing = [
+        {"sha256": sha256, "size": content.path(sha256).stat().st_size, "created": now()} for sha256 in hashes if sha256 not in known
+    ]
+    if missing:
+        session.execute(insert(ContentRow), missing)
 
 
 def _present(session: Session, wanted: Iterable[str]) -> set[str]:
@@ -193,12 +271,12 @@ def _present(session: Session, wanted: Iterable[str]) -> set[str]:
 
 
 def ordered(known: Sequence[Frame], new: Sequence[Frame]) -> tuple[Frame, ...]:
-    """Frames of a series that grew, in geometric order when all lie on one line, else the new after the known."""
+    """Frames of a series that grew: by place when each has its own, as reading orders them, else the new after the known."""
     frames = (*known, *new)
-    if not known or any(frame.location is None for frame in frames) or len({frame.orientation for frame in frames}) > 1:
+    places = {frame.location for frame in frames}
+    if not known or None in places or len(places) < len(frames):
         return frames
-    falling = len(known) > 1 and (known[0].location or 0.0) > (known[-1].location or 0.0)
-    return tuple(sorted(frames, key=lambda frame: frame.location or 0.0, reverse=falling))
+    return tuple(sorted(frames, key=lambda frame: frame.location or 0.0))
 
 
 def _synthetic(study: Study) -> bool:

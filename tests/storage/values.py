@@ -29,6 +29,8 @@ def files(folder: Path) -> Iterator[Source]:
 def frame(source: Source, index: int = 0, location: float | None = None, **more: object) -> Frame:
     """A calibrated 4 x 6 frame with everything set that a CT slice has."""
     values: dict[str, object] = {
+        "rows": 4,
+        "columns": 6,
         "units": "HU",
         "spacing": (0.1 + 0.2, 1 / 3),
         "position": (-120.5, -98.25, location or 0.0),
@@ -39,7 +41,7 @@ def frame(source: Source, index: int = 0, location: float | None = None, **more:
         "frame_of_reference": "2.25.77",
         "warnings": ("the window is 0 wide",),
     }
-    return Frame(source, index, rows=4, columns=6, **(values | more))  # type: ignore[arg-type]
+    return Frame(source, index, **(values | more))  # type: ignore[arg-type]
 
 
 def series(frames: tuple[Frame, ...], uid: str = "2.25.10", **more: object) -> Series:
