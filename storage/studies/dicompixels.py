@@ -39,7 +39,12 @@ def decode(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic
         frame = _compressed(stream, opened, shape, index)
     _check_frame(frame, opened.layout.syntax, shape)
     options["number_of_frames"] = 1
-    array, _ = choice.decoder.as_array(_wrapped(frame), index=0, validate=False, decoding_plugin=choice.plugin, **options)
+    try:
+        array, _ = choice.decoder.as_array(_wrapped(frame), index=0, validate=False, decoding_plugin=choice.plugin, **options)
+    except (RuntimeError, ValueError) as error:
+        raise StudyUnreadable(
+            f"cannot be decoded as {name(opened.layout.syntax)}: the compressed pixels are damaged; export it again"
+        ) from error
     return np.asarray(array)
 
 

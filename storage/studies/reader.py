@@ -225,7 +225,7 @@ class _Reader:
         source = Source(path, "dicom", digest)
         self._try_pixels(opened, shape, source)
         if self.deidentifier is not None:
-            opened, source = self.deidentifier.dicom(opened, shape)
+            opened, source = self.deidentifier.dicom(opened)
         dicomfile.remember(source.sha256, opened)
         return dicom.describe(opened, shape, source), source.sha256
 
