@@ -27,6 +27,7 @@ FLOORS = {"gradio": "6.16", "transformers": "5.3.0", "torch": "2.6", "pydicom": 
 # Import name -> package name, where they differ.
 PACKAGES = {
     "PIL": "pillow",
+    "dicomanonymizer": "dicom-anonymizer",
     "yaml": "PyYAML",
     "sqlalchemy": "SQLAlchemy",
     "llama_cpp": "llama-cpp-python",
