@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from settings import Settings
+from tests.bench.serving import free_port, started, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,15 +77,38 @@ def test_the_readme_names_make_targets_that_exist() -> None:
         assert f"make {target} " in listed
 
 
-@pytest.mark.model
-def test_the_readme_question_answers(tmp_path: Path, bundled_models: Path) -> None:
-    """The `ask` line is run word for word on the demo case it names."""
-    import json
+@pytest.fixture
+def home(tmp_path: Path, bundled_models: Path) -> Path:
+    """A home directory with the bundled model and a folder of studies, as a reader of the README has after `make run`."""
+    share = tmp_path / ".local" / "share" / "interval"
+    share.mkdir(parents=True)
+    (share / "models").symlink_to(bundled_models, target_is_directory=True)
+    (tmp_path / "studies").symlink_to(ROOT / "assets" / "demo", target_is_directory=True)
+    return tmp_path
 
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "models").symlink_to(bundled_models, target_is_directory=True)
-    words = next(words for words in shell_lines() if "ask" in words)
-    command = [sys.executable, *words[1:], "--data-dir", str(tmp_path / "data")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+@pytest.mark.model
+@pytest.mark.parametrize("word", ["ask", "import"])
+def test_the_readme_commands_do_what_it_says(home: Path, word: str) -> None:
+    """Each line is run word for word by a shell."""
+    line = next(line for line in README.splitlines() if line.startswith(f".venv/bin/python app.py {word} "))
+    line = line.replace(".venv/bin/python", sys.executable)
+    environment = {**os.environ, "HOME": str(home)}
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["answer"].strip()
+    if word == "ask":
+        assert json.loads(done.stdout.splitlines()[-1])["answer"].strip()
+    else:
+        assert "imported" in done.stdout
+
+
+@pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".venv" / "setup-stamps").is_dir(), reason="needs the environment that set-up makes: run `make test`")
+def test_make_run_serves_the_page(home: Path) -> None:
+    """`make run`, as typed, ends in a page on the port and the demo cases in the store."""
+    port = free_port()
+    with started(["make", "run"], home / ".local" / "share" / "interval", port) as process:
+        wait_for(f"http://127.0.0.1:{port}/readyz", process)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+            assert "Interval" in page.read().decode()

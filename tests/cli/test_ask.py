@@ -115,7 +115,7 @@ def test_each_ability_can_be_asked(run: Run, pair: tuple[Path, Path], opened: Op
         (["--image", "{a}"] * 9 + ["--question", QUESTION], "9 images were given"),
         (["--image", "nowhere.dcm", "--question", QUESTION], "nowhere.dcm"),
         (["--image", "{a}", "--question", QUESTION, "--ability", "forecast"], "forecast"),
-        (["--image", "{a}", "--question", QUESTION, "--max-tokens", "0"], "0"),
+        (["--image", "{a}", "--question", QUESTION, "--max-tokens", "0"], "--max-tokens"),
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence_and_exit_2(
