@@ -7,7 +7,7 @@ import math
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -116,10 +116,10 @@ _headers: Cache[Header] = Cache(limit=256)
 def header(path: Path, digest: str, budget: Budget) -> Header:
     """`open_header`, remembered for the last 256 files by content."""
     found = _headers.get(digest)
-    if found is None or found.path != path:
+    if found is None:
         found = open_header(path, budget)
         _headers.put(digest, found, 1)
-    return found
+    return found if found.path == path else replace(found, path=path)
 
 
 def remember(digest: str, value: Header) -> None:

@@ -16,7 +16,7 @@ from storage.studies.boundary import typed
 from storage.studies.budget import Budget
 from storage.studies.cache import Cache
 from storage.studies.dicomfile import Header, PixelFormat, header, pixel_format
-from storage.studies.model import Frame, Series, Source, Window
+from storage.studies.model import Frame, Series, Window
 from storage.studies.voi import Mapping
 
 _arrays: Cache[NDArray[np.generic]] = Cache(limit=192 << 20)
@@ -80,12 +80,16 @@ def stored(frame: Frame) -> NDArray[np.generic]:
     return found
 
 
-def check(opened: Header, shape: PixelFormat, source: Source) -> None:
-    """Decode the first frame of a file that is being imported and remember it. Raises `StudyError`."""
-    with typed(source.path.name):
-        array = dicompixels.decode(opened, shape, 0)
+def check(opened: Header, shape: PixelFormat) -> NDArray[np.generic]:
+    """Decode the first frame of a file that is being imported. Raises `StudyError`."""
+    with typed(opened.path.name):
+        return dicompixels.decode(opened, shape, 0)
+
+
+def remember(digest: str, array: NDArray[np.generic]) -> None:
+    """Keep the first frame of the file with this hash for the first look at it."""
     array.setflags(write=False)
-    _arrays.put(f"{source.sha256}:0", array, array.nbytes)
+    _arrays.put(f"{digest}:0", array, array.nbytes)
 
 
 def _raw(frame: Frame) -> _Raw:

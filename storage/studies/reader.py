@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from errors import StudyError, StudyUnreadable
 from storage.studies import dicom, dicomdir, dicomfile, grouping, images, nifti, pixels
 from storage.studies.archive import Unpacker
@@ -222,20 +225,23 @@ class _Reader:
         dicomfile.refuse_non_images(opened)
         shape = dicomfile.pixel_format(opened, self.budget)
         choose(opened.layout.syntax)
+        first = self._try_pixels(opened, shape)
         source = Source(path, "dicom", digest)
-        self._try_pixels(opened, shape, source)
         if self.deidentifier is not None:
             opened, source = self.deidentifier.dicom(opened)
         dicomfile.remember(source.sha256, opened)
+        if first is not None:
+            pixels.remember(source.sha256, first)
         return dicom.describe(opened, shape, source), source.sha256
 
-    def _try_pixels(self, opened: dicomfile.Header, shape: dicomfile.PixelFormat, source: Source) -> None:
+    def _try_pixels(self, opened: dicomfile.Header, shape: dicomfile.PixelFormat) -> NDArray[np.generic] | None:
         """Decode the first frame of a compressed file now, so that damage is told on import (first 20 s of an upload)."""
         if opened.layout.syntax in NATIVE or self.checking <= 0:
-            return
+            return None
         started = time.monotonic()
-        pixels.check(opened, shape, source)
+        array = pixels.check(opened, shape)
         self.checking -= time.monotonic() - started
+        return array
 
     def _picture(self, path: Path, kind: Kind, digest: str, name: str) -> tuple[Loaded, str]:
         source = Source(path, kind, digest)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 _LIST = """
+abd ab pel cap thor lt rt bilat
 abdomen abdominal adrenal ankle aorta apical arm arterial axial axillary bilateral bladder body bone brain breast
 bronchial cardiac carotid cavity cerebral cervical chest clavicle coccyx colon contrast cord coronal coronary cranial
 delayed dental diaphragm diffusion dixon dynamic elbow enhanced expiration extremity face facial femur finger foot
@@ -26,8 +27,8 @@ pediatric image view views film digital synthetic phantom demo demonstration tes
 pneumonia cardiomegaly pneumothorax consolidation tumour tumor lesion normal
 """
 WORDS = frozenset(_LIST.split())
-_TOKEN = re.compile(r"[A-Za-z0-9+\-]+")
-_MEASURE = re.compile(r"^(?:\d{1,2}|\d{1,2}mm|[a-c]\d{1,2}[a-z]?)$")
+_TOKEN = re.compile(r"\d+(?:\.\d+)?(?:mm)?(?![A-Za-z0-9])|[A-Za-z0-9+\-]+")
+_MEASURE = re.compile(r"^(?:\d{1,2}(\.\d{1,3})?(mm)?|[a-c]\d{1,2}[a-z]?)$")
 
 
 def clean(description: str) -> str:
