@@ -1,6 +1,6 @@
 """Sessions, questions, answers and what readers said of them.
 
-Every list is a fixed number of queries, however long: a session of ten thousand turns is four, and prompts, tokens
+Every list is a fixed number of queries, however long: a session of ten thousand turns is five, and prompts, tokens
 and log-probabilities are read only when one answer is asked for.
 """
 

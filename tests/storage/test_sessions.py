@@ -153,7 +153,7 @@ def test_an_answer_to_no_question_is_refused(store: Store) -> None:
 
 
 def test_history_of_ten_thousand_turns_opens_at_once(store: Store, reader: User, session: int) -> None:
-    """Four queries however long the session; the list of sessions is one, and neither reads tokens."""
+    """Five queries however long the session; the list of sessions is one, and neither reads tokens."""
     record = values.record()
     store.add_version(store.add_turn(session, reader, "What changed?", "temporal", "temporal"), record)
     with store._database.write() as writing:
@@ -168,13 +168,13 @@ def test_history_of_ten_thousand_turns_opens_at_once(store: Store, reader: User,
     (summary,) = store.sessions(reader, "effusion")
     listed = time.perf_counter() - started
     assert summary.turns == 10_000
-    assert [text for text in statements if text.startswith("SELECT")] == statements[1:]
-    assert len(statements) == 2, statements
+    assert len([text for text in statements if text.startswith("SELECT")]) == 1
+    statements.clear()
     view = store.session(session, reader)
     opened = time.perf_counter() - started - listed
     assert len(view.turns) == 10_000
     assert all(len(turn.versions) == 1 for turn in view.turns)
-    assert len([text for text in statements[2:] if text.startswith("SELECT")]) == 5
+    assert len([text for text in statements if text.startswith("SELECT")]) == 5
     assert not any("logprobs" in text for text in statements)
     assert listed < 1.0
     assert opened < 3.0

@@ -1,0 +1,65 @@
+"""The same sessions, imports and audit on PostgreSQL: every test of the two files named below, against a new database each.
+
+Needs the package psycopg and a server that may create databases: TEST_POSTGRESQL_URL=postgresql://user@host/postgres
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import create_engine
+
+from errors import StoreError
+from settings import Settings, load
+from storage import dialect
+from storage.schema import APPEND_ONLY
+from storage.store import Store
+from storage.views import PatientSummary, User
+from tests.storage import values
+from tests.storage.test_import import *  # noqa: F403  the tests themselves
+from tests.storage.test_sessions import *  # noqa: F403
+
+URL = os.environ.get("TEST_POSTGRESQL_URL", "")
+pytestmark = pytest.mark.skipif(not URL, reason="needs a PostgreSQL server: set TEST_POSTGRESQL_URL to one that may create databases")
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Iterator[Settings]:
+    """Settings whose database is new and on the server."""
+    name = f"interval_{uuid.uuid4().hex}"
+    server = create_engine(dialect.normalised(URL), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield load(
+            data_dir=settings.data_dir, database_url=dialect.normalised(URL).set(database=name).render_as_string(hide_password=False)
+        )
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    server.dispose()
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET id = 9", "DELETE FROM {}", "TRUNCATE {}"])
+def test_the_server_refuses_to_change_what_is_append_only(
+    store: Store, reader: User, pair: PatientSummary, table: str, statement: str
+) -> None:
+    version = store.add_version(
+        store.add_turn(store.start_session(reader, "Case", []), reader, "Q?", "temporal", "temporal"), values.record()
+    )
+    store.add_feedback(version, reader, "agree")
+    with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
+        session.connection().exec_driver_sql(statement.format(table))
+    assert store.check().problems == ()
+
+
+def test_backup_names_the_tool_that_can_copy_the_server(store: Store, pair: PatientSummary) -> None:
+    with pytest.raises(StoreError, match="pg_dump"):
+        store.backup(store.settings.data_dir.parent / "backup")
+
+
+def test_a_server_that_is_away_is_said_so_without_its_password(settings: Settings) -> None:
+    with pytest.raises(StoreError, match="cannot be reached") as caught:
+        Store(load(data_dir=settings.data_dir, database_url="postgresql://reader:sesame@localhost:9/none"))
+    assert "sesame" not in str(caught.value)
