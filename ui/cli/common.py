@@ -20,6 +20,9 @@ DATA_DIR_HELP = "Where studies, sessions and models are kept."
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help=DATA_DIR_HELP, show_default="~/.local/share/interval")]
 Json = Annotated[bool, typer.Option("--json", help="Make the last line of standard output one JSON object.")]
 
+LIBRARIES = ("alembic", "httpx", "asyncio", "PIL", "python_multipart")
+"""What these libraries say below a warning is of no use to whoever runs Interval."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -53,7 +56,10 @@ class Output:
 
 def log_to_stderr(level: str) -> None:
     """Log from `level` up. Commands that end are quiet below `error`: standard error is for their one sentence."""
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s", force=True)
+    chosen = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=chosen, format="%(levelname)s %(name)s: %(message)s", force=True)
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(chosen if chosen <= logging.DEBUG else max(chosen, logging.WARNING))
     logging.captureWarnings(True)
 
 
