@@ -48,10 +48,10 @@ def _fields(board: Canvas, side: str) -> list[Field]:
 def _consolidation(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
     centre_u, centre_v = rng.uniform(0.3, 0.7), ZONE_CENTRE[zone] + rng.uniform(-0.07, 0.07)
     stretch, lobar = rng.uniform(0.75, 1.3), rng.random() < 0.35
-    rough = noise(rng, *lung.mask.shape)
+    rough = noise(rng, lung.mask.shape[0], lung.mask.shape[1], cells=(7, 16, 37))
     aspect = lung.height / lung.width
     reach = 0.20 + 0.55 * severity
-    distance = np.sqrt((lung.u - centre_u) ** 2 + ((lung.v - centre_v) * aspect * stretch) ** 2) / reach - 0.16 * rough
+    distance = np.sqrt((lung.u - centre_u) ** 2 + ((lung.v - centre_v) * aspect * stretch) ** 2) / reach - 0.24 * rough
     soft = ramp(distance, 1.15, 0.45)
     if lobar:
         soft = (
@@ -59,7 +59,8 @@ def _consolidation(lung: Field, zone: str, severity: float, rng: np.random.Gener
             if zone == "lower"
             else soft * ramp(lung.v, centre_v + 0.14, centre_v + 0.11)
         )
-    return lung.mask * soft * (0.40 + 0.50 * severity)
+    mottled = 1 - 0.10 * np.clip(-rough, 0, 1)
+    return np.asarray(lung.mask * soft * mottled * (0.40 + 0.50 * severity), dtype=np.float32)
 
 
 def _diffuse(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
@@ -161,7 +162,8 @@ def opacity(board: Canvas, finding: Finding) -> Floats:
             total = np.maximum(total, _cardiomegaly(board.lungs[side], side == "right", finding.severity, np.random.default_rng(code)))
         return total
     for number, lung in enumerate(_fields(board, finding.side)):
-        drawn = PAINTERS[finding.name](lung, finding.zone, finding.severity, np.random.default_rng([*code, number]))
+        own = [*code] if finding.name == "diffuse opacity" else [*code, number]  # one process in both lungs looks alike
+        drawn = PAINTERS[finding.name](lung, finding.zone, finding.severity, np.random.default_rng(own))
         total = np.maximum(total, drawn)
     return total
 

@@ -124,7 +124,7 @@ def _mediastinum(g: Grid, a: Anatomy, span: float) -> tuple[Floats, Floats]:
     r, c, top = a.rng, a.centre, a.apex
     heart = g.chord(c + 0.15 * a.half, top + 0.71 * span, (0.43 + r.normal(0, 0.03)) * a.half, 0.19 * span, tilt=0.6, power=0.5)
     atrium = g.chord(c - 0.09 * a.half, top + 0.68 * span, 0.24 * a.half, 0.17 * span)
-    knob = g.chord(c + (0.19 + r.normal(0, 0.015)) * a.half, top + 0.30 * span, 0.085 * a.half, 0.05 * span, power=0.4)
+    knob = g.chord(c + (0.17 + r.normal(0, 0.015)) * a.half, top + 0.30 * span, 0.085 * a.half, 0.05 * span, power=0.4)
     trunk = g.chord(c + 0.22 * a.half, top + 0.42 * span, 0.09 * a.half, 0.07 * span, power=0.4)
     aorta = g.tubes([(np.array([[c + 0.16 * a.half, top + 0.28 * span], [c + 0.13 * a.half, top + 0.95 * span]]), 0.13 * a.half)])
     column = np.exp(-(((g.x - c) / (0.20 * a.half)) ** 4)) * ramp(g.y, top - 0.12, top + 0.12)

@@ -100,7 +100,9 @@ def _abdomen(c: Slice) -> tuple[Floats, Floats, Floats]:
     for cx, top, rx, ry in ((-58, -192, 86, 76), (62, -206, 78, 72)):
         reach = np.clip((top - c.z) / 75, 0, 1)
         size = (1 - (1 - reach) ** 2) ** 0.5
-        parts.append(c.disc(cx, 2, rx * size + 0.01, ry * size + 0.01) if reach > 0 else np.zeros((len(c.y), c.x.shape[1]), dtype=np.float32))
+        parts.append(
+            c.disc(cx, 2, rx * size + 0.01, ry * size + 0.01) if reach > 0 else np.zeros((len(c.y), c.x.shape[1]), dtype=np.float32)
+        )
     gas = c.disc(58, -34, 26, 15) * parts[1] if c.z < -224 else np.zeros_like(parts[0])
     return np.maximum(parts[0], parts[1]), parts[0], np.asarray(gas, dtype=np.float32)
 
@@ -116,7 +118,7 @@ def _vessels_and_airways(image: Floats, c: Slice) -> None:
             _put(image, c.disc(cx, 15, 6.3, 5.4), AIR)
     _put(image, c.disc(9, 31, 6, 4.5), MUSCLE)
     if 0.26 < c.s < 0.34:  # aortic arch
-        _put(image, c.disc(8, 2, 34, 12, 0.95), BLOOD)
+        _put(image, c.disc(17, 5, 37, 10.5, 1.08), BLOOD)
     if c.s >= 0.32:
         _put(image, c.disc(26 - 10 * c.s, 38 + 10 * c.s, 12.5, 12.5), BLOOD)
     if 0.32 <= c.s < 0.60:
@@ -131,9 +133,9 @@ def _vessels_and_airways(image: Floats, c: Slice) -> None:
             _put(image, c.disc(cx, cy, radius, radius), BLOOD)
 
 
-def _bone(image: Floats, cx: float, cy: float, rx: float, ry: float, tilt: float, c: Slice, shell: float = 1.6) -> None:
+def _bone(image: Floats, cx: float, cy: float, rx: float, ry: float, tilt: float, c: Slice, cortex: float = 1.6) -> None:
     _put(image, c.disc(cx, cy, rx, ry, tilt), CORTEX)
-    _put(image, c.disc(cx, cy, max(rx - shell, 0.5), max(ry - shell, 0.5), tilt), MARROW)
+    _put(image, c.disc(cx, cy, max(rx - cortex, 0.5), max(ry - cortex, 0.5), tilt), MARROW)
 
 
 def _skeleton(image: Floats, c: Slice) -> None:
@@ -157,12 +159,12 @@ def _skeleton(image: Floats, c: Slice) -> None:
         for side in (-1, 1):
             cx, cy = side * (wide + 5.5) * np.cos(angle), 2 + (deep + 5.5) * np.sin(angle)
             tangent = np.arctan2((deep + 5) * np.cos(angle), -side * (wide + 5) * np.sin(angle))
-            _bone(image, float(cx), float(cy), 11.5, 4.6, float(tangent), c, shell=1.4)
+            _bone(image, float(cx), float(cy), 11.5, 4.6, float(tangent), c, cortex=1.4)
     if 0.12 < c.s < 0.80:
         _bone(image, 0, -deep - 5, 21 - 9 * c.s, 6, 0, c)
     if c.s < 0.58:
         for side in (-1, 1):
-            _bone(image, side * (112 + 12 * c.s), 64 + 16 * c.s, 38 * (1 - 0.6 * c.s), 4.2, -0.72 * side, c, shell=1.3)
+            _bone(image, side * (112 + 12 * c.s), 64 + 16 * c.s, 38 * (1 - 0.6 * c.s), 4.2, -0.72 * side, c, cortex=1.3)
     if c.s < 0.10:
         for side in (-1, 1):
             _bone(image, side * 62, -34, 46, 6.2, -0.35 * side, c)
@@ -186,11 +188,25 @@ def vessel_tree(seed: int) -> NDArray[np.float32]:
     for side in (-1, 1):
         for _ in range(22):
             heading = np.array([side * rng.uniform(0.35, 1.0), rng.uniform(-0.8, 0.9), rng.uniform(-1.0, 0.95)])
-            _grow(rng, np.array([side * rng.uniform(30, 42), rng.uniform(-4, 14), rng.uniform(-142, -98)]), heading, rng.uniform(3.0, 4.8), 28.0, points)
+            _grow(
+                rng,
+                np.array([side * rng.uniform(30, 42), rng.uniform(-4, 14), rng.uniform(-142, -98)]),
+                heading,
+                rng.uniform(3.0, 4.8),
+                28.0,
+                points,
+            )
     return np.concatenate(points).astype(np.float32)
 
 
-def _grow(rng: np.random.Generator, start: NDArray[np.float64], heading: NDArray[np.float64], radius: float, length: float, out: list[NDArray[np.float64]]) -> None:
+def _grow(
+    rng: np.random.Generator,
+    start: NDArray[np.float64],
+    heading: NDArray[np.float64],
+    radius: float,
+    length: float,
+    out: list[NDArray[np.float64]],
+) -> None:
     if radius < 0.62:
         return
     steps = max(4, int(length / 1.6))
@@ -253,7 +269,9 @@ def plane(z: float, size: int, seed: int, nodule: Nodule | None) -> Floats:
     return image
 
 
-def volume(seed: int, positions: list[float], thickness: float, nodule: Nodule | None, size: int = 256, noise: float = 16.0, acquisition: int = 0) -> NDArray[np.int16]:
+def volume(
+    seed: int, positions: list[float], thickness: float, nodule: Nodule | None, size: int = 256, noise: float = 16.0, acquisition: int = 0
+) -> NDArray[np.int16]:
     """Slices (n, size, size) int16 HU at `positions` (z of their centres, mm), each `thickness` mm thick.
 
     `acquisition` seeds the noise, so two dates of one patient (`seed`) differ in it. Same arguments, same voxels.
