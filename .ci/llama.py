@@ -68,7 +68,8 @@ def local_flags() -> frozenset[str]:
 
 def cache_root() -> Path:
     """Folder of all cached wheels."""
-    return Path(os.environ.get("INTERVAL_WHEEL_CACHE") or "~/.cache/interval/wheels").expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("INTERVAL_WHEEL_CACHE") or f"{caches}/interval/wheels").expanduser()
 
 
 def cache_dir() -> Path:

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -30,7 +31,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> float:
+def wait_for(url: str, process: subprocess.Popen[Any]) -> float:
     """Seconds until the address answers 200."""
     start = time.perf_counter()
     while time.perf_counter() - start < PATIENCE:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.serving import free_port, wait_for
 from tests.cli.conftest import Run, radiograph
 from ui.cli import COMMANDS, app, with_default
 
@@ -226,6 +227,19 @@ def test_ctrl_c_ends_quietly(tmp_path: Path) -> None:
     assert done.returncode == 130
     assert done.stderr.strip() == "Stopped."
     assert signal.SIGINT.name not in done.stdout
+
+
+def test_the_server_serves_until_it_is_stopped(tmp_path: Path) -> None:
+    """Ctrl-C is how a person ends it, so that is no failure."""
+    port = free_port()
+    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--json", "--data-dir", str(tmp_path / "data")]
+    environment = {**os.environ, "INTERVAL_LOG_LEVEL": "error"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        wait_for(f"http://127.0.0.1:{port}/healthz", process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1]) == {"address": f"http://127.0.0.1:{port}", "stopped": True}
 
 
 # the whole way, with the real model

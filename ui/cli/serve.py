@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -28,7 +29,8 @@ def serve(
 
     address = f"http://{settings.host}:{settings.port}"
     out.say(f"Interval is starting on {address} (Ctrl-C stops it)")
-    run(settings)
+    with suppress(KeyboardInterrupt):  # how a person ends it
+        run(settings)
     out.result({"address": address, "stopped": True})
 
 
