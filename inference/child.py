@@ -40,6 +40,8 @@ class Child:
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
         self._reader = wire.Reader()
+        self._poll = select.poll()
+        self._poll.register(self._output, select.POLLIN | select.POLLHUP)
 
     @property
     def pid(self) -> int:
@@ -65,7 +67,7 @@ class Child:
                 frame = self._reader.next()
                 if frame is not None:
                     return frame
-                if not select.select([self._output], [], [], seconds)[0]:
+                if not self._poll.poll(seconds * 1000):
                     return None
                 data = os.read(self._output.fileno(), 1 << 16)
             except (wire.Closed, OSError, ValueError):

@@ -99,15 +99,15 @@ def choose(named: Named, wanted: Choice, threads: int = 0) -> tuple[Literal["ggu
         raise ModelNotLoaded(f"{named.manifest.name} has no files for the {wanted} engine; it has them for {', '.join(has)}")
     cpu = f"{threads or physical_cores()} CPU threads"
     if wanted == "gguf":
-        return "gguf", "cpu", f"llama.cpp on {cpu}, because it was asked for"
+        return "gguf", "cpu", f"The model runs through llama.cpp on {cpu}, because that was asked for."
     seen = graphics(named) if "torch" in has else Graphics(False, "the model has no weights for transformers")
     if seen.fits:
-        return "torch", "cuda", f"transformers on CUDA, because {seen.why}"
+        return "torch", "cuda", f"The model runs through transformers on CUDA, because {seen.why}."
     if wanted == "torch":
-        return "torch", "cpu", f"transformers on {cpu}, because it was asked for and {seen.why}"
+        return "torch", "cpu", f"The model runs through transformers on {cpu}, because that was asked for and {seen.why}."
     if "gguf" in has:
-        return "gguf", "cpu", f"llama.cpp on {cpu}, because {seen.why}"
-    return "torch", "cpu", f"transformers on {cpu}, because the model has no GGUF files and {seen.why}"
+        return "gguf", "cpu", f"The model runs through llama.cpp on {cpu}, because {seen.why}."
+    return "torch", "cpu", f"The model runs through transformers on {cpu}, because it has no GGUF files and {seen.why}."
 
 
 def graphics(named: Named) -> Graphics:

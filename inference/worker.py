@@ -251,6 +251,9 @@ class Worker:
                 self._send(self._handle(frame))
             except IntervalError as error:
                 self._send(Frame({"kind": "error", "error": type(error).__name__, "text": str(error)}))
+            except Exception as error:
+                text = f"the engine failed at this question ({type(error).__name__}: {error}); ask again"
+                self._send(Frame({"kind": "error", "error": "EngineError", "text": text}))
 
     def _listen(self) -> None:
         reader = wire.Reader()

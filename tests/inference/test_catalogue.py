@@ -1,0 +1,62 @@
+"""What `models list` and `models verify` tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from errors import ModelNotLoaded
+from inference import catalogue
+from settings import Settings
+
+
+@pytest.fixture
+def mine(settings: Settings, own_model: Path) -> Path:
+    """A model of the reader's own in the models directory."""
+    settings.models_dir.mkdir(parents=True)
+    return own_model.rename(settings.models_dir / "mine")
+
+
+def test_a_fresh_machine_lists_the_bundled_model_with_the_command_that_makes_it(settings: Settings) -> None:
+    entries = catalogue.models(settings)
+    assert [(entry.name, entry.state) for entry in entries] == [("bundled", "missing")]
+    assert "models build bundled" in entries[0].note
+    with pytest.raises(ModelNotLoaded, match="models build bundled"):
+        catalogue.verify(settings, "bundled")
+
+
+def test_a_model_of_ones_own_is_listed_after_it_and_verified(settings: Settings, mine: Path) -> None:
+    entry = catalogue.models(settings)[1]
+    assert (entry.name, entry.state, entry.engines, entry.family) == ("mine", "ready", ("gguf", "torch"), "idefics3")
+    found = catalogue.verify(settings, "mine")
+    assert found.ok
+    assert {"text-q8_0.gguf", "mmproj-f16.gguf", "hf/model.safetensors"} <= {file.name for file in found.files}
+
+
+def test_damage_and_weights_nobody_listed_are_named(settings: Settings, mine: Path) -> None:
+    text = mine / "text-q8_0.gguf"
+    data = bytearray(text.read_bytes())
+    data[-1] ^= 1
+    text.write_bytes(data)
+    (mine / "mmproj-f16.gguf").unlink()
+    (mine / "hf" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    outcomes = {file.name: file.outcome for file in catalogue.verify(settings, "mine").files}
+    assert outcomes["text-q8_0.gguf"] == "changed"
+    assert outcomes["mmproj-f16.gguf"] == "missing"
+    assert outcomes["hf/pytorch_model.bin"] == "unlisted"
+    assert outcomes["hf/config.json"] == "ok"
+    assert not catalogue.verify(settings, "mine").ok
+    entry = catalogue.models(settings)[1]
+    assert (entry.state, "mmproj-f16.gguf" in entry.note) == ("damaged", True)
+
+
+def test_a_manifest_that_cannot_be_read_is_listed_as_damaged(settings: Settings, mine: Path) -> None:
+    (mine / "manifest.json").write_text("{")
+    assert catalogue.models(settings)[1].state == "damaged"
+
+
+@pytest.mark.parametrize("name", ["", "..", "../mine", "/etc", "none"])
+def test_a_name_cannot_reach_outside_the_models_directory(settings: Settings, mine: Path, name: str) -> None:
+    with pytest.raises(ModelNotLoaded, match="there is no model"):
+        catalogue.verify(settings, name)
