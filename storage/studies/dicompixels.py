@@ -35,7 +35,7 @@ def decode(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic
     with opened.pixels() as stream:
         if opened.layout.syntax in NATIVE:
             array, _ = choice.decoder.as_array(stream, index=index, view_only=True, **options)
-            return np.asarray(array)
+            return np.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
         frame = _compressed(stream, opened, shape, index)
     _check_frame(frame, opened.layout.syntax, shape)
     options["number_of_frames"] = 1

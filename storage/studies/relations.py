@@ -180,7 +180,7 @@ def _date_warnings(items: Sequence[Item], order: Sequence[int]) -> list[str]:
         warnings.append("Two studies are of the same day: check which came first." if same else "Two studies have the same date and time.")
     if tuple(order) != tuple(range(len(items))):
         warnings.append("The images are shown with a newer one before an older one.")
-    if any(value > datetime.now() for value in found):  # noqa: DTZ005 - DICOM dates are local
+    if any(value > datetime.now() for value in found):
         warnings.append("A study is dated in the future: its date is wrong.")
     if not all(study.patient_id for study, _ in items):
         warnings.append("Not every image names its patient: check that they are of one.")
