@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from errors import StoreError
 from storage.content import ContentStore
-from storage.schema import InstanceRow, SeriesRow, StudyRow, clean
+from storage.schema import SeriesRow, StudyRow, clean
 from storage.studies.model import Frame, Kind, Plane, Series, Source, Study, Window
 
 STUDY_COLUMNS = frozenset({"uid", "acquired", "description", "series", "warnings"})
@@ -70,7 +70,15 @@ def frame_value(found: Mapping[str, Any], source: Source) -> Frame:
     return Frame(source=source, **values)
 
 
-def frames_value(instances: Iterable[InstanceRow], content: ContentStore) -> tuple[Frame, ...]:
+class FileRow(Protocol):
+    """What of an instance's row its frames need."""
+
+    sha256: Any
+    kind: Any
+    frames: Any
+
+
+def frames_value(instances: Iterable[FileRow], content: ContentStore) -> tuple[Frame, ...]:
     """All frames of a series in their order."""
     placed = [
         (found["place"], frame_value(found, source))
@@ -81,8 +89,8 @@ def frames_value(instances: Iterable[InstanceRow], content: ContentStore) -> tup
     return tuple(frame for _, frame in sorted(placed, key=itemgetter(0)))
 
 
-def series_value(row: SeriesRow, content: ContentStore) -> Series:
-    """The series with its frames; `row.instances` is loaded."""
+def series_value(row: SeriesRow, frames: tuple[Frame, ...]) -> Series:
+    """The series with these frames."""
     return Series(
         uid=row.uid,
         modality=row.modality,
@@ -93,7 +101,7 @@ def series_value(row: SeriesRow, content: ContentStore) -> Series:
         view=row.view,
         plane=cast(Plane, row.plane),
         acquired=row.acquired,
-        frames=frames_value(row.instances, content),
+        frames=frames,
         warnings=tuple(row.warnings),
         **{name: tupled(value) for name, value in row.facts.items()},
     )

@@ -52,13 +52,13 @@ class Kept:
 
 def keep(database: Database, content: ContentStore, reading: Reading, failed: Mapping[str, str], user: User, shared: bool) -> ImportReport:
     """Write the rows of `reading`, whose files are in `content` but for those in `failed` (hash -> reason)."""
-    kept = Kept(failed=dict(failed))
+    kept, moment = Kept(failed=dict(failed)), now()
     for study in reading.studies:
         whole = _without(study, kept.failed)
         if not whole.series:
             continue
         with database.write() as session:
-            _keep_study(session, content, whole, user, shared, kept)
+            _keep_study(session, content, whole, user, shared, moment, kept)
     return ImportReport(
         patients=len(kept.patients),
         studies=len(kept.study_ids),
@@ -89,12 +89,13 @@ def _without(study: Study, failed: Mapping[str, str]) -> Study:
     return replace(study, series=tuple(one for one in series if one.frames))
 
 
-def _keep_study(session: Session, content: ContentStore, study: Study, user: User, shared: bool, kept: Kept) -> None:
+def _keep_study(session: Session, content: ContentStore, study: Study, user: User, shared: bool, moment: datetime, kept: Kept) -> None:
     """One study, new or known, with its series."""
     dialect.one_writer(session.connection(), "studies")
     row = session.scalar(select(StudyRow).where(StudyRow.owner_id == user.id, StudyRow.uid == study.uid))
     if row is None:
         row = StudyRow(owner_id=user.id, patient_id=_patient(session, study).id, uid=study.uid, warnings=[], facts=codec.study_facts(study))
+        row.imported = moment
         row.acquired, row.description = _wall_clock(study.acquired), study.description
         session.add(row)
     row.shared = row.shared or shared

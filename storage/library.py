@@ -6,6 +6,8 @@ answer for a study that is not there and for one that is another's.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,8 +17,8 @@ from sqlalchemy.orm import Session, contains_eager, selectinload
 from errors import StoreError
 from storage import codec
 from storage.content import ContentStore
-from storage.schema import SeriesRow, StudyRow
-from storage.studies.model import Series, Study
+from storage.schema import InstanceRow, SeriesRow, StudyRow
+from storage.studies.model import Frame, Series, Study
 from storage.views import PatientSummary, SeriesSummary, StudySummary, User
 
 
@@ -26,13 +28,13 @@ def visible(user: User) -> ColumnElement[bool]:
 
 
 def patients(session: Session, user: User) -> tuple[PatientSummary, ...]:
-    """Everyone with a study this user may see, last imported first; two queries, however many there are."""
+    """Everyone with a study this user may see, the last import first and its patients as read; two queries, however many there are."""
     query = (
         select(StudyRow)
         .join(StudyRow.patient)
         .where(visible(user))
         .options(contains_eager(StudyRow.patient), selectinload(StudyRow.series))
-        .order_by(StudyRow.imported.desc(), StudyRow.id.desc())
+        .order_by(StudyRow.imported.desc(), StudyRow.id)
     )
     found: dict[int, list[StudyRow]] = {}
     for row in session.scalars(query):
@@ -40,27 +42,59 @@ def patients(session: Session, user: User) -> tuple[PatientSummary, ...]:
     return tuple(_patient(rows, user) for rows in found.values())
 
 
-def study(session: Session, content: ContentStore, study_id: int, user: User) -> Study:
+class Frames:
+    """Frames of the series opened last, so that a viewer scrolling through one does not unpack its geometry for each image.
+
+    A series only ever grows, so its number of frames tells whether what is remembered still holds.
+    """
+
+    def __init__(self, content: ContentStore, remembered: int = 16) -> None:
+        self._content = content
+        self._remembered = remembered
+        self._known: OrderedDict[tuple[int, int], tuple[Frame, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, session: Session, rows: Sequence[SeriesRow]) -> list[tuple[Frame, ...]]:
+        """The frames of each series; at most one query, for those not remembered."""
+        keys = [(row.id, row.frame_count) for row in rows]
+        with self._lock:
+            found = {key: self._known[key] for key in keys if key in self._known}
+        missing = [key for key in keys if key not in found]
+        if missing:
+            found |= self._read(session, missing)
+        with self._lock:
+            for key in keys:
+                self._known[key] = found[key]
+                self._known.move_to_end(key)
+            while len(self._known) > self._remembered:
+                self._known.popitem(last=False)
+        return [found[key] for key in keys]
+
+    def _read(self, session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], tuple[Frame, ...]]:
+        query = select(InstanceRow.series_id, InstanceRow.sha256, InstanceRow.kind, InstanceRow.frames)
+        files: dict[int, list[codec.FileRow]] = {}
+        for row in session.execute(query.where(InstanceRow.series_id.in_([number for number, _ in keys]))):
+            files.setdefault(row.series_id, []).append(row)
+        return {key: codec.frames_value(files.get(key[0], ()), self._content) for key in keys}
+
+
+def study(session: Session, frames: Frames, study_id: int, user: User) -> Study:
     """One study with all series and frames."""
-    options = selectinload(StudyRow.series).selectinload(SeriesRow.instances)
-    row = session.scalar(select(StudyRow).where(StudyRow.id == study_id, visible(user)).options(options))
+    query = select(StudyRow).where(StudyRow.id == study_id, visible(user)).options(selectinload(StudyRow.series))
+    row = session.scalar(query)
     if row is None:
         raise StoreError(f"study {study_id} was not found; choose one from the list")
-    return codec.study_value(row, tuple(codec.series_value(one, content) for one in sorted(row.series, key=_by_number)))
+    rows = sorted(row.series, key=_by_number)
+    return codec.study_value(row, tuple(map(codec.series_value, rows, frames.of(session, rows))))
 
 
-def series(session: Session, content: ContentStore, series_id: int, user: User) -> tuple[Study, Series]:
+def series(session: Session, frames: Frames, series_id: int, user: User) -> tuple[Study, Series]:
     """One series with its frames, and its study holding that series alone."""
-    query = (
-        select(SeriesRow)
-        .join(SeriesRow.study)
-        .where(SeriesRow.id == series_id, visible(user))
-        .options(contains_eager(SeriesRow.study), selectinload(SeriesRow.instances))
-    )
+    query = select(SeriesRow).join(SeriesRow.study).where(SeriesRow.id == series_id, visible(user)).options(contains_eager(SeriesRow.study))
     row = session.scalar(query)
     if row is None:
         raise StoreError(f"series {series_id} was not found; choose one from the list")
-    value = codec.series_value(row, content)
+    value = codec.series_value(row, *frames.of(session, [row]))
     return codec.study_value(row.study, (value,)), value
 
 

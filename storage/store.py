@@ -62,6 +62,7 @@ class Store:
         self.settings = settings
         self._database = Database(settings)
         self._content = ContentStore(settings.data_dir / "content")
+        self._frames = library.Frames(self._content)
         self._salt = settings.data_dir / "salt"
         try:
             self._open()
@@ -135,12 +136,12 @@ class Store:
     def study(self, study_id: int, user: User) -> Study:
         """The study with all its series and frames. Raises `StoreError` when it does not exist for this user."""
         with self._database.read() as session:
-            return library.study(session, self._content, study_id, user)
+            return library.study(session, self._frames, study_id, user)
 
     def series(self, series_id: int, user: User) -> tuple[Study, Series]:
         """One series with its frames, and its study (holding that series alone). Raises `StoreError` when not visible."""
         with self._database.read() as session:
-            return library.series(session, self._content, series_id, user)
+            return library.series(session, self._frames, series_id, user)
 
     # sessions
 
