@@ -59,7 +59,7 @@ def relation(items: Sequence[Item], chosen: Relationship | None = None) -> Relat
         order=guess.order,
         reason=guess.reason,
         warnings=guess.warnings,
-        blocking=guess.blocking and taken != "unrelated",
+        blocking=guess.blocking,
         interval_days=guess.interval_days,
     )
 

@@ -125,13 +125,13 @@ def _begin(here: Context, user: User, body: AskIn) -> asking.Asked:
     if blocking and not body.different_patients:
         raise HTTPException(409, "The images are of different patients; say so in the question box, or exchange one.")
     if body.session_id is None:
-        title = f"{items[-1][0].patient_id} · {body.question}"[:120]
+        title = f"{body.question[:100]} · {items[-1][0].patient_id}"
         session_id = here.store.start_session(user, title, chosen, body.relationship)
     else:
         session_id = _session(here, user, body.session_id).id
         here.store.update_slots(session_id, user, chosen, body.relationship)
     if blocking:
-        here.store.audit(user, "identity.overridden", "session", session_id)
+        here.store.audit(user, "mismatch", "session", session_id)
     turn_id = here.store.add_turn(session_id, user, body.question, body.ability, body.relationship)
     return _turn(here, user, session_id, turn_id)
 

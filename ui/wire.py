@@ -80,7 +80,7 @@ class FeedbackIn(Incoming):
 class NoticeIn(Incoming):
     """Something the reader did that is kept in the audit."""
 
-    action: Literal["notice.dismissed"]
+    action: Literal["notice-dismissed"]
 
 
 class WindowOut(BaseModel):

@@ -89,7 +89,6 @@ export function composer() {
   for (const name of ["slots", "relation", "running", "anyway", "limits"]) on(name, draw);
   draw();
   return h("form.composer", { "aria-label": "Ask", onsubmit: (event) => event.preventDefault() },
-    refusal, chips,
-    h("div.box", {}, field, h("div.boxfoot", {}, kinds, h("span.gap"), go, halt)),
-    h("div.relate", {}, h("span.caps", {}, "Images are"), related, guessed));
+    refusal, kinds, chips,
+    h("div.box", {}, field, h("div.boxfoot", {}, related, guessed, h("span.gap"), go, halt)));
 }

@@ -106,4 +106,7 @@ export function moment(text) {
 /** Seconds in words. */
 export const seconds = (value) => (value >= 10 ? `${Math.round(value)} s` : `${value.toFixed(1)} s`);
 
+/** First letter large, a full stop at the end. */
+export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".") : "");
+
 export const plural = (count, word, many = `${word}s`) => `${count} ${count === 1 ? word : many}`;

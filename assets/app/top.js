@@ -29,7 +29,7 @@ function notice() {
   const close = () => {
     box.hidden = true;
     keepIn(READ, "1");
-    attempt(() => post("/api/notice", { action: "notice.dismissed" }));
+    attempt(() => post("/api/notice", { action: "notice-dismissed" }));
   };
   const box = h("div.notice", { hidden: keptIn(READ) === "1", role: "note", dataset: { testid: "notice" } },
     h("p", {}, h("strong", {}, "For research and teaching. "), "Interval is not a medical device. Its answers are made by a language model that can be wrong, and must not be used for diagnosis or treatment. Studies are de-identified when they are imported and stay on this machine."),

@@ -1,6 +1,6 @@
 // Upload: files, folders or an archive, by drop anywhere or by choice, with progress and the outcome of every file.
 import { get, upload } from "./api.js";
-import { fill, h, icon, iconButton, plural } from "./dom.js";
+import { fill, h, icon, iconButton, plural, sentence } from "./dom.js";
 import { leave } from "./ask.js";
 import { show } from "./hang.js";
 import { state, update } from "./state.js";
@@ -16,7 +16,13 @@ export function uploader() {
   const track = h("div.track", { role: "progressbar", "aria-label": "Upload", "aria-valuemin": "0", "aria-valuemax": "100" }, h("div.fill"));
   const outcomes = h("ul.outcomes", { dataset: { testid: "outcomes" } });
   const close = iconButton("close", "Close this list", () => { report.hidden = true; }, { classes: "plain small" });
-  const report = h("div.report", { hidden: true, dataset: { testid: "report" } }, h("div.head", {}, status, close), track, outcomes);
+  const each = h("button.button.plain.small", { type: "button", hidden: true, onclick: () => unfold(outcomes.hidden) });
+  const unfold = (wide) => {
+    outcomes.hidden = !wide;
+    each.textContent = wide ? "Hide" : "Each file";
+    each.setAttribute("aria-expanded", String(wide));
+  };
+  const report = h("div.report", { hidden: true, dataset: { testid: "report" } }, h("div.head", {}, status, each, close), track, outcomes);
   const chosen = (input) => {
     send([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
     input.value = "";
@@ -36,7 +42,7 @@ export function uploader() {
     const bytes = list.reduce((sum, { file }) => sum + file.size, 0);
     if (bytes > state.limits.max_upload_mb * MEGA) return say(`The upload is over the limit of ${state.limits.max_upload_mb.toLocaleString("en")} MB; send it in parts, or raise INTERVAL_MAX_UPLOAD_MB.`);
     report.hidden = false;
-    close.hidden = true;
+    close.hidden = each.hidden = true;
     fill(outcomes);
     status.textContent = `Sending ${plural(list.length, "file")}`;
     bar(0);
@@ -62,6 +68,8 @@ export function uploader() {
     const order = ["refused", "skipped", "duplicate", "imported"];
     const sorted = [...done.files].sort((a, b) => order.indexOf(a.outcome) - order.indexOf(b.outcome));
     fill(outcomes, sorted.slice(0, 400).map(outcome), sorted.length > 400 && h("li.quiet", {}, `and ${sorted.length - 400} more`));
+    each.hidden = false;
+    unfold(count("refused") + count("skipped") > 0);
     if (hang) {
       leave();
       show(hang.slots, hang.relation);
@@ -71,7 +79,7 @@ export function uploader() {
   };
   dropAnywhere(send);
   return h("section.uploader", { "aria-label": "Upload" },
-    h("div.zone", {}, icon("upload"), h("p", {}, h("strong", {}, "Drop studies here"), h("span.quiet", {}, "DICOM, NIfTI, PNG, JPEG, TIFF, zip")),
+    h("div.zone", {}, h("p", {}, icon("upload"), h("strong", {}, "Drop studies here"), h("span.quiet", {}, "DICOM, NIfTI, PNG, JPEG, TIFF, zip")),
       h("button.button.small", { type: "button", onclick: () => files.click() }, "Files"), h("button.button.small", { type: "button", onclick: () => folder.click() }, "Folder"), files, folder),
     report);
 }
@@ -79,7 +87,7 @@ export function uploader() {
 function outcome(file) {
   const name = file.path.split("/").at(-1);
   const reason = file.reason.startsWith(`${file.path}: `) ? file.reason.slice(file.path.length + 2) : file.reason;
-  return h(`li.outcome.${file.outcome}`, { dataset: { outcome: file.outcome } }, icon(MARKS[file.outcome]), h("div", {}, h("strong.clip", { title: file.path }, name), h("span", {}, [file.outcome, reason].filter(Boolean).join(": "))));
+  return h(`li.outcome.${file.outcome}`, { dataset: { outcome: file.outcome } }, icon(MARKS[file.outcome]), h("div", {}, h("p.clip", { title: file.path }, h("strong", {}, name), h("em", {}, file.outcome)), reason && h("span", {}, sentence(reason))));
 }
 
 function dropAnywhere(send) {

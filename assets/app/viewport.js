@@ -1,10 +1,11 @@
 // One image of the comparison: the server's pixels for one frame, what it is in words, and the means to look closer.
 // Zoom, pan and inversion happen here alone; window and slice ask the server for another picture. What hung before is
 // taken down at once when a viewport gets another series, so that no patient's pixels stay under another's name.
-import { day, fill, h, icon, iconButton, menu, setOptions } from "./dom.js";
+import { day, fill, h, icon, iconButton, menu, sentence, setOptions } from "./dom.js";
 import { alter, clearSlot, place, setRole } from "./hang.js";
 import { picture } from "./pictures.js";
 import { state, update } from "./state.js";
+import { say } from "./toast.js";
 
 const ROLES = {
   temporal: (count) => (count > 2 ? ["prior", "current", ...Array.from({ length: count }, (_, i) => `time ${i + 1}`)] : ["prior", "current"]),
@@ -12,6 +13,8 @@ const ROLES = {
   sides: () => ["left", "right"],
   unrelated: () => [],
 };
+
+const value = (one) => `${one.center},${one.width},${one.function}`;
 
 export class Viewport {
   constructor(index) {
@@ -27,7 +30,7 @@ export class Viewport {
   build() {
     const slice = (event) => this.toFrame(Number(event.target.value));
     this.image = h("img", { alt: "", draggable: "false" });
-    this.role = menu("Role of this image", [["", "no role"]], "", (value) => setRole(this.index, value), { classes: "role", "data-testid": "role" });
+    this.role = menu("Role of this image", [["", "no role"]], "", (role) => setRole(this.index, role), { classes: "role", "data-testid": "role" });
     this.when = h("span.when");
     this.who = h("span.who.number");
     this.date = h("span.date.number");
@@ -35,13 +38,13 @@ export class Viewport {
     this.grey = h("span.grey.number");
     this.count = h("span.count.number");
     this.scale = h("span.scale.number");
-    this.flag = h("span.flag", { hidden: true }, icon("warning"));
+    this.flag = h("button.flag", { type: "button", hidden: true, onclick: () => say(this.flag.title) }, icon("warning"));
     this.message = h("div.message", { role: "status" });
     this.area = h("div.area", { tabindex: "0", role: "group", "aria-roledescription": "image viewport" }, this.image, this.message,
       h("div.corner.tl", {}, this.role, this.when), h("div.corner.tr", {}, this.who, this.date),
       h("div.corner.bl", {}, this.what, this.grey), h("div.corner.br", {}, this.flag, this.count, this.scale));
     this.slider = h("input.slices", { type: "range", min: "0", "aria-label": "Slice", oninput: slice });
-    this.windows = menu("Window", [["", "Window"]], "", (value) => this.toWindow(value), { classes: "small windows", "data-testid": "window" });
+    this.windows = menu("Window", [], "", (chosen) => this.toWindow(chosen), { classes: "small windows", "data-testid": "window" });
     this.inverted = iconButton("invert", "Invert grey levels (I)", () => this.invert(), { classes: "plain small", "aria-pressed": "false" });
     this.bar = h("div.bar", {}, this.windows, this.slider, h("span.gap"), this.inverted,
       iconButton("minus", "Zoom out (-)", () => this.magnify(1 / 1.25), { classes: "plain small" }),
@@ -127,10 +130,10 @@ export class Viewport {
     this.date.textContent = day(series.acquired);
     this.what.textContent = [series.modality, series.description || series.body_part, series.view, series.plane].filter((word, at, all) => word && all.indexOf(word) === at).join(" · ");
     this.what.title = this.what.textContent;
-    const options = series.windows.map((one) => [`${one.center},${one.width},${one.function}`, one.name || `${Math.round(one.center)} / ${Math.round(one.width)}`]);
-    setOptions(this.windows, [["", options.length ? `As acquired` : "Window"], ...options], slot.window ?? "");
+    const options = series.windows.map((one, at) => [at ? value(one) : "", one.name || `${Math.round(one.center)} / ${Math.round(one.width)}`]);
+    setOptions(this.windows, options, slot.window ?? "");
     this.windows.hidden = !options.length;
-    const [center, width] = (slot.window ?? options[0]?.[0] ?? "").split(",");
+    const [center, width] = (slot.window ?? (series.windows[0] ? value(series.windows[0]) : "")).split(",");
     this.grey.textContent = width ? `C ${Math.round(center)}  W ${Math.round(width)}` : "";
     this.count.textContent = series.frames > 1 ? `${slot.frame + 1} / ${series.frames}` : "";
     this.slider.max = series.frames - 1;
@@ -139,7 +142,8 @@ export class Viewport {
     this.bar.classList.toggle("stack", series.frames > 1);
     this.inverted.setAttribute("aria-pressed", String(slot.invert));
     this.flag.hidden = !series.warnings.length;
-    this.flag.title = series.warnings.join("\n");
+    this.flag.title = sentence(series.warnings.join("; "));
+    this.flag.setAttribute("aria-label", `Notes on this image: ${this.flag.title}`);
     const place = series.frames > 1 ? `, slice ${slot.frame + 1} of ${series.frames}` : "";
     this.area.setAttribute("aria-label", `Image ${this.index + 1}: ${[slot.role, slot.when, this.who.textContent, this.date.textContent, this.what.textContent].filter(Boolean).join(", ")}${place}`);
   }
@@ -205,13 +209,13 @@ export class Viewport {
     if (next !== this.slot.frame) alter(this.index, { frame: next });
   }
 
-  toWindow(value) {
-    if (this.slot) alter(this.index, { window: value || null });
+  toWindow(chosen) {
+    if (this.slot) alter(this.index, { window: chosen || null });
   }
 
   preset(number) {
     const one = this.slot?.series.windows[number - 1];
-    if (one) this.toWindow(`${one.center},${one.width},${one.function}`);
+    if (one) this.toWindow(number === 1 ? "" : value(one));
   }
 
   invert() {
@@ -221,7 +225,7 @@ export class Viewport {
   magnify(factor, at = [0, 0]) {
     const zoom = Math.max(0.5, Math.min(16, this.zoom * factor));
     const real = zoom / this.zoom;
-    this.pan = this.pan.map((value, axis) => at[axis] - (at[axis] - value) * real);
+    this.pan = this.pan.map((moved, axis) => at[axis] - (at[axis] - moved) * real);
     this.zoom = zoom;
     this.paint();
   }
