@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,14 @@ def film(seed: int, rows: int = 2500, columns: int = 2048) -> NDArray[np.uint16]
     return grain
 
 
+@functools.cache
+def _grain() -> NDArray[np.uint16]:
+    return film(0) // 2
+
+
 def radiograph(path: Path, seed: int, date: str, syntax: str = ExplicitVRLittleEndian) -> Path:
     """A 2500 x 2048 DX file of one patient; compressed when `syntax` is."""
-    pixels = film(seed)
+    pixels = np.roll(_grain(), 16 * seed, axis=0) + np.uint16(seed)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
