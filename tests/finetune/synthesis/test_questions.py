@@ -1,0 +1,123 @@
+"""Questions: every suggested wording occurs, answers are balanced, nothing is claimed that the truth does not hold."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from finetune.synthesis import pairs, questions
+from finetune.synthesis.pairs import Pair
+from finetune.synthesis.phantom import PhantomSource
+from finetune.synthesis.questions import Item
+from inference.engine import ABILITIES
+from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, SINGLE, TEMPLATES, progression_question
+
+
+@pytest.fixture(scope="module")
+def asked(source: PhantomSource) -> list[tuple[Pair, Item]]:
+    rows = []
+    for seed in range(500):
+        pair = pairs.generate(seed, source, 16)
+        rows += [(pair, item) for item in questions.items(pair, np.random.default_rng(seed))]
+    return rows
+
+
+def test_same_seed_gives_the_same_questions(source: PhantomSource) -> None:
+    pair = pairs.generate(4, source, 16)
+    assert questions.items(pair, np.random.default_rng(1)) == questions.items(pair, np.random.default_rng(1))
+
+
+def test_every_wording_on_the_screen_is_learned(asked: list[tuple[Pair, Item]]) -> None:
+    wordings = {item.question for _, item in asked}
+    expected = [question for ability in ABILITIES for question in TEMPLATES[ability]]
+    expected += [*SINGLE, OVERALL_QUESTION, *(progression_question(name) for name in FINDINGS)]
+    assert [question for question in expected if question not in wordings] == []
+
+
+def test_all_abilities_are_asked_often(asked: list[tuple[Pair, Item]]) -> None:
+    counts = Counter(item.ability for _, item in asked)
+    assert all(counts[ability] > 0.10 * len(asked) for ability in ABILITIES), counts
+
+
+def test_images_roles_and_times_run_parallel(asked: list[tuple[Pair, Item]]) -> None:
+    for pair, item in asked:
+        assert len(item.images) == len(item.roles) == len(item.whens)
+        assert item.images in ({(1,)} if pair.kind == "single" else {(0, 1), (1, 0)})
+        if "prior" in item.roles:
+            assert item.roles.index("prior") == item.images.index(0)
+        assert item.question
+        assert item.answer
+        assert item.relationship == ("unrelated" if pair.kind == "unrelated" else "temporal")
+
+
+def test_progression_and_overall_answers_are_the_truth_in_one_word(asked: list[tuple[Pair, Item]]) -> None:
+    for pair, item in asked:
+        if item.kind == "progression":
+            name = next(name for name in FINDINGS if progression_question(name) == item.question)
+            expected = "uncertain" if pair.kind == "unrelated" else pair.changes.get(name, "stable")
+            assert item.answer == expected
+            assert item.answer in PROGRESSION
+        if item.kind == "overall":
+            assert item.answer == pair.overall
+            assert item.answer in OVERALL
+
+
+def test_lettered_answers_name_their_letter_and_letters_are_balanced(asked: list[tuple[Pair, Item]]) -> None:
+    letters = Counter()
+    for _, item in asked:
+        if re.search(r"\nA: ", item.question):
+            assert item.answer in item.question.splitlines()
+            letters[item.answer[0]] += 1
+    assert max(letters["A"], letters["B"], letters["C"]) < 1.6 * min(letters["A"], letters["B"], letters["C"]), letters
+
+
+def test_closed_answers_are_balanced(asked: list[tuple[Pair, Item]]) -> None:
+    """A model that always says the same must not score well on what it was trained on."""
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    for _, item in asked:
+        answers[item.kind][item.answer] += 1
+    yes, no = answers["present"]["Yes."], answers["present"]["No."]
+    assert 0.7 < yes / no < 1.4
+    first, second = answers["which"]["The first image."], answers["which"]["The second image."]
+    assert 0.7 < first / second < 1.4
+    overall = answers["overall"]
+    assert max(overall.values()) < 1.7 * min(overall.values()), overall
+    assert answers["progression"]["stable"] < 0.45 * sum(answers["progression"].values())
+
+
+def test_which_image_names_the_image_with_more_disease(asked: list[tuple[Pair, Item]]) -> None:
+    for pair, item in asked:
+        if item.question == TEMPLATES["coreference"][0] and item.answer.startswith("The "):
+            extents = [(pair.prior_truth, pair.current_truth)[end].extent for end in item.images]
+            assert extents[item.answer == "The second image."] == max(extents)
+
+
+def test_a_single_image_cannot_tell_change(asked: list[tuple[Pair, Item]]) -> None:
+    told = [item.answer for pair, item in asked if pair.kind == "single" and item.question in (*TEMPLATES["temporal"], OVERALL_QUESTION)]
+    assert told
+    assert all(answer.startswith("Cannot tell") for answer in told)
+
+
+def test_unrelated_patients_cannot_have_changed(asked: list[tuple[Pair, Item]]) -> None:
+    told = [item.answer for pair, item in asked if pair.kind == "unrelated" and item.ability == "temporal"]
+    assert told
+    assert all(answer == "uncertain" or answer.startswith("Cannot tell") for answer in told)
+
+
+def test_nothing_is_called_absent_on_a_film_with_disease_of_its_own(source: PhantomSource) -> None:
+    from dataclasses import replace
+
+    for seed in range(80):
+        pair = replace(pairs.generate(seed, source, 16, kind="pair"), clean=(False, False))
+        for item in questions.items(pair, np.random.default_rng(seed)):
+            assert item.answer not in ("No.", "None.", "No disease is seen.")
+            assert "neither image shows" not in item.answer
+
+
+def test_what_changed_is_answered_in_one_line(asked: list[tuple[Pair, Item]]) -> None:
+    lines = [item.answer for pair, item in asked if item.question == TEMPLATES["temporal"][0] and pair.kind == "pair"]
+    assert any(re.fullmatch(r"The right consolidation is larger; overall worse\.", line) for line in lines) or len(lines) > 50
+    assert all(re.fullmatch(r"(No change|The .+); overall (worse|stable|improved)\.", line) for line in lines)
