@@ -74,7 +74,7 @@ def python_or_newer() -> None:
         return
     for minor in range(14, OLDEST[1] - 1, -1):
         newer = shutil.which(f"python3.{minor}")
-        if newer:
+        if newer and subprocess.run([newer, "-c", ""], capture_output=True, check=False).returncode == 0:  # a shim may lead nowhere
             os.execv(newer, [newer, *sys.argv])
     raise Stop(
         f"Python {platform.python_version()} is too old: Interval needs 3.11 or newer; install it (sudo apt install python3.11 "

@@ -144,6 +144,12 @@ def test_everything_imported_is_pinned() -> None:
     assert loose == set()
 
 
+def test_everything_pinned_is_imported() -> None:
+    """A package that nothing imports any more is taken out; what another package brings is in .ci/constraints.txt."""
+    imported = {normal(PACKAGES.get(name, name)) for path in room_files() for name in imports(path)}
+    assert set(pinned("requirements.txt")) - imported == set()
+
+
 def test_pins_are_exact_and_above_the_security_floors() -> None:
     run = pinned("requirements.txt")
     for found in (*run.values(), *pinned("requirements-dev.txt").values()):

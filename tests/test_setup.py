@@ -99,6 +99,7 @@ def test_an_old_python_says_what_to_install(setup: ModuleType, monkeypatch: pyte
 def test_an_old_python_goes_on_under_a_newer_one(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup.sys, "version_info", (3, 9, 2))
     monkeypatch.setattr(setup.shutil, "which", lambda name: f"/usr/bin/{name}" if name == "python3.12" else None)
+    monkeypatch.setattr(setup.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
     started: list[str] = []
     monkeypatch.setattr(setup.os, "execv", lambda path, words: started.append(path) or (_ for _ in ()).throw(SystemExit))
     with pytest.raises(SystemExit):
