@@ -15,6 +15,7 @@ from settings import Settings
 from storage.store import Store
 from storage.studies import Series, Study
 from storage.views import User
+from ui.demo import DemoCase
 from ui.engine_room import EngineRoom
 from ui.rendering import Renderer
 from ui.security import reader_token
@@ -32,6 +33,7 @@ class Context:
     renderer: Renderer = field(default_factory=Renderer)
     runs: dict[str, tuple[int, Event]] = field(default_factory=dict)
     ready: Event = field(default_factory=Event)
+    cases: tuple[DemoCase, ...] = ()
     readers: OrderedDict[str, User] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
 

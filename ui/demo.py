@@ -1,31 +1,90 @@
-"""The demo cases that come with Interval, in every store from its first start, for all to see."""
+"""The demo cases that come with Interval, in every store from its first start, for all to see.
+
+`assets/demo/cases.yaml` names them. Which studies in the store are which case is noted in the data directory, so that the
+second start reads nothing; when the note does not fit the store or the cases, they are imported again, which changes
+nothing that is there.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+from pydantic import BaseModel, ValidationError
+
 from storage.store import Store
-from storage.views import LOCAL
+from storage.views import LOCAL, Ability
 
 log = logging.getLogger(__name__)
 
 DEMO = Path(__file__).resolve().parent.parent / "assets" / "demo"
+NOTE = "demo.json"
 
 
-def ensure_demo(store: Store, folder: Path = DEMO) -> int:
-    """Import the demo cases as shared studies unless they are there; returns how many studies were new.
+@dataclass(frozen=True)
+class DemoCase:
+    """One case: its studies in the store, its name, and the question it was made for."""
 
-    Importing is idempotent, so a store that lost one gets it back, and one that has all is left alone.
-    """
-    if not folder.is_dir():
-        log.warning("demo cases: %s is missing from this installation", folder)
-        return 0
+    name: str
+    title: str
+    study_ids: tuple[int, ...]
+    question: str
+    ability: Ability
+
+
+class _Visit(BaseModel):
+    folder: str
+
+
+class _Case(BaseModel):
+    name: str
+    title: str
+    question: str
+    ability: Ability
+    visits: tuple[_Visit, ...]
+
+
+class _Note(BaseModel):
+    digest: str
+    studies: dict[str, tuple[int, ...]]
+
+
+def ensure_demo(store: Store, folder: Path = DEMO) -> tuple[DemoCase, ...]:
+    """The demo cases, imported as shared studies unless they are there. Raises `StoreError` when they cannot be kept."""
+    catalogue = folder / "cases.yaml"
+    if not catalogue.is_file():
+        log.warning("demo cases: %s is missing from this installation", catalogue)
+        return ()
+    text = catalogue.read_bytes()
+    cases = tuple(_Case.model_validate(case) for case in yaml.safe_load(text))
+    digest = hashlib.sha256(text).hexdigest()
+    note = store.settings.data_dir / NOTE
+    studies = _noted(note, digest, store) or _import(store, folder, cases)
+    note.write_text(_Note(digest=digest, studies=studies).model_dump_json())
+    return tuple(DemoCase(case.name, case.title, studies.get(case.name, ()), case.question, case.ability) for case in cases)
+
+
+def _noted(note: Path, digest: str, store: Store) -> dict[str, tuple[int, ...]]:
+    """Studies by case as noted at an earlier start, or nothing when the note is not of these cases or a study is gone."""
+    try:
+        kept = _Note.model_validate(json.loads(note.read_text()))
+    except (OSError, ValueError, ValidationError):
+        return {}
+    there = {study.id for patient in store.patients(store.user(LOCAL)) for study in patient.studies if study.shared}
+    noted = {study_id for ids in kept.studies.values() for study_id in ids}
+    return kept.studies if kept.digest == digest and noted and noted <= there else {}
+
+
+def _import(store: Store, folder: Path, cases: Iterable[_Case]) -> dict[str, tuple[int, ...]]:
     local = store.user(LOCAL)
-    known = sum(len(patient.studies) for patient in store.patients(local) if any(study.synthetic for study in patient.studies))
-    wanted = len({path.parent for path in folder.rglob("*.dcm")})
-    if known and known >= wanted:
-        return 0
-    report = store.import_paths([folder], local, shared=True)
-    log.info("demo cases: %d studies, %d files new", report.studies, report.count("imported"))
-    return report.studies if report.count("imported") else 0
+    studies: dict[str, tuple[int, ...]] = {}
+    for case in cases:
+        report = store.import_paths([folder / visit.folder for visit in case.visits], local, shared=True)
+        studies[case.name] = report.study_ids
+        log.info("demo case %s: %d studies", case.name, len(report.study_ids))
+    return studies

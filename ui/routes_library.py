@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 
 from inference import prompts
 from inference.answer import MAX_QUESTION
-from storage.views import Ability, PatientSummary, Relationship
+from storage.views import Ability, Relationship
 from ui import hanging
 from ui.context import In, Reader
 from ui.engine_room import EngineStatus
-from ui.wire import HangIn, HangingOut, LimitsOut, NoticeIn, RelateIn, RelationOut, SeriesOut, StartOut
+from ui.wire import HangIn, HangingOut, LibraryOut, LimitsOut, NoticeIn, RelateIn, RelationOut, SeriesOut, StartOut
 
 router = APIRouter(prefix="/api")
 
@@ -19,13 +19,7 @@ router = APIRouter(prefix="/api")
 def start(here: In, user: Reader) -> StartOut:
     """Everything the page needs at its start."""
     limits = LimitsOut(max_images=here.settings.max_images, max_upload_mb=here.settings.max_upload_mb, max_question=MAX_QUESTION)
-    return StartOut(
-        engine=here.engine.status(),
-        limits=limits,
-        patients=here.store.patients(user),
-        sessions=here.store.sessions(user),
-        preparing=not here.ready.is_set(),
-    )
+    return StartOut(engine=here.engine.status(), limits=limits, library=library(here, user), sessions=here.store.sessions(user))
 
 
 @router.get("/engine")
@@ -41,10 +35,10 @@ def open_engine(here: In, user: Reader) -> EngineStatus:
     return here.engine.status()
 
 
-@router.get("/patients")
-def patients(here: In, user: Reader) -> tuple[PatientSummary, ...]:
-    """Patients and studies this reader may see."""
-    return here.store.patients(user)
+@router.get("/library")
+def library(here: In, user: Reader) -> LibraryOut:
+    """Patients and studies this reader may see, and which of them are demo cases."""
+    return LibraryOut(patients=here.store.patients(user), cases=here.cases, preparing=not here.ready.is_set())
 
 
 @router.get("/suggestions")

@@ -88,7 +88,7 @@ def _private_gradio(settings: Settings) -> None:
 def _prepare(here: Context, demo: bool) -> None:
     try:
         if demo:
-            ensure_demo(here.store)
+            here.cases = ensure_demo(here.store)
     except IntervalError as error:
         log.warning("demo cases: %s", error)
     except Exception:

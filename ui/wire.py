@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from inference.answer import MAX_QUESTION
 from storage.views import Ability, PatientSummary, Relationship, SessionSummary, Slot, TurnView, Verdict
+from ui.demo import DemoCase
 from ui.engine_room import EngineStatus
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
@@ -166,14 +167,21 @@ class LimitsOut(BaseModel):
     max_question: int
 
 
+class LibraryOut(BaseModel):
+    """What there is to read. `preparing`: demo cases are still being imported."""
+
+    patients: tuple[PatientSummary, ...]
+    cases: tuple[DemoCase, ...]
+    preparing: bool
+
+
 class StartOut(BaseModel):
     """Everything the page needs at its start."""
 
     engine: EngineStatus
     limits: LimitsOut
-    patients: tuple[PatientSummary, ...]
+    library: LibraryOut
     sessions: tuple[SessionSummary, ...]
-    preparing: bool
 
 
 class SawImage(BaseModel):

@@ -13,8 +13,15 @@ const ABILITIES = [
 ];
 const RELATIONSHIPS = [["temporal", "Over time"], ["views", "Views of one study"], ["sides", "Left and right"], ["unrelated", "Unrelated"]];
 
+/** The question a demo case was made for, when exactly that case hangs and the ability is its own. */
+function made() {
+  const shown = filled().map((slot) => slot.series.id);
+  const series = (one) => state.patients.flatMap((patient) => patient.studies).filter((study) => one.study_ids.includes(study.id)).flatMap((study) => study.series.map((each) => each.id));
+  const found = shown.length > 1 && state.cases.find((one) => one.ability === state.ability && shown.every((id) => series(one).includes(id)));
+  return found ? [found.question] : [];
+}
+
 export function composer() {
-  let ability = "temporal";
   let suggested = "";
   const field = h("textarea", { rows: "2", id: "iv-question", maxlength: state.limits.max_question, "aria-label": "Question", placeholder: "Ask what changed  ( / )", "data-testid": "question-box" });
   const go = h("button.button.main.ask", { type: "button", onclick: () => send(), "data-testid": "ask" }, icon("send"), "Ask");
@@ -28,7 +35,7 @@ export function composer() {
   const send = (text = field.value) => {
     if (!text.trim() || why()) return;
     if (text !== field.value) field.value = text;
-    ask(text.trim(), ability, () => { if (field.value === text) field.value = ""; grow(); });
+    ask(text.trim(), state.ability, () => { if (field.value === text) field.value = ""; grow(); });
   };
   const why = () => {
     if (state.running) return "An answer is on its way.";
@@ -42,24 +49,25 @@ export function composer() {
     draw();
   };
   const choose = (name) => {
-    ability = name;
-    draw();
+    update({ ability: name });
     kinds.querySelector('[aria-checked="true"]').focus();
   };
   const suggest = async () => {
-    const key = `ability=${ability}&relationship=${state.relation?.relationship ?? "temporal"}&images=${filled().length}`;
+    const key = `ability=${state.ability}&relationship=${state.relation?.relationship ?? "temporal"}&images=${filled().length}`;
+    const shown = `${key}&${made().join()}`;
     if (!filled().length) fill(chips);
-    if (key === suggested || !filled().length) return;
-    suggested = key;
+    if (shown === suggested || !filled().length) return;
+    suggested = shown;
     const found = await get(`/api/suggestions?${key}`).catch(() => []);
-    if (key === suggested) fill(chips, found.slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, onclick: () => send(text) }, text)));
+    if (shown === suggested) fill(chips, [...new Set([...made(), ...found])].slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, onclick: () => send(text) }, text)));
   };
   const draw = () => {
-    fill(kinds, ABILITIES.map(([name, words, help]) => h("button.kind", { type: "button", role: "radio", title: help, "aria-checked": String(name === ability), tabindex: name === ability ? "0" : "-1", onclick: () => choose(name), dataset: { ability: name } }, words)));
+    fill(kinds, ABILITIES.map(([name, words, help]) => h("button.kind", { type: "button", role: "radio", title: help, "aria-checked": String(name === state.ability), tabindex: name === state.ability ? "0" : "-1", onclick: () => choose(name), dataset: { ability: name } }, words)));
     const { relation } = state;
     setOptions(related, RELATIONSHIPS, relation?.relationship ?? "temporal");
     related.disabled = filled().length < 2;
-    guessed.textContent = filled().length < 2 ? "one image" : relation && relation.relationship === relation.guessed ? "guessed from the headers" : "your choice";
+    guessed.textContent = filled().length < 2 ? "one image" : relation && relation.relationship === relation.guessed ? "guessed" : "your choice";
+    guessed.title = relation?.reason ?? "";
     go.hidden = Boolean(state.running);
     halt.hidden = !state.running;
     halt.disabled = Boolean(state.running?.stopping);
@@ -75,7 +83,7 @@ export function composer() {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const at = ABILITIES.findIndex(([name]) => name === ability);
+    const at = ABILITIES.findIndex(([name]) => name === state.ability);
     choose(ABILITIES[(at + step + ABILITIES.length) % ABILITIES.length][0]);
   });
   field.addEventListener("input", grow);
@@ -86,7 +94,7 @@ export function composer() {
     }
     if (event.key === "Escape") field.blur();
   });
-  for (const name of ["slots", "relation", "running", "anyway", "limits"]) on(name, draw);
+  for (const name of ["slots", "relation", "running", "anyway", "limits", "ability", "cases"]) on(name, draw);
   draw();
   return h("form.composer", { "aria-label": "Ask", onsubmit: (event) => event.preventDefault() },
     refusal, kinds, chips,

@@ -20,9 +20,11 @@ export function show(slots, relation, { chosen = null, keepSession = false } = {
 }
 
 /** Hang studies by the server's choice, as a new case. */
-export async function hangStudies(ids) {
+export async function hangStudies(ids, ability) {
   const hung = await attempt(() => post("/api/hang", { study_ids: ids }));
-  if (hung) show(hung.slots, hung.relation);
+  if (!hung) return;
+  show(hung.slots, hung.relation);
+  if (ability) update({ ability });
 }
 
 /** Put one series into a viewport: the active one, or `index`. */

@@ -27,11 +27,11 @@ function build(root) {
 async function begin(app) {
   const start = await attempt(() => get("/api/start"));
   if (start) {
-    update({ engine: start.engine, limits: start.limits, patients: start.patients, sessions: start.sessions });
+    update({ engine: start.engine, limits: start.limits, ...library(start.library), sessions: start.sessions });
     watchEngine();
     const id = sessionInAddress();
     if (!(id && (await open(id, true)))) await rehang(remembered());
-    waitForDemo(start.preparing);
+    waitForDemo(start.library.preparing);
   }
   app.dataset.ready = "true";
 }
@@ -55,13 +55,15 @@ async function rehang(kept) {
   await relate();
 }
 
+const library = ({ patients, cases }) => ({ patients, cases });
+
 /** The first start imports the demo cases in the background; they appear when they are there. */
 function waitForDemo(preparing) {
   if (!preparing) return;
   setTimeout(async () => {
-    const start = await get("/api/start").catch(() => null);
-    if (start) update({ patients: start.patients });
-    waitForDemo(start?.preparing ?? true);
+    const found = await get("/api/library").catch(() => null);
+    if (found) update(library(found));
+    waitForDemo(found?.preparing ?? true);
   }, 1000);
 }
 

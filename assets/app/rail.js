@@ -13,20 +13,24 @@ export function rail() {
   const search = h("input", { type: "search", placeholder: "Find a patient or study", "aria-label": "Find a patient or study", oninput: () => { wanted = search.value.trim().toLowerCase(); draw(); } });
   const draw = () => {
     const patients = state.patients.filter(fits);
-    const demo = patients.filter((patient) => patient.studies.every((study) => study.synthetic));
+    const rank = (patient) => state.cases.indexOf(caseOf(patient));
+    const demo = patients.filter((patient) => patient.studies.every((study) => study.synthetic && !study.own)).sort((a, b) => rank(a) - rank(b));
     const real = patients.filter((patient) => !demo.includes(patient));
     search.parentElement?.toggleAttribute("hidden", state.patients.length < 7 && !wanted);
     fill(list, group("Your studies", real, state.patients.length > demo.length ? "Nothing fits." : "None yet. Drop files here or anywhere on the page."), demo.length > 0 && group("Demo cases, synthetic", demo));
   };
-  for (const name of ["patients", "slots"]) on(name, draw);
+  for (const name of ["patients", "cases", "slots"]) on(name, draw);
   const element = h("aside.rail", { "aria-label": "Studies and sessions" }, uploader(), h("section.studies", { "aria-label": "Studies" }, h("div.find", {}, search), list), sessions());
   draw();
   return element;
 }
 
+/** The demo case a patient is, if it is one. */
+const caseOf = (patient) => state.cases.find((one) => patient.studies.some((study) => one.study_ids.includes(study.id)));
+
 function fits(patient) {
   if (!wanted) return true;
-  const words = [patient.pseudonym, ...patient.studies.flatMap((study) => [study.description, day(study.acquired), ...study.modalities, ...study.series.map((one) => one.description)])];
+  const words = [patient.pseudonym, caseOf(patient)?.title, ...patient.studies.flatMap((study) => [study.description, day(study.acquired), ...study.modalities, ...study.series.map((one) => one.description)])];
   return words.some((word) => (word ?? "").toLowerCase().includes(wanted));
 }
 
@@ -37,12 +41,14 @@ function group(title, patients, none) {
 function patientItem(patient) {
   const { studies } = patient;
   const shown = new Map(filled().map((slot) => [slot.series.id, slot.role]));
+  const made = caseOf(patient);
   const about = [patient.sex, patient.birth_year && `born ${patient.birth_year}`].filter(Boolean).join(", ");
   const many = studies.length > 1 ? plural(studies.length, "time point") : studies[0]?.modalities.join(", ");
+  const open = () => hangStudies(studies.map((study) => study.id).slice(-state.limits.max_images), made?.ability);
   const title = studies.length > 1 ? `Compare ${plural(studies.length, "time point")}, oldest first` : "Open";
   return h("li.patient", { dataset: { testid: "patient", pseudonym: patient.pseudonym } },
-    h("button.case", { type: "button", title, onclick: () => hangStudies(studies.map((study) => study.id).slice(-state.limits.max_images)) },
-      h("span.name.clip", {}, patient.pseudonym), h("span.quiet.clip", {}, [about, many].filter(Boolean).join(" · ")), studies.length > 1 && icon("case")),
+    h("button.case", { type: "button", title, onclick: open },
+      h(made ? "span.name.made" : "span.name.clip", { title: patient.pseudonym }, made?.title ?? patient.pseudonym), !made && h("span.quiet.clip", {}, [about, many].filter(Boolean).join(" · ")), studies.length > 1 && icon("case")),
     h("ul", {}, studies.map((study) => studyItem(study, shown))));
 }
 
@@ -59,7 +65,7 @@ function studyItem(study, shown) {
   };
   const row = h("button.study", { type: "button", onclick: click, disabled: !first, draggable: several ? null : "true", ondragstart: drag(first), "aria-expanded": several ? String(open) : null, title: several ? "Show its series" : "Put it into the marked viewport", dataset: { testid: "study", study: study.id } },
     first && h("img.thumb", { src: `/pixels/${first.id}/${Math.floor(first.frames / 2)}.jpg?size=96`, alt: "", loading: "lazy", width: "34", height: "34" }),
-    h("span.lines", {}, h("span.number", {}, day(study.acquired)), h("span.quiet.clip", {}, [study.modalities.join(", "), study.description || first?.description, several && plural(study.series.length, "series", "series")].filter(Boolean).join(" · "))),
+    h("span.lines", {}, h("span.number", {}, day(study.acquired)), h("span.quiet.clip", {}, [study.modalities.join(", "), (study.description || first?.description || "").replace(/^SYNTHETIC /, ""), several && plural(study.series.length, "series", "series")].filter(Boolean).join(" · "))),
     role !== undefined && h("span.mark", { dataset: { role: role.startsWith("time") ? "time" : role }, title: `On the screen${role ? ` as ${role}` : ""}` }));
   return h("li", {}, row, several && open && h("ul.series", {}, study.series.map((series) => seriesItem(series, shown))));
 }

@@ -6,10 +6,12 @@ export const state = {
   engine: { state: "loading", text: "loading the model", detail: "", model: "", engine: "" },
   limits: { max_images: 8, max_upload_mb: 2048, max_question: 8000 },
   patients: [],
+  cases: [], // demo cases: {name, title, study_ids, question, ability}
   sessions: [],
   search: "",
   slots: [], // {series, frame, role, when, window, invert, manual} or null, in declared order
   active: 0,
+  ability: "temporal",
   relation: null, // RelationOut of what is shown
   chosen: null, // relationship the reader chose, or null: guessed
   anyway: false, // the reader said that the patients are different

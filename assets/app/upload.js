@@ -74,8 +74,8 @@ export function uploader() {
       leave();
       show(hang.slots, hang.relation);
     }
-    const patients = await attempt(() => get("/api/patients"));
-    if (patients) update({ patients });
+    const found = await attempt(() => get("/api/library"));
+    if (found) update({ patients: found.patients, cases: found.cases });
   };
   dropAnywhere(send);
   return h("section.uploader", { "aria-label": "Upload" },

@@ -16,6 +16,9 @@ const ROLES = {
 
 const value = (one) => `${one.center},${one.width},${one.function}`;
 
+/** Windows are named in capitals in most files; nobody reads capitals well. */
+const named = (name) => name[0].toUpperCase() + (name === name.toUpperCase() ? name.slice(1).toLowerCase() : name.slice(1));
+
 export class Viewport {
   constructor(index) {
     this.index = index;
@@ -130,7 +133,7 @@ export class Viewport {
     this.date.textContent = day(series.acquired);
     this.what.textContent = [series.modality, series.description || series.body_part, series.view, series.plane].filter((word, at, all) => word && all.indexOf(word) === at).join(" · ");
     this.what.title = this.what.textContent;
-    const options = series.windows.map((one, at) => [at ? value(one) : "", one.name || `${Math.round(one.center)} / ${Math.round(one.width)}`]);
+    const options = series.windows.map((one, at) => [at ? value(one) : "", (one.name && named(one.name)) || `${Math.round(one.center)} / ${Math.round(one.width)}`]);
     setOptions(this.windows, options, slot.window ?? "");
     this.windows.hidden = !options.length;
     const [center, width] = (slot.window ?? (series.windows[0] ? value(series.windows[0]) : "")).split(",");
