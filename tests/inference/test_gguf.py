@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -120,6 +123,54 @@ def test_killed_in_the_middle_of_an_answer_three_times_the_next_question_is_answ
         with pytest.raises(EngineDied, match=r"signal SIGKILL.*ask again"):
             heard += stream
         assert [token.id for token in words(gguf, tiny.pair(tokens=6))] == expected
+
+
+def test_crashes_and_restarts_leave_no_descriptors_behind(gguf: GgufEngine) -> None:
+    words(gguf, tiny.pair())
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(2):
+        os.kill(gguf.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, gguf.pid, os.WEXITED | os.WNOWAIT)
+        words(gguf, tiny.pair())
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_killed_parent_leaves_no_child_behind(tiny_model: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from inference.gguf import GgufEngine\n"
+        f"engine = GgufEngine(Path({str(tiny_model)!r}), threads=1); engine.load(); print(engine.pid, flush=True); sys.stdin.read()"
+    )
+    root = Path(manifest.__file__).resolve().parents[1]
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as parent:
+        assert parent.stdout is not None
+        child = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+    ended = select.poll()
+    ended.register(child, select.POLLIN)
+    assert ended.poll(10_000)
+    os.close(child)
+
+
+def test_a_stop_while_the_model_loads_is_heard_and_the_loading_goes_on(tiny_model: Path) -> None:
+    engine = GgufEngine(tiny_model, threads=1)
+    cancel = Event()
+    with pytest.raises(Cancelled):
+        list(engine.stream(tiny.pair(), cancel, lambda stage: cancel.set()))
+    assert len(words(engine, tiny.pair(tokens=3))) == 3
+    engine.close()
+
+
+def test_images_seen_long_ago_are_forgotten_and_encoded_again(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.gguf.CACHED_IMAGES", 2)
+    engine = GgufEngine(tiny_model, threads=1)
+    pairs = [tiny.pair(images=(tiny.picture(seed), tiny.picture(seed + 1))) for seed in (30, 40, 30)]
+    answers, encoded = [], []
+    for request in pairs:
+        answers.append([token.id for token in words(engine, request)])
+        encoded.append(engine.timings.images_encoded)
+    assert encoded == [2, 2, 2]
+    assert answers[0] == answers[2]
+    engine.close()
 
 
 def test_killed_while_idle_nobody_notices(gguf: GgufEngine) -> None:
