@@ -269,5 +269,5 @@ def test_exchanging_the_images_changes_what_the_model_says_of_them(tmp_path: Pat
         return found
 
     there, back = ask(a, b), ask(b, a)
-    assert there["confidence"] != back["confidence"]
+    assert there["logprobs"] != back["logprobs"]
     assert there["progression"] != back["progression"]
