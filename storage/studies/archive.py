@@ -17,22 +17,28 @@ from storage.studies.budget import Budget
 
 _CHUNK = 1 << 20
 _RATIO, _RATIO_FROM = 200, 64 << 20
-_END = b"PK\x05\x06"
+_END, _ENTRY, _ZIP64 = b"PK\x05\x06", b"PK\x01\x02", 0xFFFFFFFF
 
 
 def _refuse_crowds(path: Path, budget: Budget) -> None:
-    """Count entries by the size of the central directory, before zipfile builds an object for each."""
+    """Count entries by walking the central directory, before zipfile builds an object for each."""
     with path.open("rb") as file:
         file.seek(0, 2)
         size = file.tell()
         file.seek(max(0, size - 66_000))
         tail = file.read()
-    at = tail.rfind(_END)
-    if at < 0 or len(tail) < at + 22:
-        raise StudyUnreadable("is a broken or truncated zip archive; make it again")
-    count, directory = struct.unpack_from("<HL", tail, at + 10)
-    if max(count, directory // 46 if directory < 0xFFFFFFFF else 1 << 31) > budget.entries and directory // 400 > budget.entries:
-        raise StudyTooLarge(f"holds more than {budget.entries:,} files; raise max_archive_entries or import it in parts")
+        at = tail.rfind(_END)
+        if at < 0 or len(tail) < at + 22:
+            raise StudyUnreadable("is a broken or truncated zip archive; make it again")
+        length, _ = struct.unpack_from("<LL", tail, at + 12)
+        file.seek(max(0, size - len(tail) + at - length) if length != _ZIP64 else 0)
+        directory = file.read(min(length, 1 << 26)) if length != _ZIP64 else b""
+    at, count = 0, 0
+    while directory[at : at + 4] == _ENTRY and at + 46 <= len(directory):
+        at += 46 + sum(struct.unpack_from("<3H", directory, at + 28))
+        count += 1
+        if count > budget.entries:
+            raise StudyTooLarge(f"holds more than {budget.entries:,} files; raise max_archive_entries or import it in parts")
 
 
 class Unpacker:

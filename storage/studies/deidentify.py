@@ -156,10 +156,10 @@ def identity(dataset: Dataset) -> str:
 
 def _record(dataset: Dataset, pseudonym: str) -> None:
     """Write who it now is and what was done (PS3.3 C.7.1.1, C.12.1)."""
-    dataset.PatientName = pseudonym
-    dataset.PatientID = pseudonym
-    dataset.PatientBirthDate = ""
-    dataset.PatientSex = ""
+    for keyword, value in (("PatientName", pseudonym), ("PatientID", pseudonym), ("PatientBirthDate", ""), ("PatientSex", "")):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+        setattr(dataset, keyword, value)
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = list(METHOD)
     dataset.DeidentificationMethodCodeSequence = Sequence([_code(*code) for code in _CODES])

@@ -7,7 +7,6 @@ patient's right on the left of the picture, anterior on top.
 from __future__ import annotations
 
 import gzip
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +35,7 @@ class _Volume:
 
 
 _volumes: Cache[_Volume] = Cache(limit=384 << 20)
+_BOMB_FROM, _BOMB_RATIO = 128 << 20, 200
 
 
 def is_nifti(head: bytes) -> bool:
@@ -63,83 +63,76 @@ def _load(path: Path, digest: str, budget: Budget) -> _Volume:
     if found is not None:
         return found
     budget.check_bytes(path.stat().st_size)
-    image = _checked(path, budget)
+    header = _header(path)
     notices: list[str] = []
-    if int(image.header.get("qform_code", 0)) == 0 and int(image.header.get("sform_code", 0)) == 0:
+    if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
         notices.append("states no orientation; left and right are a guess")
-    shape = image.shape
-    if len(shape) == 4:
-        if shape[3] > 1:
-            notices.append(f"has {shape[3]} volumes; only the first was taken")
-        image = image.slicer[..., 0]
-    affine = np.asarray(image.affine, dtype=np.float64)
+    shape = tuple(int(side) for side in header.get_data_shape())
+    if len(shape) == 4 and shape[3] > 1:
+        notices.append(f"has {shape[3]} volumes; only the first was taken")
+    raw = _first_volume(path, header, shape, budget)
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         notices.append("its orientation matrix cannot be used; left and right are a guess")
         affine = np.eye(4)
-    raw, slope, intercept = _values(image)
     turned = nibabel.as_closest_canonical(nibabel.Nifti1Image(_plain(raw), affine))
     values = np.asarray(turned.dataobj)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         notices.append("holds values that are not numbers; they are shown black")
-    low, high = float(image.header.get("cal_min", 0)), float(image.header.get("cal_max", 0))
-    windows = (Window((low + high) / 2, high - low, "as filed", "LINEAR_EXACT"),) if np.isfinite([low, high]).all() and high > low else ()
-    volume = _Volume(values, np.asarray(turned.affine), Mapping(slope, intercept), tuple(notices), windows)
+    volume = _Volume(values, np.asarray(turned.affine), _scale(header), tuple(notices), _windows(header))
     _volumes.put(digest, volume, values.nbytes)
     return volume
 
 
-def _checked(path: Path, budget: Budget) -> nibabel.Nifti1Image:
-    """Open the header and check what it claims, before any value is read."""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+def _header(path: Path) -> nibabel.Nifti1Header:
+    """The header of a single-file NIfTI-1 or NIfTI-2. Raises `StudyUnsupported` for half of a pair."""
     head = head_of(path)
     if head[344:347] == b"ni1" or head[4:7] == b"ni2":
         raise StudyUnsupported("is half of an .hdr/.img pair; convert it to one .nii file")
-    form = nibabel.Nifti2Image if head[4:7] == b"n+2" else nibabel.Nifti1Image
-    source = gzip.open(path) if packed else path.open("rb")  # noqa: SIM115 - nibabel reads it lazily; closed with the image
-    image = form.from_file_map({"image": nibabel.FileHolder(fileobj=source), "header": nibabel.FileHolder(fileobj=source)})
-    shape = tuple(int(side) for side in image.shape)
-    if len(shape) > 4 or len(shape) < 2:
+    if head[4:7] == b"n+2":
+        return nibabel.Nifti2Header(head[:540], check=False)
+    return nibabel.Nifti1Header(head[:348], check=False)
+
+
+def _first_volume(path: Path, header: nibabel.Nifti1Header, shape: tuple[int, ...], budget: Budget) -> NDArray[np.generic]:
+    """Stored values of the first volume (X, Y, Z), after checking what the header claims; nothing else is inflated."""
+    if not 2 <= len(shape) <= 4:
         raise StudyUnsupported(f"has {len(shape)} dimensions {shape}; only volumes of 3 (or the first of 4) are read; split it first")
-    padded = (*shape, 1, 1)[:4]
-    budget.check_pixels(padded[1], padded[0], padded[2], padded[3])
-    kind = image.get_data_dtype()
-    if kind.fields is not None or kind.kind == "c":
-        raise StudyUnsupported(f"holds {'colour' if kind.fields else 'complex'} values; convert it to plain numbers first")
-    need = int(np.prod(padded[:3], dtype=object)) * kind.itemsize
-    if need > budget.inflated:
-        raise StudyTooLarge(f"unpacks to {need >> 20:,} MB, over the limit of {budget.inflated >> 20:,} MB; raise max_upload_mb")
-    there = _inflated_size(path) if packed else path.stat().st_size
-    if there is not None and there < need:
-        raise StudyUnreadable(f"is truncated: {there:,} of {need:,} bytes of values are there; export or copy it again")
-    return image
-
-
-def _inflated_size(path: Path) -> int | None:
-    """Inflated size a gzip file states (modulo 4 GB), a cheap check before memory is taken; None when it cannot tell."""
+    columns, rows, slices, volumes = (*shape, 1, 1)[:4]
+    budget.check_pixels(rows, columns, slices, volumes)
+    kind = header.get_data_dtype()
+    if kind.fields is not None or kind.kind not in "iuf" or kind.itemsize > 8:
+        raise StudyUnsupported(f"holds values of type {kind.name}, not plain numbers; convert it first")
+    need = rows * columns * slices * kind.itemsize
+    size = path.stat().st_size
+    if need > budget.inflated or (need > _BOMB_FROM and need > _BOMB_RATIO * size):
+        raise StudyTooLarge(f"unpacks {size >> 10:,} kB to {need >> 20:,} MB, over the limit; raise max_upload_mb if it is real")
     with path.open("rb") as file:
-        file.seek(-4, 2)
-        (size,) = struct.unpack("<L", file.read(4))
-    return int(size) if path.stat().st_size < (1 << 22) * 4 else None
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        stream.read(max(int(header["vox_offset"]), int(header.sizeof_hdr)))
+        values = stream.read(need)
+    if len(values) < need:
+        raise StudyUnreadable(f"is truncated: {len(values):,} of {need:,} bytes of values are there; export or copy it again")
+    return np.frombuffer(values, dtype=kind).reshape((columns, rows, slices), order="F")
 
 
-def _values(image: nibabel.Nifti1Image) -> tuple[NDArray[np.generic], float, float]:
-    """Unscaled values (X, Y, Z) with slope and intercept; 2-D gets one slice."""
-    slope, intercept = image.dataobj.slope, image.dataobj.inter
-    slope = float(slope) if slope is not None and np.isfinite(slope) and slope != 0 else 1.0
-    intercept = float(intercept) if intercept is not None and np.isfinite(intercept) else 0.0
-    raw = np.asarray(image.dataobj.get_unscaled())
-    while raw.ndim > 3:
-        raw = raw[..., 0]
-    return (raw[..., None] if raw.ndim == 2 else raw), slope, intercept
+def _scale(header: nibabel.Nifti1Header) -> Mapping:
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if not np.isfinite(slope) or slope == 0 or not np.isfinite(intercept):
+        return Mapping()
+    return Mapping(slope, intercept)
+
+
+def _windows(header: nibabel.Nifti1Header) -> tuple[Window, ...]:
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    return (Window((low + high) / 2, high - low, "as filed", "LINEAR_EXACT"),) if np.isfinite([low, high]).all() and high > low else ()
 
 
 def _plain(raw: NDArray[np.generic]) -> NDArray[np.generic]:
     native = raw.astype(raw.dtype.newbyteorder("="), copy=False)
-    if native.dtype.kind == "f":
+    if native.dtype.kind == "f" or native.dtype.itemsize == 8:
         return native.astype(np.float32, copy=False)
-    if native.dtype.kind in "iu" and native.dtype.itemsize == 8:
-        return native.astype(np.float32)
     return native
 
 

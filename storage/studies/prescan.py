@@ -20,6 +20,7 @@ from storage.studies.budget import Budget, Clock
 
 Data = bytes | mmap
 UNDEFINED = 0xFFFFFFFF
+_STEP, _BOMB_FROM, _BOMB_RATIO = 1 << 20, 16 << 20, 200
 PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT = frozenset((b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"))
@@ -206,9 +207,10 @@ def _begin(data: Data, size: int) -> tuple[int, tuple[str, ...]]:
     if data[:4] == b"DICM":
         return 4, ("it has no preamble; it was read all the same",)
     if size >= 16:
-        group, _, vr = struct.unpack_from("<HH2s", data, 0)
+        group, number, vr = struct.unpack_from("<HH2s", data, 0)
         (length,) = struct.unpack_from("<L", data, 4)
-        if group in (0, 2, 8) and (vr in _SHORT or vr in _LONG or length < min(size, 4096)):
+        known = group in (2, 8) or (group == 0 and number == 0 and length == 4)
+        if known and (vr in _SHORT or vr in _LONG or 0 < length < min(size, 4096)):
             return 0, ("it has no preamble; it was read all the same",)
         if group in (0x0800, 0x0200) and (vr in _SHORT or vr in _LONG):
             return 0, ("it has no preamble; it was read all the same",)
@@ -233,13 +235,20 @@ def _encoding(walk: _Walk, at: int, syntax: str, size: int) -> tuple[str, bool, 
 
 
 def _inflate(data: Data, at: int, budget: Budget) -> bytes:
-    """Inflate the rest of a deflated data set, never beyond the budget."""
+    """Inflate the rest of a deflated data set in steps, never beyond the budget and never at the ratio of a bomb."""
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    limit = min(budget.inflated, budget.bytes, max(64 << 20, 64 * len(data)))
-    whole = engine.decompress(bytes(data[at:]), limit)
-    if engine.unconsumed_tail:
-        raise StudyTooLarge(f"inflates to more than {limit >> 20:,} MB from {len(data) >> 10:,} kB; it was refused unread")
-    return whole
+    limit = min(budget.inflated, budget.bytes)
+    whole = bytearray()
+    feed = bytes(data[at : at + _STEP])
+    while feed and not engine.eof:
+        whole += engine.decompress(feed, _STEP)
+        at += len(feed) - len(engine.unconsumed_tail)
+        if len(whole) > limit or (len(whole) > _BOMB_FROM and len(whole) > _BOMB_RATIO * at):
+            raise StudyTooLarge(
+                f"inflates to more than {len(whole) >> 20:,} MB from {at >> 10:,} kB, which no real image does; it was refused"
+            )
+        feed = bytes(data[at : at + _STEP])
+    return bytes(whole)
 
 
 def scan(data: Data, budget: Budget) -> Layout:

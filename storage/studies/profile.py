@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from dicomanonymizer.simpledicomanonymizer import delete, initialize_actions
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
@@ -97,10 +98,15 @@ def _sequence(dataset: Dataset, tag: BaseTag, plan: Plan, action: Action | None)
         clean(item, plan)
 
 
+def _assign(dataset: Dataset, tag: BaseTag, values: list[str]) -> None:
+    """Set text values under the dictionary's VR, whatever VR the file gave the element."""
+    dataset[tag] = DataElement(tag, _vr(dataset, tag), values if len(values) > 1 else "".join(values))
+
+
 def _describe(dataset: Dataset, tag: BaseTag) -> None:
-    kept = vocabulary.clean(str(dataset[tag].value or ""))
+    kept = vocabulary.clean(" ".join(_values(dataset, tag)))
     if kept:
-        dataset[tag].value = kept
+        _assign(dataset, tag, [kept])
     else:
         del dataset[tag]
 
@@ -109,6 +115,8 @@ def _values(dataset: Dataset, tag: BaseTag) -> list[str]:
     value = dataset[tag].value
     if value is None:
         return []
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").rstrip("\0 ").split("\\")
     return [str(part) for part in value] if isinstance(value, (MultiValue, list)) else [str(value)]
 
 
@@ -123,7 +131,7 @@ def _moment(dataset: Dataset, tag: BaseTag, vr: str, plan: Plan) -> None:
     else:
         changed = [shifted(value, plan.shift_days) for value in values]
     if changed != values:
-        dataset[tag].value = changed if len(changed) > 1 else "".join(changed)
+        _assign(dataset, tag, changed)
 
 
 def shifted(value: str, days: int) -> str:
@@ -149,12 +157,12 @@ def _uid(dataset: Dataset, tag: BaseTag, plan: Plan, action: Action | None) -> N
         return
     values = _values(dataset, tag)
     changed = [value if not value or value.startswith("1.2.840.10008.") else plan.uid(value) for value in values]
-    dataset[tag].value = changed if len(changed) > 1 else "".join(changed)
+    _assign(dataset, tag, changed)
 
 
 def _blank(dataset: Dataset, tag: BaseTag) -> None:
     """Empty an attribute; one without a place in a profile of ours is removed."""
     if dictionary_has_tag(tag) and _vr(dataset, tag) not in _TEXT:
-        dataset[tag].value = ""
+        _assign(dataset, tag, [])
     else:
         del dataset[tag]

@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,7 +83,7 @@ class _Reader:
         queue: list[tuple[Path, str, bool]] = []
         for path in paths:
             name = self.names.get(path, str(path))
-            if path.is_dir():
+            if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
                 queue.extend(self._folder(path, name))
             else:
                 queue.append((path, name, True))
@@ -131,9 +132,7 @@ class _Reader:
             self._note(name, "refused", error.reason)
 
     def _read(self, path: Path, name: str, asked: bool, unpacked: bool) -> None:
-        if not path.exists():
-            raise StudyUnreadable("is not there; check the path")
-        if not path.is_file():
+        if not stat.S_ISREG(path.stat().st_mode):
             raise StudyUnreadable("is not a regular file; give a file or a folder")
         with path.open("rb") as file:
             head = file.read(544)

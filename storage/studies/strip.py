@@ -82,7 +82,8 @@ def _jpeg(data: bytes, orientation: int) -> Iterator[bytes]:
             at += 1
             continue
         if marker == 0xD9:
-            break
+            yield b"\xff\xd9"
+            return
         end = at + 2 + int(struct.unpack_from(">H", data, at + 2)[0])
         segment = data[at:end]
         wanted = not (0xE0 <= marker <= 0xEF or marker == 0xFE)
@@ -93,7 +94,6 @@ def _jpeg(data: bytes, orientation: int) -> Iterator[bytes]:
             yield data[end:scan]
             end = scan
         at = end
-    yield b"\xff\xd9"
 
 
 def _scan_end(data: bytes, at: int) -> int:

@@ -44,9 +44,8 @@ def main() -> int:
         figures = []
         for batch in mutants.batches(Path(work), arguments.mutants):
             problem = "; ".join(batch.crashes[:2]) or ("over 2 s" if batch.p99 > 2 else "")
-            print(
-                f"{'FAIL' if problem else 'ok':4} {batch.name:54} {batch.pictures} pictures, {batch.errors} errors, p99 {batch.p99:.3f} s  {problem}"
-            )
+            counts = f"{batch.pictures} pictures, {batch.errors} errors, p99 {batch.p99:.3f} s"
+            print(f"{'FAIL' if problem else 'ok':4} {batch.name:54} {counts}  {problem}", flush=True)
             failed += [batch.name] if problem else []
             figures.append(batch)
     total = sum(batch.pictures + batch.errors + len(batch.crashes) for batch in figures)

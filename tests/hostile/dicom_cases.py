@@ -227,7 +227,7 @@ def huge_pixels(folder: Path) -> Path:
 def deflate_bomb(folder: Path) -> Path:
     engine = zlib.compressobj(9, wbits=-15)
     body = [engine.compress(element(0x7FE0, 0x0010, b"OW", b"", length=256 << 20))]
-    body += [engine.compress(bytes(1 << 20)) for _ in range(256)]
+    body += [engine.compress(bytes(1 << 20)) for _ in range(40)]
     return raw(folder, head(DEFLATED) + b"".join(body) + engine.flush())
 
 
@@ -371,7 +371,7 @@ def no_frames(folder: Path) -> Path:
 def charsets(folder: Path) -> Path:
     made = dataset(GREY)
     data = write(made, folder / "whole.dcm").read_bytes()
-    data = data.replace(b"ISO_IR 192", b"ISO_IR 999", 1).replace(b"Doe^Jane", b"\x1b$)C\xff\xfe\x80", 1)
+    data = data.replace(b"ISO_IR 192", b"ISO_IR 999", 1).replace(b"Doe^Jane", b"\x1b$)C\xff\xfe\x80^", 1)
     return raw(folder, data)
 
 
