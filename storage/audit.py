@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from errors import StoreError
@@ -39,6 +41,9 @@ EVENTS = {
 
 OUTCOMES: dict[AuditOutcome, int] = {"success": 0, "minor": 4, "serious": 8, "major": 12}
 
+_TABLE = AuditRow.metadata.tables["audit"]
+_SEALED = ("user_id", "event", "action", "code", "outcome", "object_kind", "object_id")
+_LAST = select(_TABLE.c.hash).order_by(_TABLE.c.id.desc()).limit(1)
 _WORD = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -49,35 +54,33 @@ def append(session: Session, user_id: int, event: str, kind: str, identifier: st
         raise StoreError("an audit row takes words and identifiers only; leave descriptions and names out of it")
     dialect.one_writer(session.connection(), "audit")
     action, code = EVENTS.get(event, ("E", "110100"))
-    row = AuditRow(
-        created=now(),
-        user_id=user_id,
-        event=event,
-        action=action,
-        code=code,
-        outcome=OUTCOMES[outcome],
-        object_kind=kind,
-        object_id=str(identifier),
-        previous=session.scalar(select(AuditRow.hash).order_by(AuditRow.id.desc()).limit(1)) or GENESIS,
-    )
-    row.hash = sealed(row)
-    session.add(row)
-    session.flush()
+    row = {
+        "created": now(),
+        "user_id": user_id,
+        "event": event,
+        "action": action,
+        "code": code,
+        "outcome": OUTCOMES[outcome],
+        "object_kind": kind,
+        "object_id": str(identifier),
+        "previous": session.execute(_LAST).scalar() or GENESIS,
+    }
+    session.connection().execute(insert(_TABLE), row | {"hash": sealed(row)})
 
 
-def sealed(row: AuditRow) -> str:
+def sealed(row: Mapping[str, Any]) -> str:
     """SHA-256 over the row's fields and the hash of the row before."""
-    fields = (row.previous, row.created.isoformat(), row.user_id, row.event, row.action, row.code, row.outcome)
-    return hashlib.sha256("\x1f".join(map(str, (*fields, row.object_kind, row.object_id))).encode()).hexdigest()
+    fields = (row["previous"], row["created"].isoformat(), *(row[name] for name in _SEALED))
+    return hashlib.sha256("\x1f".join(map(str, fields)).encode()).hexdigest()
 
 
 def broken(session: Session) -> str:
     """An empty string when the chain holds, else where it first breaks."""
     previous = GENESIS
-    for row in session.scalars(select(AuditRow).order_by(AuditRow.id).execution_options(yield_per=1000)):
+    for row in session.execute(select(*_TABLE.c).order_by(_TABLE.c.id).execution_options(yield_per=1000)):
         if row.previous != previous:
             return f"audit row {row.id} does not follow the row before it; rows were removed or put in"
-        if sealed(row) != row.hash:
+        if sealed(row._asdict()) != row.hash:
             return f"audit row {row.id} was changed after it was written"
         previous = row.hash
     return ""

@@ -9,6 +9,8 @@ with database.read() as session:       # a snapshot; writers do not wait for it
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +28,7 @@ _CAUSES = (
     ("locked", "has been held by another process for over 5 seconds; try again, and end other long imports or backups"),
     ("busy", "has been held by another process for over 5 seconds; try again, and end other long imports or backups"),
     ("disk is full", "could not be written because the disk is full; free space and try again, nothing was lost"),
-    ("No space left", "could not be written because the disk is full; free space and try again, nothing was lost"),
     ("readonly", "cannot be written; give this user write permission on the file and its folder"),
-    ("read-only", "cannot be written; give this user write permission on the file and its folder"),
     ("unable to open", "cannot be opened; check that the folder exists and that this user may write in it"),
     ("malformed", "is damaged; stop the program and restore the latest backup"),
     ("not a database", "is not a SQLite database or is damaged; restore the latest backup"),
@@ -90,6 +90,8 @@ def cause(error: Exception) -> str:
         return "has too many readers at once; try again"
     if isinstance(error, IntegrityError) and "append-only" not in str(error.orig):
         return "refused rows that contradict others; nothing was changed, run `db check`"
+    if isinstance(error, OSError):
+        return f"cannot be opened or written ({(error.strerror or type(error).__name__).lower()}); check the data directory and try again"
     text = str(error.orig if isinstance(error, DBAPIError) else error)
     for sign, words in _CAUSES:
         if sign in text:
@@ -99,6 +101,9 @@ def cause(error: Exception) -> str:
 
 def private_folder(path: Path) -> None:
     """Make the folder (and those above it) when missing, for this user's eyes only. Raises `OSError`."""
-    if not path.is_dir():
-        private_folder(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
+    if path.is_dir():
+        return
+    if path.exists():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    private_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)

@@ -183,11 +183,11 @@ def add_feedback(session: Session, version_id: int, user: User, verdict: Verdict
         raise StoreError(f"the comment has {len(comment):,} characters; shorten it to {MAX_COMMENT:,}")
     if not _owns_version(session, version_id, user):
         raise StoreError(f"answer {version_id} was not found; choose one from the session's history")
-    row = FeedbackRow(version_id=version_id, user_id=user.id, verdict=verdict, comment=comment.strip())
-    session.add(row)
-    session.flush()
+    row = {"version_id": version_id, "user_id": user.id, "verdict": verdict, "comment": comment.strip(), "created": now()}
+    table = FeedbackRow.metadata.tables["feedback"]
+    added = session.connection().execute(insert(table).returning(table.c.id), row).scalar_one()
     audit.append(session, user.id, "feedback", "answer", version_id)
-    return row.id
+    return int(added)
 
 
 def _own(session: Session, session_id: int, user: User) -> SessionRow:

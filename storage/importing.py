@@ -1,7 +1,7 @@
 """From studies just read to rows that can be listed, opened and asked about; nothing kept twice.
 
-Files come first, rows after: a row never names a file that is not on the disk. Each study is one transaction, so a
-crash in the middle of a large import loses whole studies at worst, and importing again brings them.
+Files come first, rows after: a row never names a file that is not on the disk. Rows of whole studies
+are written together, so a crash in the middle of a large import loses whole studies at worst, and importing again brings them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
@@ -24,6 +24,7 @@ from storage.schema import ContentRow, InstanceRow, PatientRow, SeriesRow, Study
 from storage.studies.model import FileOutcome, Frame, Reading, Series, Study
 from storage.views import ImportReport, User
 
+BATCH_FRAMES = 300
 DUPLICATE = "is already in the store; nothing was added"
 SAME_INSTANCE = "is an instance already in the store with other bytes; the first one is kept"
 
@@ -53,12 +54,10 @@ class Kept:
 def keep(database: Database, content: ContentStore, reading: Reading, failed: Mapping[str, str], user: User, shared: bool) -> ImportReport:
     """Write the rows of `reading`, whose files are in `content` but for those in `failed` (hash -> reason)."""
     kept, moment = Kept(failed=dict(failed)), now()
-    for study in reading.studies:
-        whole = _without(study, kept.failed)
-        if not whole.series:
-            continue
+    for batch in _batches(reading.studies, kept.failed):
         with database.write() as session:
-            _keep_study(session, content, whole, user, shared, moment, kept)
+            for study in batch:
+                _keep_study(session, content, study, user, shared, moment, kept)
     return ImportReport(
         patients=len(kept.patients),
         studies=len(kept.study_ids),
@@ -68,6 +67,22 @@ def keep(database: Database, content: ContentStore, reading: Reading, failed: Ma
         study_ids=tuple(kept.study_ids),
         warnings=reading.warnings,
     )
+
+
+def _batches(studies: Iterable[Study], failed: Mapping[str, str]) -> Iterator[list[Study]]:
+    """Studies with something to keep, some hundred frames together: each batch is one transaction, one wait for the disk."""
+    batch: list[Study] = []
+    frames = 0
+    for study in studies:
+        whole = _without(study, failed)
+        if whole.series:
+            batch.append(whole)
+            frames += sum(len(series.frames) for series in whole.series)
+        if frames >= BATCH_FRAMES:
+            yield batch
+            batch, frames = [], 0
+    if batch:
+        yield batch
 
 
 def _outcomes(files: Iterable[FileOutcome], kept: Kept) -> tuple[FileOutcome, ...]:

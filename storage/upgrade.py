@@ -38,8 +38,8 @@ def newest() -> str:
 def upgrade(database: Database, folder: Path) -> tuple[str, str]:
     """Bring `database` to the newest schema; (schema before, `` when it was blank; schema after).
 
-    A database with rows is first copied online into `folder`/backups. Two processes that start together wait for
-    each other. Raises `StoreError` for a schema this version does not know, and leaves it untouched.
+    A SQLite database with rows is first copied online into `folder`/backups (PostgreSQL has pg_dump). Two processes
+    that start together wait for each other. Raises `StoreError` for a schema this version does not know, and leaves it untouched.
     """
     private_folder(folder)
     with database.spoken(), dialect.alone(folder / ".upgrade.lock"):

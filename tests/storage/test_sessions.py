@@ -153,7 +153,7 @@ def test_an_answer_to_no_question_is_refused(store: Store) -> None:
 
 
 def test_history_of_ten_thousand_turns_opens_at_once(store: Store, reader: User, session: int) -> None:
-    """Five queries however long the session; the list of sessions is one, and neither reads tokens."""
+    """Five queries however long the session; the list of sessions is one, and neither reads tokens. Times are of the processor."""
     record = values.record()
     store.add_version(store.add_turn(session, reader, "What changed?", "temporal", "temporal"), record)
     with store._database.write() as writing:
@@ -164,20 +164,20 @@ def test_history_of_ten_thousand_turns_opens_at_once(store: Store, reader: User,
         writing.execute(insert(VersionRow), [version | tokens | {"turn_id": number} for number in range(2, 10_001)])
     statements: list[str] = []
     event.listen(store._database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    started = time.perf_counter()
+    started = time.thread_time()
     (summary,) = store.sessions(reader, "effusion")
-    listed = time.perf_counter() - started
+    listed = time.thread_time() - started
     assert summary.turns == 10_000
     assert len([text for text in statements if text.startswith("SELECT")]) == 1
     statements.clear()
     view = store.session(session, reader)
-    opened = time.perf_counter() - started - listed
+    opened = time.thread_time() - started - listed
     assert len(view.turns) == 10_000
     assert all(len(turn.versions) == 1 for turn in view.turns)
     assert len([text for text in statements if text.startswith("SELECT")]) == 5
     assert not any("logprobs" in text for text in statements)
     assert listed < 1.0
-    assert opened < 3.0
+    assert opened < 2.0
 
 
 def test_users_are_kept_by_key_and_the_key_is_not_in_the_database(store: Store, sources: Iterator[Source]) -> None:
