@@ -56,18 +56,29 @@ def acknowledged(settings: Settings, version: int, many: int) -> list[int]:
         return first + [int(line) for line in lines if line.endswith(b"\n")]
 
 
-def test_no_acknowledged_feedback_is_lost_when_the_process_is_killed(settings: Settings) -> None:
+@pytest.fixture
+def quick(settings: Settings) -> Iterator[Settings]:
+    """A data directory in memory where there is one: locks and killed processes are not about the disk."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        yield load(data_dir=Path(name) / "data")
+
+
+def test_no_acknowledged_feedback_is_lost_when_the_process_is_killed(quick: Settings) -> None:
     """Feedback is what the model is retrained on; `kill -9` at random places must lose none of it."""
     random.seed(20)
-    with Store(settings) as store:
+    with Store(quick) as store:
         version = answered(store, store.user("local"))
     kept: set[int] = set()
     for _ in range(ROUNDS):
-        kept |= set(acknowledged(settings, version, random.randrange(1, 25)))
-        with contextlib.closing(sqlite3.connect(settings.data_dir / "interval.db")) as database:
+        kept |= set(acknowledged(quick, version, random.randrange(1, 25)))
+        with contextlib.closing(sqlite3.connect(quick.data_dir / "interval.db")) as database:
             assert kept <= {row[0] for row in database.execute("SELECT id FROM feedback")}
     assert len(kept) > ROUNDS
-    with Store(settings) as store:
+    with Store(quick) as store:
         assert store.check().problems == ()
 
 
@@ -95,17 +106,6 @@ def test_a_torn_log_loses_the_end_and_nothing_else(settings: Settings, tmp_path:
             ids = [row[0] for row in connection.execute("SELECT id FROM feedback ORDER BY id")]
             assert ids == list(range(1, len(ids) + 1))
         connection.close()
-
-
-@pytest.fixture
-def quick(settings: Settings) -> Iterator[Settings]:
-    """A data directory in memory where there is one: this is about locks, not about the disk."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield settings
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as name:
-        yield load(data_dir=Path(name) / "data")
 
 
 @pytest.mark.slow
