@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import StudyError
 from storage.studies import dicompixels, images, nifti, voi
 from storage.studies.boundary import typed
 from storage.studies.budget import Budget
@@ -165,6 +166,15 @@ def _measured(raw: _Raw) -> tuple[Window, Window]:
     return voi.span(float(low), float(high), "1-99 percentile"), voi.span(least, most, "full range")
 
 
+def _speaking(series: Series) -> tuple[Frame, _Raw]:
+    """The frame that speaks for a series: the middle one, or the first when the middle one is damaged."""
+    middle = series.frames[len(series.frames) // 2]
+    try:
+        return middle, _raw(middle)
+    except StudyError:
+        return series.frames[0], _raw(series.frames[0])
+
+
 def windows(item: Series | Frame) -> tuple[Window, ...]:
     """Windows worth offering: the file's own, then presets for the modality; the first is the one `display` uses.
 
@@ -173,12 +183,11 @@ def windows(item: Series | Frame) -> tuple[Window, ...]:
     if isinstance(item, Series):
         if not item.frames:
             return ()
-        frame = item.frames[len(item.frames) // 2]
+        frame, raw = _speaking(item)
         is_ct = item.modality == "CT" or frame.units == "HU"
     else:
-        frame = item
+        frame, raw = item, _raw(item)
         is_ct = frame.units == "HU"
-    raw = _raw(frame)
     if raw.rgb is not None:
         return ()
     own = tuple(

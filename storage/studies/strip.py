@@ -74,7 +74,7 @@ def _jpeg(data: bytes, orientation: int) -> Iterator[bytes]:
         exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes((orientation,)) + b"\0\0\0\0\0\0"
         yield b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     at = 2
-    while at + 4 <= len(data):
+    while at + 2 <= len(data):
         if data[at] != 0xFF:
             raise StudyUnreadable("is a damaged JPEG; export or copy it again")
         marker = data[at + 1]
@@ -83,6 +83,8 @@ def _jpeg(data: bytes, orientation: int) -> Iterator[bytes]:
             continue
         if marker == 0xD9:
             yield b"\xff\xd9"
+            return
+        if at + 4 > len(data):
             return
         end = at + 2 + int(struct.unpack_from(">H", data, at + 2)[0])
         segment = data[at:end]
