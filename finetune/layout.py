@@ -7,13 +7,12 @@ are written by hand rather than by transformers, so that set-up needs numpy alon
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetune.base import TextShape, Vocabulary
-from inference.prompts import SYSTEM, ImageSlot, Message
+from inference.prompts import SYSTEM
 
 FAMILY = "idefics3"
 AROUND = "<fake_token_around_image>"
@@ -81,48 +80,6 @@ class Shape:
     def added(self, token: str) -> int:
         """Id of an added token."""
         return self.base_tokens + ADDED.index(token)
-
-
-def image_text(tokens: int, sliced: bool = False) -> str:
-    """Tokens around one single-tile image of that many image tokens.
-
-    `sliced` is what stock llama.cpp servers send: the same tile once as ``<row_1_col_1>`` and once as overview.
-    """
-    overview = f"{AROUND}{GLOBAL}{IMAGE * tokens}{AROUND}"
-    return f"{AROUND}{ROW}{IMAGE * tokens}\n\n{overview}" if sliced else overview
-
-
-Piece = tuple[str, bool]
-"""Text and whether it was written by us as special tokens (True) or is plain text, never parsed for them (False)."""
-
-
-def pieces(chat: Sequence[Message], tokens: int, sliced: bool = False) -> list[Piece]:
-    """The chat up to and including the opening of the assistant's answer, as special and plain pieces in order."""
-    out: list[Piece] = []
-    for message in chat:
-        out.append((START, True))
-        plain = f"{message.role}\n"
-        for part in message.parts:
-            if isinstance(part, ImageSlot):
-                out += [(plain, False), (image_text(tokens, sliced), True)]
-                plain = ""
-            else:
-                plain += part
-        out += [(plain, False), (END, True), ("\n", False)]
-    return [*out, (START, True), ("assistant\n", False)]
-
-
-def token_ids(chat: Sequence[Message], encode: Callable[[str, bool], list[int]], tokens: int, sliced: bool = False) -> list[int]:
-    """Ids of the prompt; `encode(text, special)` tokenises one piece. Adjacent plain text is tokenised as one."""
-    ids: list[int] = []
-    plain = ""
-    for text, special in pieces(chat, tokens, sliced):
-        if special:
-            ids += (encode(plain, False) if plain else []) + encode(text, True)
-            plain = ""
-        else:
-            plain += text
-    return ids + (encode(plain, False) if plain else [])
 
 
 def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:

@@ -1,0 +1,220 @@
+"""What training reads: generated pairs as films and truth for the tower, and as questions and answers for the language model.
+
+A step's data depend on the recipe's seed and the step's number alone, so a run that was stopped goes on with the same data.
+Pairs are made by a worker process ahead of the training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from finetune.base import cache_dir
+from finetune.layout import AROUND, END, GLOBAL, IMAGE, ROW
+from finetune.recipe import Recipe
+from finetune.synthesis import films, pairs, phantom, questions
+from finetune.synthesis.pairs import Pair
+from finetune.synthesis.truth import Truth
+from finetune.vision import EXTENT_SCALE, Targets
+from inference import chat, pixels
+from inference.engine import Image, Request
+from inference.prompts import FINDINGS, messages
+
+HELD_OUT = 50_000_000
+"""Seeds from here on are never trained on."""
+PATIENTS = 80
+"""Phantom patients of a run; each is rendered once."""
+DIRECTION = {"worse": 1, "new": 1, "stable": 0, "improved": -1, "resolved": -1}
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where pairs come from: the phantom for `phantom` of them, real films for the rest."""
+
+    synthetic: phantom.PhantomSource
+    real: films.FilmSource | None
+    phantom: float
+
+    def pair(self, seed: int, size: int, strength: float) -> Pair:
+        """Pair number `seed`, size x size."""
+        synthetic = self.real is None or np.random.default_rng([seed, 77]).random() < self.phantom
+        source: pairs.Source = self.synthetic if synthetic or self.real is None else self.real
+        return pairs.generate(seed, source, size, strength=strength)
+
+
+def sources(recipe: Recipe, data_root: Path | None, split: str = "train") -> Sources:
+    """Sources of a recipe, patients of `split` alone. `TuneError` when a folder of films is not there."""
+    real = None
+    if recipe.phantom < 1:
+        roots = tuple((data_root or Path("data")) / name for name in recipe.films)
+        real = films.FilmSource(roots, cache_dir().parent / "films", split)
+    return Sources(phantom.PhantomSource(split, PATIENTS if split == "train" else PATIENTS // 4), real, recipe.phantom)
+
+
+def _sided(truth: Truth) -> NDArray[np.float32]:
+    """(F, 2): severity on the right and on the left; what has no side counts half on each."""
+    out = np.zeros((len(FINDINGS), 2), dtype=np.float32)
+    for finding in truth.findings:
+        share = {"right": (1.0, 0.0), "left": (0.0, 1.0), "bilateral": (0.75, 0.75)}.get(finding.side, (0.5, 0.5))
+        out[FINDINGS.index(finding.name)] = np.multiply(share, finding.severity)
+    return out
+
+
+def _change(pair: Pair) -> NDArray[np.int64]:
+    """(F + 1,): direction of each finding and of the extent; 9 where it must not be judged."""
+    out = np.full(len(FINDINGS) + 1, 9, dtype=np.int64)
+    if pair.kind not in ("pair", "identical"):
+        return out
+    if all(pair.clean) or pair.kind == "identical":
+        out[:-1] = 0
+    for name, change in pair.changes.items():
+        out[FINDINGS.index(name)] = DIRECTION[change]
+    out[-1] = DIRECTION[pair.overall]
+    return out
+
+
+def targets(batch: Sequence[Pair]) -> Targets:
+    """Truth of B pairs for the tower's heads."""
+    ends = [(pair.prior_truth, pair.current_truth) for pair in batch]
+    sided = np.stack([[_sided(truth) for truth in both] for both in ends])
+    present = (sided.sum(-1) > 0).astype(np.float32)
+    clean = np.array([pair.clean for pair in batch], dtype=np.float32)
+    known = np.maximum(present, clean[:, :, None])
+    extent = np.array([[truth.extent / EXTENT_SCALE for truth in both] for both in ends], dtype=np.float32)
+    change = np.stack([_change(pair) for pair in batch])
+    return Targets(*(torch.from_numpy(values) for values in (present, known, sided, extent, clean, change)))
+
+
+def stack(batch: Sequence[Pair]) -> torch.Tensor:
+    """(B, 2, H, W) uint8."""
+    return torch.from_numpy(np.stack([(pair.prior, pair.current) for pair in batch]))
+
+
+class Steps(Dataset[Any]):
+    """One item a training step: a batch of pairs, turned into what the stage reads by `form` in the worker."""
+
+    def __init__(
+        self, source: Sources, first: int, count: int, size: int, strength: Callable[[int], float], form: Callable[..., Any]
+    ) -> None:
+        self.source, self.first, self.count, self.size, self.strength, self.form = source, first, count, size, strength, form
+        self.steps = range(0)
+
+    def over(self, steps: range) -> Steps:
+        """The same data, for these steps."""
+        self.steps = steps
+        return self
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, index: int) -> Any:
+        step = self.steps[index]
+        seeds = range(self.first + step * self.count, self.first + (step + 1) * self.count)
+        batch = [self.source.pair(seed, self.size, self.strength(step)) for seed in seeds]
+        return self.form(batch, step)
+
+
+def loader(data: Steps, workers: int = 1) -> DataLoader[Any]:
+    """Steps in order, made ahead by a worker process (in this one with `workers` 0)."""
+    more: dict[str, Any] = {"prefetch_factor": 8, "multiprocessing_context": "fork"} if workers else {}
+    return DataLoader(data, batch_size=None, shuffle=False, num_workers=workers, **more)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What packing needs of a tokenizer: plain text to ids, special tokens off, and control tokens by name."""
+
+    encode: Callable[[str], list[int]]
+    control: Callable[[str], int]
+
+
+def vocabulary(tokenizer: Any) -> Vocabulary:
+    """From a `tokenizers.Tokenizer` with `encode_special_tokens` set, so that typed markers stay text."""
+    tokenizer.encode_special_tokens = True
+
+    def encode(text: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    return Vocabulary(encode, tokenizer.token_to_id)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Several questions about the same images, each of which reads the images and itself alone.
+
+    `ids` (L,) tokens, `labels` (L,) the answer's tokens at the place before each, else IGNORED; `branch` (L,) 0 for the shared
+    images, then 1.. for each question; `position` (L,) as if the question stood alone; `films` (n, H, W) in token order.
+    """
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    branch: NDArray[np.int64]
+    position: NDArray[np.int64]
+    films: NDArray[np.uint8]
+
+
+def sliced_ids(ids: list[int], words: Vocabulary, tokens: int) -> list[int]:
+    """Prompt ids in the layout of stock llama.cpp: before each overview the same tile as ``<row_1_col_1>``."""
+    around, overview, row, image = (words.control(name) for name in (AROUND, GLOBAL, ROW, IMAGE))
+    extra = [around, row, *[image] * tokens, *words.encode("\n\n")]
+    out: list[int] = []
+    for index, token in enumerate(ids):
+        if token == around and ids[index + 1 : index + 2] == [overview]:
+            out += extra
+        out.append(token)
+    return out
+
+
+def prompt_ids(request: Request, words: Vocabulary, tokens: int) -> list[int]:
+    """Ids of a whole prompt, single-tile layout."""
+    image = [words.control(IMAGE)] * tokens
+    return chat.token_ids(chat.segments(messages(request)), words.encode, words.control, image)
+
+
+def _request(pair: Pair, item: questions.Item, size: int) -> Request:
+    ends = (pair.prior, pair.current)
+    tiles = [pixels.tile(pixels.rgb(ends[index]), size) for index in item.images]
+    images = tuple(Image(tile, "", role, when) for tile, role, when in zip(tiles, item.roles, item.whens, strict=True))
+    return Request(images, item.question, item.ability, item.relationship)
+
+
+def row(pair: Pair, asked: Sequence[questions.Item], words: Vocabulary, tokens: int, size: int, sliced: bool = False) -> Row:
+    """Pack questions with the same images, roles and times into one `Row`."""
+    requests = [_request(pair, item, size) for item in asked]
+    prompts = [prompt_ids(request, words, tokens) for request in requests]
+    if sliced:
+        prompts = [sliced_ids(prompt, words, tokens) for prompt in prompts]
+    around = words.control(AROUND)
+    shared = len(prompts[0]) - prompts[0][::-1].index(around) + 1
+    ids, labels, branch, position = list(prompts[0][:shared]), [IGNORED] * shared, [0] * shared, list(range(shared))
+    for number, (prompt, item) in enumerate(zip(prompts, asked, strict=True), 1):
+        answer = [*words.encode(item.answer), words.control(END)]
+        tail = [*prompt[shared:], *answer]
+        ids += tail[:-1]
+        labels += [IGNORED] * (len(tail) - len(answer) - 1) + answer
+        branch += [number] * (len(tail) - 1)
+        position += range(shared, shared + len(tail) - 1)
+    shown = np.stack([image.pixels[:, :, 0] for image in requests[0].images])
+    columns = [np.array(values, dtype=np.int64) for values in (ids, labels, branch, position)]
+    return Row(columns[0], columns[1], columns[2], columns[3], np.repeat(shown, 2 if sliced else 1, axis=0))
+
+
+def choose(pair: Pair, count: int, rng: np.random.Generator) -> list[questions.Item]:
+    """At most `count` questions about `pair`, made to share images, order, roles and times so that they pack into one row."""
+    every = questions.items(pair, rng)
+    if not every:
+        return []
+    view = every[int(rng.integers(len(every)))]
+    alike = [item for item in every if item.images == view.images and item.relationship == view.relationship]
+    first = [item for item in alike if item.kind in ("overall", "progression")]
+    rest = [alike[int(index)] for index in rng.permutation(len(alike)) if alike[int(index)] not in first]
+    return [replace(item, roles=view.roles, whens=view.whens) for item in [*first, *rest][:count]]

@@ -1,0 +1,153 @@
+"""Stages 2 and 3's model: the language model reads the tower's tokens through the connector.
+
+Several questions about the same images are packed into one row. A mask lets each question read the images and itself alone
+and its positions count as if it stood alone, so the row is exactly as many separate prompts, with the images read once.
+Logits are computed where an answer's token is expected and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaModel
+
+from finetune import base, layout
+from finetune.base import BaseModel
+from finetune.dataset import IGNORED, Row
+from finetune.layout import Shape
+from finetune.recipe import Lora
+from finetune.vision import Sight
+
+LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch of rows: `ids`, `labels`, `position` (B, L); `mask` (B, 1, L, L) bool, True where a token may look; `films` (N, H, W)."""
+
+    ids: Tensor
+    labels: Tensor
+    position: Tensor
+    mask: Tensor
+    films: Tensor
+
+
+def pack(rows: Sequence[Row]) -> Packed:
+    """Pad rows to one length and build their mask."""
+    length = max(len(row.ids) for row in rows)
+
+    def padded(name: str, fill: int) -> Tensor:
+        return torch.from_numpy(np.stack([np.pad(getattr(row, name), (0, length - len(row.ids)), constant_values=fill) for row in rows]))
+
+    branch = padded("branch", -1)
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    visible = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
+    films = torch.from_numpy(np.concatenate([row.films for row in rows]))
+    return Packed(padded("ids", 2), padded("labels", IGNORED), padded("position", 0), (visible & causal)[:, None], films)
+
+
+def text_model(model: BaseModel, shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Any:
+    """The base as transformers' LlamaModel with the larger vocabulary, frozen."""
+    config = LlamaConfig(**layout.config(shape)["text_config"])
+    config._attn_implementation = "sdpa"
+    with torch.device("meta"):
+        text = LlamaModel(config).to(dtype)
+    text = text.to_empty(device="cpu")
+    text.rotary_emb.__init__(config)
+    own = text.state_dict()
+    for name in base.names(shape.text.layers):
+        values = torch.from_numpy(model.tensor(name))
+        own[name.removeprefix(base.TEXT)][: len(values)].copy_(values)
+    own["embed_tokens.weight"][shape.base_tokens :].zero_()
+    return text.requires_grad_(False)
+
+
+class Reader(nn.Module):
+    """Tower, connector, added rows and language model with LoRA; what is trained is chosen by `train`."""
+
+    def __init__(self, text: Any, sight: Sight, shape: Shape, lora: Lora, seed: int = 0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.sight = sight.requires_grad_(False)
+        config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules=list(LINEARS))
+        self.text = inject_adapter_in_model(config, text)
+        table = text.embed_tokens.weight[: shape.base_tokens].float()
+        draw = torch.Generator().manual_seed(seed)
+        rows = table.mean(0) + 0.02 * torch.randn(len(layout.ADDED), shape.text.hidden, generator=draw)
+        self.rows = nn.Parameter(rows)
+        width = shape.vision.hidden * shape.vision.shuffle**2
+        self.connector = nn.Linear(width, shape.text.hidden, bias=False)
+        nn.init.orthogonal_(self.connector.weight, gain=float(table.std()), generator=draw)
+        self.train_only(("connector",))
+
+    @torch.no_grad()
+    def aim(self) -> None:
+        """Point the untrained connector: what the tower's heads read gets a strong direction of its own each, so that a small
+        language model need not search for it; everything else comes at half strength.
+        """
+        head, hidden = self.sight.head.weight * self.sight.norm.weight, self.shape.text.hidden
+        count = (len(head) - 1) // 3
+        scale = torch.tensor([1 / 3] * count + [3.0] * (2 * count) + [1.5])
+        gain = float(self.text.embed_tokens.weight[: self.shape.base_tokens].float().std()) * hidden**0.5 / 2
+        directions = torch.empty(hidden, len(head))
+        nn.init.orthogonal_(directions, generator=torch.Generator().manual_seed(len(head)))
+        self.connector.weight.mul_(0.5).add_(gain * (directions * scale) @ head)
+
+    def train_only(self, parts: Sequence[str]) -> None:
+        """Train `connector` (with the added rows) and, if named, `lora`; everything else is frozen."""
+        for name, parameter in self.named_parameters():
+            kind = "lora" if "lora_" in name else "connector" if name == "rows" or name.startswith("connector") else ""
+            parameter.requires_grad_(kind in parts)
+            if kind == "lora":
+                parameter.data = parameter.data.float()
+
+    def embed(self, batch: Packed) -> Tensor:
+        """(B, L, hidden): words, added tokens and image tokens in place."""
+        with torch.no_grad():
+            seen = self.sight.tokens(batch.films)
+        first = self.shape.base_tokens
+        words = self.text.embed_tokens(batch.ids.clamp(max=first - 1)).float()
+        added = (batch.ids >= first)[..., None]
+        words = torch.where(added, self.rows[(batch.ids - first).clamp(min=0)], words)
+        image = (batch.ids == self.shape.added(layout.IMAGE))[..., None].expand_as(words)
+        return words.masked_scatter(image, self.connector(seen.float()).float())
+
+    def logits(self, batch: Packed) -> Tensor:
+        """(answer tokens, vocabulary of the base) where a label is, in row order."""
+        hidden = self.text(
+            inputs_embeds=self.embed(batch).to(self.text.embed_tokens.weight.dtype),
+            attention_mask=batch.mask,
+            position_ids=batch.position,
+            use_cache=False,
+        ).last_hidden_state
+        wanted = hidden[batch.labels != IGNORED]
+        result: Tensor = functional.linear(wanted, self.text.embed_tokens.weight[: self.shape.base_tokens])
+        return result
+
+    def loss(self, batch: Packed) -> Tensor:
+        """Mean cross-entropy of the answers' tokens."""
+        labels = batch.labels[batch.labels != IGNORED]
+        return functional.cross_entropy(self.logits(batch).float(), labels)
+
+
+def language_parts(reader: Reader) -> dict[str, Any]:
+    """LoRA factors and added rows as float16 arrays under the names that `bundled` merges by."""
+    parts = {"added_rows": reader.rows.detach().half().numpy()}
+    for name, parameter in reader.text.named_parameters():
+        if "lora_" in name:
+            stem, kind, *_ = name.rsplit(".", 3)
+            parts[f"{base.TEXT}{stem}.{kind}"] = parameter.detach().half().contiguous().numpy()
+    return parts
+
+
+def tower_parts(sight: Sight, connector: nn.Linear) -> dict[str, Any]:
+    """Tower and connector as float16 arrays under Hugging Face names."""
+    parts = {f"model.vision_model.{name}": value.detach().half().contiguous().numpy() for name, value in sight.tower.named_parameters()}
+    return {**parts, "model.connector.modality_projection.proj.weight": connector.weight.detach().half().numpy()}

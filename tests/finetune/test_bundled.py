@@ -1,0 +1,154 @@
+"""Building and exporting: the same bytes each time, damage refused in a sentence, torch and llama.cpp agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from errors import TuneError
+from finetune import base, bundled, export, ship
+from settings import Settings
+from tests.finetune import tiny
+
+
+def language_parts(seed: int = 2) -> dict[str, Any]:
+    draw = np.random.default_rng(seed)
+    parts = {"added_rows": draw.normal(0, 0.1, (40, 64)).astype(np.float16)}
+    for name in base.names(2):
+        if "_proj" in name:
+            rows, columns = tiny.TinyBase().tensor(name).shape
+            stem = name.removesuffix(".weight")
+            parts |= {f"{stem}.lora_A": draw.normal(0, 0.1, (4, columns)).astype(np.float16)}
+            parts |= {f"{stem}.lora_B": draw.normal(0, 0.1, (rows, 4)).astype(np.float16)}
+    return parts
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """Trained parts of the tiny model, as shipped."""
+    ship.write(tmp_path / "parts", tiny.recipe(), tiny.tower(), language_parts())
+    return tmp_path / "parts"
+
+
+@pytest.fixture
+def tiny_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The tiny base in the place of the wheel's."""
+
+    @contextmanager
+    def opened(_path: Path) -> Iterator[tiny.TinyBase]:
+        yield tiny.TinyBase()
+
+    monkeypatch.setattr(base, "wheel", lambda: tmp_path / "wheel")
+    monkeypatch.setattr(base, "opened", opened)
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_building_twice_gives_the_same_bytes(settings: Settings, tmp_path: Path, parts: Path) -> None:
+    first = bundled.build(settings, parts=parts)
+    second = bundled.build(Settings(data_dir=tmp_path / "other"), parts=parts)
+    names = [*bundled.CHECKED, bundled.MANIFEST]
+    assert [base.sha256(first / name) for name in names] == [base.sha256(second / name) for name in names]
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_a_built_model_is_not_built_again_and_leaves_no_scraps(settings: Settings, parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = bundled.build(settings, parts=parts)
+    monkeypatch.setattr(base, "wheel", lambda: pytest.fail("the base was read again"))
+    assert bundled.build(settings, parts=parts) == folder
+    assert [path.name for path in settings.models_dir.iterdir()] == ["bundled"]
+    bundled.verify(folder)
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_a_result_that_was_not_tested_is_refused(settings: Settings, parts: Path) -> None:
+    record = json.loads((parts / bundled.PARTS_FILE).read_text())
+    ship.save_record(parts, {**record, "built": {export.TEXT_FILE: "0" * 64}})
+    with pytest.raises(TuneError, match="differs from the one that was tested"):
+        bundled.build(settings, parts=parts)
+    assert not list(settings.models_dir.iterdir())
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_damage_on_disk_is_found_and_mended(settings: Settings, parts: Path) -> None:
+    folder = bundled.build(settings, parts=parts)
+    (folder / export.TEXT_FILE).write_bytes(b"cut short")
+    with pytest.raises(TuneError, match="missing or not the file that was built"):
+        bundled.verify(folder)
+    bundled.verify(bundled.build(settings, parts=parts))
+
+
+def test_a_damaged_part_is_named(settings: Settings, parts: Path) -> None:
+    with (parts / bundled.TOWER_PART).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(TuneError, match=r"tower\.safetensors: this trained part is missing or damaged"):
+        bundled.build(settings, parts=parts)
+
+
+def test_a_damaged_wheel_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INTERVAL_BASE_WHEEL", str(tiny.wheel(tmp_path)))
+    with pytest.raises(TuneError, match=r"damaged .* delete it and try again"):
+        base.wheel()
+
+
+def test_a_missing_wheel_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INTERVAL_BASE_WHEEL", str(tmp_path / "nowhere.whl"))
+    with pytest.raises(TuneError, match=r"nowhere\.whl: the base model's wheel is not there"):
+        base.wheel()
+
+
+def test_merging_is_exact_whatever_the_order_of_sums() -> None:
+    """The hash of the built model must not depend on which BLAS a machine has."""
+    draw = np.random.default_rng(0)
+    weight = draw.normal(0, 0.1, (24, 32)).astype(np.float32)
+    down, up = draw.normal(0, 0.2, (16, 32)).astype(np.float16), draw.normal(0, 0.2, (24, 16)).astype(np.float16)
+    order = draw.permutation(16)
+    assert np.array_equal(bundled.merged(weight, down, up, 2.0), bundled.merged(weight, down[order], up[:, order], 2.0))
+
+
+def test_factors_too_large_for_an_exact_merge_are_refused() -> None:
+    with pytest.raises(TuneError, match="cannot be merged exactly"):
+        bundled.merged(np.zeros((2, 2), np.float32), np.full((4, 2), 9, np.float16), np.full((2, 4), 9, np.float16), 2.0)
+
+
+def test_rotary_order_goes_there_and_back() -> None:
+    weight = np.arange(12 * 3, dtype=np.float32).reshape(12, 3)
+    assert np.array_equal(base.deinterleave(base.interleave(weight, 3), 3), weight)
+    assert not np.array_equal(base.interleave(weight, 3), weight)
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_a_transformers_folder_exports_to_the_same_projector(settings: Settings, parts: Path, tmp_path: Path) -> None:
+    folder = bundled.build(settings, parts=parts)
+    text, mmproj = export.export(folder / "hf", tmp_path / "gguf")
+    assert base.sha256(mmproj) == base.sha256(folder / export.MMPROJ_FILE)
+    assert text.stat().st_size == (folder / export.TEXT_FILE).stat().st_size
+    assert sorted(path.name for path in (tmp_path / "gguf").iterdir()) == sorted((text.name, mmproj.name))
+
+
+def test_an_unknown_family_is_not_exported(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "unknown_vlm"}))
+    with pytest.raises(TuneError, match="family unknown_vlm cannot be exported; known are idefics3"):
+        export.export(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_a_folder_without_a_tensor_leaves_nothing_behind(settings: Settings, parts: Path, tmp_path: Path) -> None:
+    folder = bundled.build(settings, parts=parts) / "hf"
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 3
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TuneError, match=r"it has no tensor .*layers\.2\."):
+        export.export(folder, tmp_path / "gguf")
+    assert not list((tmp_path / "gguf").iterdir())
+
+
+def test_shape_of_the_shipped_model_is_64_tokens_an_image() -> None:
+    assert replace(tiny.shape(), vision=bundled.VisionShape()).vision.tokens == 64

@@ -1,0 +1,143 @@
+"""Each training stage, on a tiny model of the real classes: the loss goes down, a killed run goes on, a packed question is a lone one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from errors import TuneError
+from finetune import dataset, language, loop, train, vision
+from finetune.dataset import Sources, Steps
+from finetune.loop import Work
+from finetune.recipe import Schedule
+from tests.finetune import tiny
+
+
+@pytest.fixture(autouse=True)
+def small_and_seeded() -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+def sources() -> Sources:
+    return Sources(tiny.SOURCE, None, 1.0)
+
+
+def reader() -> language.Reader:
+    text = language.text_model(tiny.TinyBase(), tiny.shape(), torch.float32)  # type: ignore[arg-type]
+    return language.Reader(text, vision.Sight(tiny.VISION), tiny.shape(), tiny.recipe().lora)
+
+
+def repeated(module: torch.nn.Module, batch: Any, losses: Callable[[Any], torch.Tensor], steps: int, muon: bool = False) -> list[float]:
+    schedule = Schedule(steps=steps, batch=1, rate=0.003, warmup=1, decay=0.0)
+    work = Work("tiny", module, train.matrices(module, schedule, muon), None, lambda b, _s: (losses(b), {}), schedule)  # type: ignore[arg-type]
+    return [loop.step_once(work, batch, step)["loss"] for step in range(steps)]
+
+
+def packed(sight: vision.Sight | None = None) -> language.Packed:
+    pairs = [tiny.pair(seed) for seed in range(2)]
+    rows = [dataset.row(p, dataset.choose(p, 2, np.random.default_rng(p.seed)), tiny.words(), tiny.VISION.tokens, 64) for p in pairs]
+    return language.pack(rows)
+
+
+def test_the_tower_learns_films_it_is_shown() -> None:
+    sight, pairs = vision.Sight(tiny.VISION), [tiny.pair(seed) for seed in range(4)]
+    batch = dataset.stack(pairs), dataset.targets(pairs)
+    losses = repeated(sight, batch, lambda b: vision.loss(sight, *b)[0], 12, muon=True)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("parts", [("connector",), ("connector", "lora")])
+def test_the_language_stages_learn_answers_they_are_shown(parts: tuple[str, ...]) -> None:
+    model, batch = reader(), packed()
+    model.aim()
+    model.train_only(parts)
+    losses = repeated(model, batch, lambda b: model.loss(b), 12)
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_exchanged_films_give_the_inverse_change_by_construction() -> None:
+    sight = vision.Sight(tiny.VISION)
+    severity = torch.rand(3, 2, 8)
+    ahead, back = sight.change(severity), sight.change(severity.flip(1))
+    assert torch.allclose(ahead, back.flip(-1), atol=1e-5)
+
+
+def test_our_tower_and_transformers_read_a_film_alike() -> None:
+    sight = vision.Sight(tiny.VISION).eval()
+    films = torch.from_numpy(np.stack([tiny.pair(1).prior, tiny.pair(1).current]))
+    theirs = sight.tower(pixel_values=vision.normalised(films)).last_hidden_state
+    side = tiny.VISION.grid // 2
+    shuffled = theirs.view(2, side, 2, side, 2, -1).permute(0, 1, 3, 2, 4, 5).reshape(2, side * side, -1)
+    assert torch.allclose(sight.tokens(films), shuffled, atol=1e-4)
+
+
+def test_a_packed_question_is_answered_as_if_it_stood_alone() -> None:
+    """Two questions in one row share the images and must not see each other, or training would differ from asking."""
+    model, pair = reader().eval(), tiny.pair(5)
+    asked = dataset.choose(pair, 2, np.random.default_rng(1))
+    make = lambda items: language.pack([dataset.row(pair, items, tiny.words(), tiny.VISION.tokens, 64)])  # noqa: E731
+    with torch.no_grad():
+        both = model.logits(make(asked))
+        alone = torch.cat([model.logits(make([item])) for item in asked])
+    assert len(asked) == 2
+    assert torch.allclose(both, alone, atol=1e-4)
+
+
+def test_the_stock_servers_layout_shows_each_image_twice() -> None:
+    pair = tiny.pair(5)
+    asked = dataset.choose(pair, 1, np.random.default_rng(1))
+    plain, sliced = (dataset.row(pair, asked, tiny.words(), tiny.VISION.tokens, 64, flag) for flag in (False, True))
+    image = tiny.words().control("<image>")
+    assert (sliced.ids == image).sum() == 2 * (plain.ids == image).sum()
+    assert len(sliced.films) == 2 * len(plain.films)
+
+
+def test_a_marker_typed_by_a_person_stays_text() -> None:
+    words = tiny.words()
+    assert words.control("<image>") not in words.encode("<image><|im_end|>")
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    """The stage is stopped after its checkpoint; started again it must end where an undisturbed run ends."""
+
+    def run(folder: Path, stop: int | None) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        sight = vision.Sight(tiny.VISION)
+        schedule = Schedule(steps=4, batch=2, rate=0.003, warmup=1, save_every=2)
+
+        def losses(batch: Any, step: int) -> loop.Losses:
+            if step == stop:
+                raise KeyboardInterrupt
+            return vision.loss(sight, *batch)
+
+        data = Steps(sources(), 0, 2, 64, lambda _step: 0.0, train.tower_form)
+        work = Work("tower", sight, train.matrices(sight, schedule, True), data, losses, schedule)
+        loop.fit(work, folder, workers=0, say=lambda _line: None)
+        return loop.trained(sight)
+
+    whole = run(tmp_path / "whole", None)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", 3)
+    resumed = run(tmp_path / "killed", None)
+    assert all(torch.allclose(whole[name], resumed[name], atol=1e-5) for name in whole)
+    curve = json.loads((tmp_path / "killed" / "tower.json").read_text())
+    assert curve["steps"] == 4
+    assert curve["curve"][-1]["step"] == 4
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_with_a_sentence() -> None:
+    sight = vision.Sight(tiny.VISION)
+    with pytest.raises(TuneError, match="not a number"):
+        repeated(sight, None, lambda _b: sum(p.sum() for p in sight.parameters()) * float("nan"), 2)
+
+
+def test_a_later_stage_waits_for_the_earlier_one(tmp_path: Path) -> None:
+    with pytest.raises(TuneError, match="stage tower is not finished"):
+        train.before("tower", train.Run(tiny.recipe(), tmp_path))
