@@ -22,10 +22,16 @@ for _name in ("pydicom", "nibabel.global", "PIL", "tifffile"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
+_front: list[object] = []
+
+
 def quiet() -> None:
-    """Silence the parsers' warnings (idempotent, safe from any thread); a decompression bomb stays an error."""
+    """Silence the parsers' warnings; a decompression bomb stays an error. Cheap and idempotent: the filters are set when not in front."""
+    if _front and list(warnings.filters[: len(_front)]) == _front:
+        return
     warnings.filterwarnings("ignore", category=Warning, module=_PARSERS)
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    _front[:] = warnings.filters[:2]
 
 
 @contextmanager

@@ -34,8 +34,8 @@ def decode(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic
         options["planar_configuration"] = shape.planar
     with opened.pixels() as stream:
         if opened.layout.syntax in NATIVE:
-            array, _ = choice.decoder.as_array(stream, index=index, view_only=True, **options)
-            return np.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+            array, _ = choice.decoder.as_array(stream, index=index, view_only=True, correct_unused_bits=False, **options)
+            return _used_bits(np.asarray(array.astype(array.dtype.newbyteorder("="), copy=False)), shape)
         frame = _compressed(stream, opened, shape, index)
     _check_frame(frame, opened.layout.syntax, shape)
     options["number_of_frames"] = 1
@@ -46,6 +46,18 @@ def decode(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic
             f"cannot be decoded as {name(opened.layout.syntax)}: the compressed pixels are damaged; export it again"
         ) from error
     return np.asarray(array)
+
+
+def _used_bits(array: NDArray[np.generic], shape: PixelFormat) -> NDArray[np.generic]:
+    """Clear bits above Bits Stored (PS3.5 8.1.1), and copy only where there are any."""
+    spare = shape.allocated - shape.stored
+    if not spare or array.dtype.kind == "f" or array.dtype.itemsize * 8 != shape.allocated:
+        return array
+    low = -(1 << (shape.stored - 1)) if shape.signed else 0
+    if int(array.min()) >= low and int(array.max()) < low + (1 << shape.stored):
+        return array
+    shifted = array.astype(np.int64) << (64 - shape.stored)
+    return ((shifted if shape.signed else shifted.view(np.uint64)) >> (64 - shape.stored)).astype(array.dtype)
 
 
 def _compressed(stream: BinaryIO, opened: Header, shape: PixelFormat, index: int) -> bytes:

@@ -10,6 +10,8 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,13 @@ from numpy.typing import NDArray
 from errors import StudyError, StudyUnreadable
 from storage.studies import dicom, dicomdir, dicomfile, grouping, images, nifti, pixels
 from storage.studies.archive import Unpacker
-from storage.studies.boundary import typed
+from storage.studies.boundary import quiet, typed
 from storage.studies.budget import Budget
 from storage.studies.decoders import NATIVE, choose
 from storage.studies.deidentify import Deidentifier
 from storage.studies.dicom import Loaded
 from storage.studies.dicomfile import NoPicture
-from storage.studies.model import FileOutcome, Frame, Kind, Outcome, Reading, Source
+from storage.studies.model import FileOutcome, Kind, Outcome, Reading, Source
 
 Progress = Callable[[int, int], None]
 _JUNK = (".ds_store", "thumbs.db", "desktop.ini", ".gitkeep", "autorun.inf")
@@ -39,6 +41,7 @@ _OTHERS = {
     b"Rar!": "a RAR archive",
 }
 _CHECK_SECONDS = 20.0
+_WORKERS = min(4, os.cpu_count() or 1)
 
 
 def read(
@@ -60,8 +63,20 @@ def read(
     return _Reader(budget or Budget(), names or {}, deidentifier, workspace, progress).run([Path(path) for path in paths])
 
 
+@dataclass(frozen=True)
+class _Result:
+    """What became of one file: its frames, or why there are none. `inner` is the archive or DICOMDIR to open next."""
+
+    name: str
+    outcome: Outcome = "imported"
+    reason: str = ""
+    digest: str = ""
+    loaded: Loaded | None = None
+    inner: Callable[[], None] | None = None
+
+
 class _Reader:
-    """State of one upload."""
+    """State of one upload. Files are prepared by a few threads; what they gave is gathered here in the order of the files."""
 
     def __init__(
         self,
@@ -88,8 +103,10 @@ class _Reader:
             else:
                 queue.append((path, name, True))
         self.total = len(queue)
-        for path, name, asked in queue:
-            self._file(path, name, asked)
+        quiet()
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            for result in pool.map(lambda job: self._prepare(*job), queue):
+                self._settle(result)
         studies = grouping.group(self.loaded)
         return Reading(studies, tuple(self.outcomes), tuple(dict.fromkeys(note for study in studies for note in study.warnings)))
 
@@ -118,20 +135,41 @@ class _Reader:
         if self.progress is not None:
             self.progress(len(self.outcomes), max(self.total, len(self.outcomes)))
 
-    def _file(self, path: Path, name: str, asked: bool, unpacked: bool = False) -> None:
-        """Read one file; whatever happens, at least one outcome is noted."""
+    def _prepare(self, path: Path, name: str, asked: bool, unpacked: bool = False) -> _Result:
+        """Read one file; whatever happens, there is a result. Changes nothing that other threads see."""
         if path.name.lower() in _JUNK or path.name.startswith("._"):
-            self._note(name, "skipped", "is a file of the operating system, not an image")
-            return
+            return _Result(name, "skipped", "is a file of the operating system, not an image")
         try:
             with typed(name):
-                self._read(path, name, asked, unpacked)
+                return self._read(path, name, asked, unpacked)
+        except NoPicture as error:
+            return _Result(name, "skipped", error.reason)
+        except StudyError as error:
+            return _Result(name, "refused", error.reason)
+
+    def _settle(self, result: _Result) -> None:
+        """Take a result into the reading."""
+        if result.inner is not None:
+            self._open(result.name, result.inner)
+        elif result.loaded is None:
+            self._note(result.name, result.outcome, result.reason, result.digest)
+        elif result.digest in self.seen:
+            self._note(result.name, "duplicate", f"holds the same image as {self.seen[result.digest]}", result.digest)
+        else:
+            self.seen[result.digest] = result.name
+            self.loaded.append(result.loaded)
+            self._note(result.name, "imported", "; ".join(result.loaded.frames[0].warnings), result.digest)
+
+    def _open(self, name: str, inner: Callable[[], None]) -> None:
+        try:
+            with typed(name):
+                inner()
         except NoPicture as error:
             self._note(name, "skipped", error.reason)
         except StudyError as error:
             self._note(name, "refused", error.reason)
 
-    def _read(self, path: Path, name: str, asked: bool, unpacked: bool) -> None:
+    def _read(self, path: Path, name: str, asked: bool, unpacked: bool) -> _Result:
         if not stat.S_ISREG(path.stat().st_mode):
             raise StudyUnreadable("is not a regular file; give a file or a folder")
         with path.open("rb") as file:
@@ -139,13 +177,12 @@ class _Reader:
         if not head:
             raise StudyUnreadable("is empty; export or copy it again")
         if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            self._archive(path, name, unpacked)
-        elif head[128:132] != b"DICM" and (kind := self._plain_kind(path, head, asked)):
-            self._keep(path, name, kind)
-        elif dicomdir.is_dicomdir(path, head):
-            self._dicomdir(path, name, asked)
-        else:
-            self._keep(path, name, "dicom")
+            return _Result(name, inner=lambda: self._archive(path, name, unpacked))
+        if head[128:132] != b"DICM" and (kind := self._plain_kind(path, head, asked)):
+            return self._picture(path, kind, name)
+        if dicomdir.is_dicomdir(path, head):
+            return _Result(name, inner=lambda: self._dicomdir(path, name, asked))
+        return self._dicom(path, name)
 
     def _plain_kind(self, path: Path, head: bytes, asked: bool) -> Kind | None:
         """`image` or `nifti`, None when only DICOM is left to try. Raises for formats that are none of ours."""
@@ -175,7 +212,7 @@ class _Reader:
             if isinstance(target, StudyError):
                 self._note(shown, "refused", target.reason)
                 continue
-            self._file(target, shown, False, unpacked=True)
+            self._settle(self._prepare(target, shown, False, unpacked=True))
             if self.deidentifier is not None:
                 target.unlink(missing_ok=True)
         if not found:
@@ -200,26 +237,21 @@ class _Reader:
                 escaped += 1
                 self._note(f"{name}: {entry.name}", "refused", "is a path that leaves the folder of the DICOMDIR; it was not opened")
             else:
-                self._file(entry.path, str(Path(name).parent / entry.name), False)
+                self._settle(self._prepare(entry.path, str(Path(name).parent / entry.name), False))
         raise NoPicture(
             f"is a directory of {len(entries):,} files (DICOMDIR); {'the files it names were read' if entries else 'it names none'}"
         )
 
-    def _keep(self, path: Path, name: str, kind: Kind) -> None:
-        """Read, check, de-identify and keep one image file."""
-        size = path.stat().st_size
-        self.budget.check_bytes(size)
+    def _digest(self, path: Path) -> str:
+        """SHA-256 of a file that is kept as it is; '' when it will be rewritten and get a hash of its own."""
+        self.budget.check_bytes(path.stat().st_size)
+        if self.deidentifier is not None:
+            return ""
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest in self.seen:
-            self._note(name, "duplicate", f"holds the same bytes as {self.seen[digest]}", digest)
-            return
-        loaded, kept = self._dicom(path, digest) if kind == "dicom" else self._picture(path, kind, digest, name)
-        self.seen[digest] = name
-        self.loaded.append(loaded)
-        self._note(name, "imported", "; ".join(dict.fromkeys(note for note in loaded.frames[0].warnings)), kept)
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _dicom(self, path: Path, digest: str) -> tuple[Loaded, str]:
+    def _dicom(self, path: Path, name: str) -> _Result:
+        digest = self._digest(path)
         opened = dicomfile.open_header(path, self.budget)
         dicomfile.refuse_non_images(opened)
         shape = dicomfile.pixel_format(opened, self.budget)
@@ -231,7 +263,7 @@ class _Reader:
         dicomfile.remember(source.sha256, opened)
         if first is not None:
             pixels.remember(source.sha256, first)
-        return dicom.describe(opened, shape, source), source.sha256
+        return _Result(name, digest=source.sha256, loaded=dicom.describe(opened, shape, source))
 
     def _try_pixels(self, opened: dicomfile.Header, shape: dicomfile.PixelFormat) -> NDArray[np.generic] | None:
         """Decode the first frame of a compressed file now, so that damage is told on import (first 20 s of an upload)."""
@@ -242,15 +274,14 @@ class _Reader:
         self.checking -= time.monotonic() - started
         return array
 
-    def _picture(self, path: Path, kind: Kind, digest: str, name: str) -> tuple[Loaded, str]:
-        source = Source(path, kind, digest)
+    def _picture(self, path: Path, kind: Kind, name: str) -> _Result:
+        source = Source(path, kind, self._digest(path))
         shown = Path(name).name.removesuffix(".gz").rsplit(".", 1)[0]
         if self.deidentifier is not None:
             source, shown = self.deidentifier.picture(source, shown)
         describe = nifti.describe if kind == "nifti" else images.describe
         study, series = describe(source.path, source, self.budget, shown)
-        frames: tuple[Frame, ...] = series.frames
-        return Loaded(study, series, frames), source.sha256
+        return _Result(name, digest=source.sha256, loaded=Loaded(study, series, series.frames))
 
 
 def _is_text(head: bytes) -> bool:
