@@ -4,6 +4,7 @@ import { ask, stop } from "./ask.js";
 import { fill, h, icon, menu, setOptions } from "./dom.js";
 import { setRelationship } from "./hang.js";
 import { filled, on, state, update } from "./state.js";
+import { say } from "./toast.js";
 
 const ABILITIES = [
   ["temporal", "Temporal", "How a disease runs over visits"],
@@ -33,15 +34,19 @@ export function composer() {
   const refusal = h("div.refusal", { role: "alert", dataset: { testid: "refusal" } });
 
   const send = (text = field.value) => {
-    if (!text.trim() || why()) return;
+    if (!text.trim()) return;
+    if (why()) {
+      say(why());
+      return;
+    }
     if (text !== field.value) field.value = text;
     ask(text.trim(), state.ability, () => { if (field.value === text) field.value = ""; grow(); });
   };
   const why = () => {
-    if (state.running) return "An answer is on its way.";
-    if (!filled().length) return "Open an image first.";
-    if (filled().length > state.limits.max_images) return `At most ${state.limits.max_images} images.`;
-    return state.relation?.blocking && !state.anyway ? "The patients differ." : "";
+    if (state.running) return "An answer is on its way; stop it, or wait for its end.";
+    if (!filled().length) return "Open an image first, then ask about it.";
+    if (filled().length > state.limits.max_images) return `A question may carry ${state.limits.max_images} images; close some.`;
+    return state.relation?.blocking && !state.anyway ? "The images are of different patients; say that you want to compare them anyway, or exchange one." : "";
   };
   const grow = () => {
     field.style.height = "auto";

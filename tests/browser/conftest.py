@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import expect
 
 from settings import load
 from tests.browser.room import Room
@@ -36,6 +37,12 @@ ARGS = [
     "--no-first-run",
 ]
 REMEDY = "needs a browser: install chromium (apt-get install chromium) or run `playwright install chromium`"
+
+
+PATIENCE = 30_000
+"""Milliseconds a test waits for what should come at once; only a loaded machine ever needs them."""
+
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def reader(chromium: Browser, served: Served) -> Iterator[BrowserContext]:
     """A new reader's browser; any request that leaves the machine, and any script error, fails the test."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 

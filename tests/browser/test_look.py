@@ -1,0 +1,150 @@
+"""How the page stands: nothing scrolls sideways, nothing lies over anything, everything can be read, in both sizes and themes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.room import Room
+from tests.browser.samples import pair
+
+pytestmark = pytest.mark.browser
+
+BOXES = """() => {
+  const shown = e => { const s = getComputedStyle(e), b = e.getBoundingClientRect(); return s.visibility !== 'hidden' && s.display !== 'none' && b.width > 0 && b.height > 0; };
+  const inside = e => { for (let p = e.parentElement; p && !p.matches('.iv'); p = p.parentElement) {
+      const b = p.getBoundingClientRect(), c = e.getBoundingClientRect(), o = getComputedStyle(p).overflowY;
+      if (o !== 'visible' && (c.top + c.height / 2 < b.top || c.top + c.height / 2 > b.bottom)) return false; } return true; };
+  return [...document.querySelectorAll('.iv button, .iv select, .iv input, .iv textarea, .iv .corner > span, .iv .reason, .iv .question, .iv .words')]
+    .filter(e => shown(e) && inside(e)).map(e => { const b = e.getBoundingClientRect();
+      return { name: (e.getAttribute('aria-label') || e.innerText || e.className).slice(0, 40), x: b.x, y: b.y, r: b.right, b: b.bottom, path: [...(function*() { for (let p = e; p; p = p.parentElement) yield p; })()].map(p => [...document.querySelectorAll('*')].indexOf(p)) }; });
+}"""
+WIDE = """() => [...document.querySelectorAll('.iv, .iv *')].filter(e => e.scrollWidth > e.clientWidth + 1
+   && !['hidden', 'clip'].includes(getComputedStyle(e).overflowX) && getComputedStyle(e).display !== 'inline' && e.tagName !== 'SELECT' && !e.closest('.sr'))
+   .map(e => e.className + ' ' + e.scrollWidth + ' > ' + e.clientWidth)"""
+CONTRAST = """() => {
+  const lum = c => { const f = c.map(v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]; };
+  const rgb = t => { const m = t.match(/[\\d.]+/g).map(Number); return t.startsWith('color(') ? [m[0] * 255, m[1] * 255, m[2] * 255, m[3] ?? 1] : [m[0], m[1], m[2], m[3] ?? 1]; };
+  const ground = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] > 0.99) return c; } return [0, 0, 0, 1]; };
+  const bad = [];
+  for (const e of document.querySelectorAll('.iv *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    const s = getComputedStyle(e), b = e.getBoundingClientRect();
+    if (!own || s.visibility === 'hidden' || !b.width || e.closest(':disabled') || e.closest('.area') && !e.closest('select') || e.tagName === 'OPTION') continue;
+    const [a, z] = [lum(rgb(s.color)), lum(ground(e))].sort((p, q) => q - p);
+    const ratio = (a + 0.05) / (z + 0.05);
+    if (ratio < 4.5) bad.push(`${e.tagName}.${e.className}: ${ratio.toFixed(2)} '${e.textContent.slice(0, 30)}'`);
+  }
+  return bad;
+}"""
+
+
+def overlaps(room: Room) -> list[str]:
+    """Pairs of controls or words that lie over each other by more than a hair."""
+    boxes = room.page.evaluate(BOXES)
+    found = []
+    for number, one in enumerate(boxes):
+        for other in boxes[number + 1 :]:
+            if one["path"][0] in other["path"] or other["path"][0] in one["path"]:
+                continue
+            wide = min(one["r"], other["r"]) - max(one["x"], other["x"])
+            high = min(one["b"], other["b"]) - max(one["y"], other["y"])
+            if wide > 1.5 and high > 1.5:
+                found.append(f"{one['name']!r} over {other['name']!r}")
+    return found
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
+def test_nothing_overlaps_scrolls_sideways_or_fades(room: Room, tmp_path: Path, width: int, height: int, theme: str) -> None:
+    page = room.page
+    page.set_viewport_size({"width": width, "height": height})
+    if theme == "light":
+        page.get_by_test_id("theme").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    (tmp_path / "letter.dcm").write_text("Dear colleague")
+    room.upload([*pair(tmp_path), tmp_path / "letter.dcm"])
+    room.ask("What changed since the prior?")
+    room.expect_answered("The opacity is worse.")
+    stands(room)
+    page.get_by_test_id("notice-read").click()
+    room.turns.first.get_by_test_id("disagree").click()
+    room.turns.first.get_by_test_id("provenance").click()
+    expect(page.get_by_test_id("tile")).to_have_count(2)
+    stands(room)
+    room.case(5).click()
+    room.viewport(3).expect_shown()
+    stands(room)
+    assert page.evaluate("() => [innerWidth, innerHeight, document.documentElement.scrollWidth, document.documentElement.scrollHeight]") == [
+        width,
+        height,
+        width,
+        height,
+    ]
+
+
+def stands(room: Room) -> None:
+    assert overlaps(room) == []
+    assert room.page.evaluate(WIDE) == []
+    assert room.page.evaluate(CONTRAST) == []
+
+
+def test_theme_stays_after_a_reload_and_dark_comes_first(room: Room) -> None:
+    expect(room.page.locator("html")).to_have_attribute("data-theme", "dark")
+    room.page.get_by_test_id("theme").click()
+    room.reload()
+    expect(room.page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_research_notice_goes_when_read_but_its_line_stays(room: Room) -> None:
+    notice = room.page.get_by_test_id("notice")
+    expect(notice).to_contain_text("not a medical device")
+    with room.page.expect_response("**/api/notice") as answered:
+        room.page.get_by_test_id("notice-read").click()
+    assert answered.value.ok
+    expect(notice).to_be_hidden()
+    room.reload()
+    expect(notice).to_be_hidden()
+    expect(room.page.get_by_test_id("research")).to_be_visible()
+
+
+def test_whole_round_works_from_the_keyboard(room: Room) -> None:
+    """A reader without a mouse opens a case, asks, swaps and reads the answer."""
+    page = room.page
+    expect(room.patients).to_have_count(4)
+    room.case(1).focus()
+    page.keyboard.press("Enter")
+    room.viewport(2).expect_shown()
+    page.keyboard.press("/")
+    expect(room.question).to_be_focused()
+    page.keyboard.type("What changed?")
+    page.keyboard.press("Enter")
+    room.expect_answered("The opacity is worse.")
+    page.keyboard.press("Escape")
+    page.keyboard.press("x")
+    expect(room.viewport(1).role).to_have_value("current")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+
+
+def test_every_control_has_a_name(room: Room, tmp_path: Path) -> None:
+    """Nothing is a bare icon to a screen reader."""
+    room.upload(pair(tmp_path))
+    room.ask("What changed?")
+    room.expect_answered("The opacity is worse.")
+    nameless = room.page.evaluate(
+        "() => [...document.querySelectorAll('.iv button, .iv select, .iv input:not([hidden]), .iv textarea')]"
+        ".filter(e => !(e.getAttribute('aria-label') || e.innerText.trim())).map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert nameless == []
+
+
+def test_gradio_shows_nothing_of_its_own(room: Room) -> None:
+    """No footer, no Gradio font, and the title is ours."""
+    assert room.page.title() == "Interval"
+    assert room.page.locator("footer").count() == 0
+    assert room.page.evaluate("() => getComputedStyle(document.querySelector('.iv')).fontFamily").startswith('"Inter Variable"')
