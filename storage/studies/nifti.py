@@ -94,8 +94,14 @@ def _header(path: Path) -> nibabel.Nifti1Header:
     return nibabel.Nifti1Header(head[:348], check=False)
 
 
-def _first_volume(path: Path, header: nibabel.Nifti1Header, shape: tuple[int, ...], budget: Budget) -> NDArray[np.generic]:
-    """Stored values of the first volume (X, Y, Z), after checking what the header claims; nothing else is inflated."""
+def check(path: Path, budget: Budget) -> None:
+    """Check what a file claims before anything of it is inflated. Raises `StudyError`."""
+    header = _header(path)
+    _claimed(path, header, tuple(int(side) for side in header.get_data_shape()), budget)
+
+
+def _claimed(path: Path, header: nibabel.Nifti1Header, shape: tuple[int, ...], budget: Budget) -> int:
+    """Bytes of the first volume, after checking dimensions, type, size and ratio."""
     if not 2 <= len(shape) <= 4:
         raise StudyUnsupported(f"has {len(shape)} dimensions {shape}; only volumes of 3 (or the first of 4) are read; split it first")
     columns, rows, slices, volumes = (*shape, 1, 1)[:4]
@@ -107,6 +113,13 @@ def _first_volume(path: Path, header: nibabel.Nifti1Header, shape: tuple[int, ..
     size = path.stat().st_size
     if need > budget.inflated or (need > _BOMB_FROM and need > _BOMB_RATIO * size):
         raise StudyTooLarge(f"unpacks {size >> 10:,} kB to {need >> 20:,} MB, over the limit; raise max_upload_mb if it is real")
+    return need
+
+
+def _first_volume(path: Path, header: nibabel.Nifti1Header, shape: tuple[int, ...], budget: Budget) -> NDArray[np.generic]:
+    """Stored values of the first volume (X, Y, Z), after checking what the header claims; nothing else is inflated."""
+    need, kind = _claimed(path, header, shape, budget), header.get_data_dtype()
+    columns, rows, slices = (*shape, 1)[:3]
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as stream:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from errors import StudyUnreadable
+from errors import StudyTooLarge, StudyUnreadable
 from storage.studies import images
 from storage.studies import nifti as volumes
 from storage.studies.budget import Budget
@@ -20,6 +20,7 @@ from storage.studies.model import Kind
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"sRGB", b"sBIT")
 _CHUNK = 1 << 20
+_BOMB_FROM, _BOMB_RATIO = 128 << 20, 200
 
 
 def kind_of(path: Path, head: bytes) -> Kind:
@@ -124,13 +125,15 @@ def _tiff(path: Path, budget: Budget) -> bytes:
 
 def nifti(path: Path, budget: Budget) -> Iterator[bytes]:
     """One .nii without free text and extensions, not compressed. Names, descriptions and file names become zeros."""
+    volumes.check(path, budget)
+    most = max(_BOMB_FROM, _BOMB_RATIO * path.stat().st_size)
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as stream:
-        yield from _nifti(stream, budget)  # type: ignore[arg-type]
+        yield from _nifti(stream, budget, most)  # type: ignore[arg-type]
 
 
-def _nifti(stream: BinaryIO, budget: Budget) -> Iterator[bytes]:
+def _nifti(stream: BinaryIO, budget: Budget, most: int) -> Iterator[bytes]:
     head = bytearray(stream.read(348))
     second = head[4:7] == b"n+2"
     if second:
@@ -151,4 +154,6 @@ def _nifti(stream: BinaryIO, budget: Budget) -> Iterator[bytes]:
     while chunk := stream.read(_CHUNK):
         written += len(chunk)
         budget.check_bytes(written)
+        if written > most:
+            raise StudyTooLarge(f"unpacks to more than {_BOMB_RATIO} times its size, which no real volume does; it was refused")
         yield chunk
