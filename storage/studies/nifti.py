@@ -109,7 +109,7 @@ def _claimed(path: Path, header: nibabel.Nifti1Header, shape: tuple[int, ...], b
     kind = header.get_data_dtype()
     if kind.fields is not None or kind.kind not in "iuf" or kind.itemsize > 8:
         raise StudyUnsupported(f"holds values of type {kind.name}, not plain numbers; convert it first")
-    need = rows * columns * slices * kind.itemsize
+    need = rows * columns * slices * int(kind.itemsize)
     size = path.stat().st_size
     if need > budget.inflated or (need > _BOMB_FROM and need > _BOMB_RATIO * size):
         raise StudyTooLarge(f"unpacks {size >> 10:,} kB to {need >> 20:,} MB, over the limit; raise max_upload_mb if it is real")
