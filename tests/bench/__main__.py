@@ -46,12 +46,13 @@ def main() -> int:
     if unknown := [name for name in wanted if name not in known]:
         print(f"interval: there is no measure called {unknown[0]}; there are {', '.join(known)}.", file=sys.stderr)
         return 2
+    before = f"{os.getloadavg()[0]:.1f}"
     figures: list[Figure] = []
     for name in wanted:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         figures += known[name]()
-    about = {"machine": machine(), "revision": revision(ROOT), "date": datetime.now(UTC).strftime("%Y-%m-%d")}
-    print(f"{about['machine']}; {about['revision']}; {about['date']}\n")
+    about = {"machine": machine(), "revision": revision(ROOT), "date": datetime.now(UTC).strftime("%Y-%m-%d"), "load": before}
+    print(f"{about['machine']}; {about['revision']}; {about['date']}; load {before} before\n")
     print(table(figures), line(figures, about), sep="\n\n")
     return int(not all(one.reached for one in figures))
 
