@@ -6,6 +6,8 @@ empty here: nothing of a patient passes through Gradio, and the page needs no `e
 
 from __future__ import annotations
 
+import asyncio
+
 import gradio as gr
 from fastapi import FastAPI
 
@@ -28,9 +30,22 @@ def page() -> gr.Blocks:
 
 def mount(app: FastAPI) -> FastAPI:
     """Mount the page at `/`, after every route of our own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_mounted(app))
+    return _mount(app, page())
+
+
+async def _mounted(app: FastAPI) -> FastAPI:
+    """Inside a running loop: without one Gradio makes a loop for each of its locks and closes none of them."""
+    return _mount(app, page())
+
+
+def _mount(app: FastAPI, blocks: gr.Blocks) -> FastAPI:
     mounted: FastAPI = gr.mount_gradio_app(
         app,
-        page(),
+        blocks,
         path="/",
         theme=theme(),
         css=_CSS,
