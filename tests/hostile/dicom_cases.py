@@ -178,6 +178,19 @@ def many_rows_rle(folder: Path) -> Path:
     return compressed(folder / "image.dcm", RLE, frame, Rows=30000, Columns=30000)
 
 
+@case("run lengths that end inside a run", "refused", "damaged")
+def cut_run(folder: Path) -> Path:
+    """The C decoder of imagecodecs 2026.3 read on beyond the frame and ended the process on files like this one."""
+    frame = struct.pack("<16L", 2, 64, 66, *([0] * 13)) + b"\xff\0" + b"\xff\0" * 20 + b"\x7f\1"
+    return compressed(folder / "image.dcm", RLE, frame)
+
+
+@case("run lengths with offsets outside the frame", "refused", "damaged")
+def lost_segments(folder: Path) -> Path:
+    frame = struct.pack("<16L", 2, 64, 1 << 31, *([0] * 13)) + b"\x81\0" * 60
+    return compressed(folder / "image.dcm", RLE, frame)
+
+
 @case("0 rows", "refused", "no image")
 def no_rows(folder: Path) -> Path:
     return write(dataset(GREY, Rows=0), folder / "image.dcm")

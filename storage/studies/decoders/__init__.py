@@ -10,7 +10,7 @@ Milliseconds on a 2487 x 2048 12-bit radiograph, one run on a two-core machine, 
     JPEG-LS              imagecodecs (CharLS)     63   pyjpegls             63, and it refuses preset parameters
     JPEG lossless        imagecodecs (turbo)      30   liblj92              44   jpg_0XC3  59
     JPEG baseline, 8 bit imagecodecs (turbo)       7   Pillow                8
-    RLE                  imagecodecs               8   pylibjpeg-rle        12
+    RLE                  pylibjpeg-rle            12   imagecodecs           8, and it crashes on damaged files
 
 pylibjpeg-libjpeg is left out for its licence (GPL) and GDCM for CVE-2026-3650; neither is needed.
 """
@@ -34,7 +34,7 @@ _BACKENDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jpeg2000": ("imagecodecs", (uid.JPEG2000Lossless, uid.JPEG2000)),
     "htj2k": ("imagecodecs", (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)),
     "jpegxl": ("imagecodecs", JPEG_XL),
-    "rle": ("imagecodecs", (uid.RLELossless,)),
+    "rle": ("pylibjpeg-rle", (uid.RLELossless,)),
 }
 _NAMES = {
     "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
