@@ -284,7 +284,7 @@ def record(answer: Answer) -> AnswerRecord:
         roles=answer.roles,
         whens=tuple(image.when for image in answer.request.images),
         prompt=answer.prompt,
-        options={"max_tokens": options.max_tokens, "temperature": options.temperature},
+        options={"max_tokens": options.max_tokens, "temperature": options.temperature, "tile": answer.model.tile},
         seed=options.seed,
         timings=asdict(answer.timings),
         checks=dict(answer.checks),

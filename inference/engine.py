@@ -134,6 +134,8 @@ class ModelCard:
     context_tokens: int
     image_order: Literal["oldest-first", "current-first"] = "oldest-first"
     summary: str = ""
+    tile: int = 0
+    """Side in pixels of the square each image is given as; 0 when the model does not say."""
 
 
 OnStage = Callable[[Stage], None]

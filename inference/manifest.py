@@ -70,6 +70,7 @@ class Manifest(BaseModel):
             context_tokens=min(context_tokens, self.context_tokens),
             image_order=self.image_order,
             summary=self.summary,
+            tile=self.tile,
         )
 
 

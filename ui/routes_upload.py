@@ -143,26 +143,27 @@ async def upload(request: Request, here: In, user: Reader) -> StreamingResponse:
 
 
 async def _receive(request: Request, inbox: Inbox) -> None:
+    """Write the body as it comes. Once it is too much, a little more is read and thrown away, so that the browser hears
+    the refusal instead of a broken connection."""
+    refused: TooMuch | None = None
+    patience = _DRAIN
     try:
         async for chunk in request.stream():
-            if chunk:
-                await anyio.to_thread.run_sync(inbox.write, chunk)
-    except TooMuch:
-        await _drain(request)
-        raise
+            if refused is None and chunk:
+                try:
+                    await anyio.to_thread.run_sync(inbox.write, chunk)
+                except TooMuch as error:
+                    refused = error
+            elif refused is not None:
+                patience -= len(chunk)
+                if patience < 0:
+                    break
     finally:
         inbox.close()
+    if refused is not None:
+        raise refused
     if not inbox.names:
         raise HTTPException(400, "The upload holds no file; choose one or more.")
-
-
-async def _drain(request: Request) -> None:
-    """Read on a little, so that the browser hears the refusal instead of a broken connection."""
-    left = _DRAIN
-    async for chunk in request.stream():
-        left -= len(chunk)
-        if left < 0:
-            return
 
 
 def _refusal(error: BaseException) -> BaseException:

@@ -71,7 +71,7 @@ export function composer() {
     const { relation } = state;
     setOptions(related, RELATIONSHIPS, relation?.relationship ?? "temporal");
     related.disabled = filled().length < 2;
-    guessed.textContent = filled().length < 2 ? "one image" : relation && relation.relationship === relation.guessed ? "guessed" : "your choice";
+    guessed.textContent = filled().length < 2 ? ["no image", "one image"][filled().length] : relation && relation.relationship === relation.guessed ? "guessed" : "your choice";
     guessed.title = relation?.reason ?? "";
     go.hidden = Boolean(state.running);
     halt.hidden = !state.running;

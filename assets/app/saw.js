@@ -15,10 +15,15 @@ export async function saw(box, session, turn, version) {
 
 function tile(image) {
   return h("li.tile", { dataset: { testid: "tile", same: String(image.same) } },
-    h("div.pixels", {}, h("img", { src: image.url, alt: `Image ${image.number} as the model was given it`, loading: "lazy" }), h("span.place", {}, String(image.number))),
+    h("div.pixels", {}, h("img", { src: image.url, alt: `Image ${image.number} as the model was given it` }), h("span.place", {}, String(image.number))),
     h("p.role", {}, [image.role || "no role", image.when].filter(Boolean).join(", ")),
     h("p.quiet", {}, image.series),
     h(`p.hash.${image.same ? "same" : "other"}`, { title: `SHA-256 ${image.sha256}` }, icon(image.same ? "check" : "warning"), image.same ? `same pixels, ${short(image.sha256)}` : "pixels differ from those kept"));
+}
+
+function encoded(now, all) {
+  if (now === undefined) return null;
+  return now >= all ? `${all} of ${all}` : `${now} of ${all}; ${all - now} kept from before`;
 }
 
 function facts(seen) {
@@ -33,7 +38,7 @@ function facts(seen) {
     ["Seed", given("temperature") && Number(options.temperature) > 0 ? String(seen.seed) : null],
     ["Longest answer", given("max_tokens") && `${given("max_tokens")} tokens`],
     ["Context used", timings.prompt_tokens ? `${timings.prompt_tokens + (timings.tokens ?? 0)} tokens, ${timings.reused_tokens ?? 0} kept from before` : null],
-    ["Images encoded", timings.images_encoded === undefined ? null : `${timings.images_encoded} of ${seen.images.length}, the rest kept from before`],
+    ["Images encoded", encoded(timings.images_encoded, seen.images.length)],
     ["First word after", timings.first_token_s ? seconds(timings.first_token_s) : null],
     ["Whole answer", timings.total_s ? seconds(timings.total_s) : null],
     ["Mean token probability", seen.mean_probability === null ? null : `${(100 * seen.mean_probability).toFixed(0)} % (not calibrated)`],

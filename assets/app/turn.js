@@ -76,7 +76,6 @@ export class TurnView {
   redraw() {
     this.key = "";
     this.show(this.turn, null);
-    this.follow();
   }
 
   actions(version) {
@@ -145,7 +144,7 @@ export class TurnView {
 
   panel(version) {
     const box = h("div.saw", { dataset: { testid: "saw" } }, h("p.quiet", {}, "Reading…"));
-    attempt(() => saw(box, state.session.id, this.turn.id, version.id)).then(() => this.follow());
+    attempt(() => saw(box, state.session.id, this.turn.id, version.id)).then(() => box.previousElementSibling?.scrollIntoView({ block: "start" }));
     return box;
   }
 

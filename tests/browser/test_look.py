@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -12,38 +13,17 @@ from tests.browser.samples import pair
 
 pytestmark = pytest.mark.browser
 
-BOXES = """() => {
-  const shown = e => { const s = getComputedStyle(e), b = e.getBoundingClientRect(); return s.visibility !== 'hidden' && s.display !== 'none' && b.width > 0 && b.height > 0; };
-  const inside = e => { for (let p = e.parentElement; p && !p.matches('.iv'); p = p.parentElement) {
-      const b = p.getBoundingClientRect(), c = e.getBoundingClientRect(), o = getComputedStyle(p).overflowY;
-      if (o !== 'visible' && (c.top + c.height / 2 < b.top || c.top + c.height / 2 > b.bottom)) return false; } return true; };
-  return [...document.querySelectorAll('.iv button, .iv select, .iv input, .iv textarea, .iv .corner > span, .iv .reason, .iv .question, .iv .words')]
-    .filter(e => shown(e) && inside(e)).map(e => { const b = e.getBoundingClientRect();
-      return { name: (e.getAttribute('aria-label') || e.innerText || e.className).slice(0, 40), x: b.x, y: b.y, r: b.right, b: b.bottom, path: [...(function*() { for (let p = e; p; p = p.parentElement) yield p; })()].map(p => [...document.querySelectorAll('*')].indexOf(p)) }; });
-}"""
-WIDE = """() => [...document.querySelectorAll('.iv, .iv *')].filter(e => e.scrollWidth > e.clientWidth + 1
-   && !['hidden', 'clip'].includes(getComputedStyle(e).overflowX) && getComputedStyle(e).display !== 'inline' && e.tagName !== 'SELECT' && !e.closest('.sr'))
-   .map(e => e.className + ' ' + e.scrollWidth + ' > ' + e.clientWidth)"""
-CONTRAST = """() => {
-  const lum = c => { const f = c.map(v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]; };
-  const rgb = t => { const m = t.match(/[\\d.]+/g).map(Number); return t.startsWith('color(') ? [m[0] * 255, m[1] * 255, m[2] * 255, m[3] ?? 1] : [m[0], m[1], m[2], m[3] ?? 1]; };
-  const ground = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] > 0.99) return c; } return [0, 0, 0, 1]; };
-  const bad = [];
-  for (const e of document.querySelectorAll('.iv *')) {
-    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
-    const s = getComputedStyle(e), b = e.getBoundingClientRect();
-    if (!own || s.visibility === 'hidden' || !b.width || e.closest(':disabled') || e.closest('.area') && !e.closest('select') || e.tagName === 'OPTION') continue;
-    const [a, z] = [lum(rgb(s.color)), lum(ground(e))].sort((p, q) => q - p);
-    const ratio = (a + 0.05) / (z + 0.05);
-    if (ratio < 4.5) bad.push(`${e.tagName}.${e.className}: ${ratio.toFixed(2)} '${e.textContent.slice(0, 30)}'`);
-  }
-  return bad;
-}"""
+PROBES = (Path(__file__).parent / "probes.js").read_text()
+
+
+def probe(room: Room, name: str) -> Any:
+    """Run one of the measurements of `probes.js` on the page."""
+    return room.page.evaluate(f"() => {PROBES.split(chr(10), 1)[1].strip()}.{name}()")
 
 
 def overlaps(room: Room) -> list[str]:
     """Pairs of controls or words that lie over each other by more than a hair."""
-    boxes = room.page.evaluate(BOXES)
+    boxes = probe(room, "boxes")
     found = []
     for number, one in enumerate(boxes):
         for other in boxes[number + 1 :]:
@@ -77,7 +57,9 @@ def test_nothing_overlaps_scrolls_sideways_or_fades(room: Room, tmp_path: Path, 
     room.case(5).click()
     room.viewport(3).expect_shown()
     stands(room)
-    assert page.evaluate("() => [innerWidth, innerHeight, document.documentElement.scrollWidth, document.documentElement.scrollHeight]") == [
+    assert page.evaluate(
+        "() => [innerWidth, innerHeight, document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+    ) == [
         width,
         height,
         width,
@@ -87,8 +69,8 @@ def test_nothing_overlaps_scrolls_sideways_or_fades(room: Room, tmp_path: Path, 
 
 def stands(room: Room) -> None:
     assert overlaps(room) == []
-    assert room.page.evaluate(WIDE) == []
-    assert room.page.evaluate(CONTRAST) == []
+    assert probe(room, "wide") == []
+    assert probe(room, "faint") == []
 
 
 def test_theme_stays_after_a_reload_and_dark_comes_first(room: Room) -> None:
