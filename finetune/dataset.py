@@ -32,6 +32,8 @@ HELD_OUT = 50_000_000
 PATIENTS = 80
 """Phantom patients of a run; each is rendered once."""
 DIRECTION = {"worse": 1, "new": 1, "stable": 0, "improved": -1, "resolved": -1}
+CLOSED = ("overall", "overall-open", "progression", "progressing", "which", "present", "side", "letters")
+"""Kinds of question with a short answer."""
 IGNORED = -100
 
 
@@ -209,12 +211,15 @@ def row(pair: Pair, asked: Sequence[questions.Item], words: Vocabulary, tokens: 
 
 
 def choose(pair: Pair, count: int, rng: np.random.Generator) -> list[questions.Item]:
-    """At most `count` questions about `pair`, made to share images, order, roles and times so that they pack into one row."""
+    """At most `count` questions about `pair`, made to share images, order, roles and times so that they pack into one row: short
+    answers first, whose few words all hang on the images, then one in free text."""
     every = questions.items(pair, rng)
     if not every:
         return []
     view = every[int(rng.integers(len(every)))]
     alike = [item for item in every if item.images == view.images and item.relationship == view.relationship]
-    first = [item for item in alike if item.kind in ("overall", "progression")]
-    rest = [alike[int(index)] for index in rng.permutation(len(alike)) if alike[int(index)] not in first]
-    return [replace(item, roles=view.roles, whens=view.whens) for item in [*first, *rest][:count]]
+    mixed = [alike[int(index)] for index in rng.permutation(len(alike))]
+    short = [item for item in mixed if item.kind in CLOSED]
+    long = [item for item in mixed if item.kind not in CLOSED]
+    kept = short[: max(1, count - 1)]
+    return [replace(item, roles=view.roles, whens=view.whens) for item in [*kept, *long][:count]]

@@ -143,8 +143,13 @@ def tower_names(vision: VisionShape) -> dict[str, str]:
 
 
 def mmproj_gguf(path: Path, shape: Shape, tensors: Tensors, quant: Any = Quant.F16, name: str = "interval") -> None:
-    """Write tower and connector as llama.cpp's image projector of the Idefics3 kind."""
+    """Write tower and connector as llama.cpp's image projector of the Idefics3 kind.
+
+    Raises `TuneError` for a tower whose inner width is its outer one: llama.cpp would take its two inner matrices for swapped.
+    """
     vision = shape.vision
+    if vision.intermediate == vision.hidden:
+        raise TuneError(f"a tower of width {vision.hidden} inside and out would be read wrongly by llama.cpp; change intermediate_size")
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_type("mmproj")
     writer.add_name(name)

@@ -88,17 +88,25 @@ class Reader(nn.Module):
         self.train_only(("connector",))
 
     @torch.no_grad()
-    def aim(self) -> None:
-        """Point the untrained connector: what the tower's heads read gets a strong direction of its own each, so that a small
-        language model need not search for it; everything else comes at half strength.
+    def aim(self, films: Tensor) -> None:
+        """Point the untrained connector by what `films` (N, H, W) uint8 look like to the tower.
+
+        What is the same in every film is projected out, or it drowns what differs. What the tower's heads read gets a
+        direction of its own each, of unit spread, so that a small language model need not search for it; everything else
+        comes at half that strength. The whole is as long as a word's embedding.
         """
-        head, hidden = self.sight.head.weight * self.sight.norm.weight, self.shape.text.hidden
-        count = (len(head) - 1) // 3
-        scale = torch.tensor([1 / 3] * count + [3.0] * (2 * count) + [1.5])
-        gain = float(self.text.embed_tokens.weight[: self.shape.base_tokens].float().std()) * hidden**0.5 / 2
-        directions = torch.empty(hidden, len(head))
+        tokens = torch.cat([self.sight.tokens(part) for part in torch.split(films, 16)]).flatten(0, 1)
+        mean, head = tokens.mean(0), self.sight.head.weight * self.sight.norm.weight
+        readings = (tokens - mean) @ head.T
+        directions = torch.empty(self.shape.text.hidden, len(head))
         nn.init.orthogonal_(directions, generator=torch.Generator().manual_seed(len(head)))
-        self.connector.weight.mul_(0.5).add_(gain * (directions * scale) @ head)
+        strong = directions @ (head / readings.std(0)[:, None])
+        weak = self.connector.weight / self.connector.weight.norm(dim=1).mean()
+        weak *= 0.5 * len(head) ** 0.5 / ((tokens - mean) @ weak.T).norm(dim=1).mean()
+        both = strong + weak
+        both -= torch.outer(both @ mean, mean) / mean.dot(mean)
+        length = self.text.embed_tokens.weight[: self.shape.base_tokens].float().norm(dim=1).mean()
+        self.connector.weight.copy_(both * length / (tokens @ both.T).norm(dim=1).mean())
 
     def train_only(self, parts: Sequence[str]) -> None:
         """Train `connector` (with the added rows) and, if named, `lora`; everything else is frozen."""

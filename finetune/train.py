@@ -32,8 +32,10 @@ from finetune.synthesis.pairs import Pair
 
 SPAN = 10_000_000
 """Seeds set aside for each stage."""
-CONNECTOR_SHARE = 0.2
+CONNECTOR_SHARE = 0.05
 """Rate of the connector against LoRA's: its entries are a hundred times smaller than the steps LoRA needs."""
+AIMED = 24
+"""Pairs by which the connector is pointed before it is trained."""
 WATCHED = 64
 """Held-out pairs looked at now and then during stage 1."""
 
@@ -190,7 +192,8 @@ def read(run: Run, name: str) -> None:
     model, known = reader(run, STAGES[: STAGES.index(name)])
     model.train_only(stage.train)
     if name == "connector":
-        model.aim()
+        seen = [run.train.pair(run.recipe.seed + number, run.recipe.vision.tile, stage.strength) for number in range(AIMED)]
+        model.aim(dataset.stack(seen).flatten(0, 1))
 
     def losses(batch: Any, _step: int) -> loop.Losses:
         return model.loss(batch), {}

@@ -14,6 +14,7 @@ import pytest
 
 from errors import TuneError
 from finetune import base, bundled, export, ship
+from finetune.layout import VisionShape
 from settings import Settings
 from tests.finetune import tiny
 
@@ -150,5 +151,12 @@ def test_a_folder_without_a_tensor_leaves_nothing_behind(settings: Settings, par
     assert not list((tmp_path / "gguf").iterdir())
 
 
+def test_a_tower_that_llama_cpp_would_misread_is_refused(tmp_path: Path) -> None:
+    """llama.cpp tells swapped inner matrices by their width; of equal widths it made other image tokens than torch, silently."""
+    square = replace(tiny.shape(), vision=replace(tiny.VISION, intermediate=tiny.VISION.hidden))
+    with pytest.raises(TuneError, match="would be read wrongly"):
+        export.mmproj_gguf(tmp_path / "square.gguf", square, tiny.tower().__getitem__)
+
+
 def test_shape_of_the_shipped_model_is_64_tokens_an_image() -> None:
-    assert replace(tiny.shape(), vision=bundled.VisionShape()).vision.tokens == 64
+    assert replace(tiny.shape(), vision=VisionShape()).vision.tokens == 64

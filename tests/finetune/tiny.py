@@ -19,7 +19,7 @@ from finetune.synthesis import pairs, phantom
 BYTES = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))]
 """The 256 characters by which byte-level tokenizers write bytes."""
 CONTROLS = ("<|endoftext|>", layout.START, layout.END)
-VISION = VisionShape(tile=64, patch=16, hidden=64, layers=1, heads=2, intermediate=64, shuffle=2)
+VISION = VisionShape(tile=64, patch=16, hidden=64, layers=1, heads=1, intermediate=128, shuffle=2)
 TEXT = TextShape(hidden=64, layers=2, intermediate=96, heads=2, kv_heads=1, context=512, rope_theta=10000.0, rms_eps=1e-5)
 
 RECIPE = {
@@ -28,7 +28,7 @@ RECIPE = {
     "phantom": 1.0,
     "films": [],
     "lora": {"rank": 4, "alpha": 8},
-    "vision": {"tile": 64, "patch": 16, "hidden": 64, "layers": 1, "heads": 2, "intermediate": 64, "shuffle": 2},
+    "vision": {"tile": 64, "patch": 16, "hidden": 64, "layers": 1, "heads": 1, "intermediate": 128, "shuffle": 2},
     "tower": {"schedule": {"steps": 10, "batch": 4, "rate": 0.003, "warmup": 1}, "coarse_until": 0.3, "strength": [0.0, 0.5]},
     "connector": {"schedule": {"steps": 4, "batch": 2, "rate": 0.003, "warmup": 1}, "train": ["connector"], "questions": 2},
     "joint": {
@@ -86,7 +86,14 @@ def tower(seed: int = 1) -> dict[str, NDArray[np.float16]]:
     """Random tower and connector under Hugging Face names, strong enough that images matter."""
     draw = np.random.default_rng(seed)
     sizes = {"patch_embedding.weight": (64, 3, 16, 16), "position_embedding": (16, 64), "modality_projection": (64, 256)}
-    sizes |= {"layer_norm": (64,), "post_layernorm": (64,), "proj.weight": (64, 64), "fc1.weight": (64, 64), "fc2.weight": (64, 64)}
+    sizes |= {
+        "layer_norm": (64,),
+        "post_layernorm": (64,),
+        "proj.weight": (64, 64),
+        "fc1.weight": (128, 64),
+        "fc1.bias": (128,),
+        "fc2.weight": (64, 128),
+    }
     made = {}
     for name in export.tower_names(VISION):
         size = next((s for part, s in sizes.items() if part in name), (64,))
