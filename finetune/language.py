@@ -127,17 +127,20 @@ class Reader(nn.Module):
         image = (batch.ids == self.shape.added(layout.IMAGE))[..., None].expand_as(words)
         return words.masked_scatter(image, self.connector(seen.float()).float())
 
-    def logits(self, batch: Packed) -> Tensor:
-        """(answer tokens, vocabulary of the base) where a label is, in row order."""
+    def answers(self, batch: Packed) -> Tensor:
+        """(answer tokens, hidden) states where a label is, in row order."""
         hidden = self.text(
             inputs_embeds=self.embed(batch).to(self.text.embed_tokens.weight.dtype),
             attention_mask=batch.mask,
             position_ids=batch.position,
             use_cache=False,
         ).last_hidden_state
-        wanted = hidden[batch.labels != IGNORED]
-        result: Tensor = functional.linear(wanted, self.text.embed_tokens.weight[: self.shape.base_tokens])
+        result: Tensor = hidden[batch.labels != IGNORED]
         return result
+
+    def logits(self, batch: Packed) -> Tensor:
+        """(answer tokens, vocabulary of the base); added tokens are never an answer."""
+        return functional.linear(self.answers(batch), self.text.embed_tokens.weight[: self.shape.base_tokens])
 
     def loss(self, batch: Packed) -> Tensor:
         """Mean cross-entropy of the answers' tokens."""

@@ -93,7 +93,9 @@ def test_the_trained_model_and_the_built_one_score_an_answer_alike(built: Path, 
     item = Item((0, 1), ("prior", "current"), ("", ""), QUESTION, answer, "coreference", "temporal", "which")
     batch = language.pack([dataset.row(pair, [item], tiny.words(), tiny.VISION.tokens, 64)])
     with torch.no_grad():
-        logprobs = torch.log_softmax(trained.logits(batch), -1)
+        table = trained.text.embed_tokens.weight.clone()
+        table[tiny.shape().base_tokens :][: len(trained.rows)] = trained.rows
+        logprobs = torch.log_softmax(trained.answers(batch) @ table.T, -1)
     labels = batch.labels[batch.labels != dataset.IGNORED]
     ours = float(logprobs.gather(1, labels[:, None]).sum())
     engine = TorchEngine(built, 512, threads=1)
