@@ -25,6 +25,7 @@ from ui.server import create_app
 
 LARGEST = 300_000
 """Bytes above which a picture is reduced to a palette."""
+READ_ONLY = ("light-1440", "dark-1024")
 SIZES = {"1440": (1440, 900), "1024": (1024, 768)}
 
 
@@ -63,26 +64,27 @@ def draw(browser: Browser, address: str, folder: Path, temporary: Path) -> None:
             context.add_init_script(f"localStorage.setItem('interval.theme', '{theme}'); localStorage.setItem('interval.notice', '1')")
             room = Room.open(context, address)
             expect(room.patients).to_have_count(4)
-            scenes(room, folder, f"{size}-{theme}", temporary)
+            scenes(room, folder, f"{theme}-{size}", temporary)
             context.close()
 
 
 def scenes(room: Room, folder: Path, name: str, temporary: Path) -> None:
-    """What one reader goes through."""
-    save(room, folder / f"start-{name}.png")
+    """What one reader goes through; of the sizes in `READ_ONLY` only a case with its answer is drawn."""
+    if name not in READ_ONLY:
+        save(room, folder / f"start-{name}.png")
     room.case(1).click()
     room.viewport(2).expect_shown()
     room.ask("What changed since the prior?")
     expect(room.turns.first.get_by_test_id("provenance")).to_be_visible()
-    room.turns.first.get_by_test_id("agree").click()
-    room.page.get_by_role("button", name="No comment").click()
-    room.page.mouse.move(0, 0)
     save(room, folder / f"read-{name}.png")
+    if name in READ_ONLY:
+        return
     room.turns.first.get_by_test_id("provenance").click()
     expect(room.page.get_by_test_id("tile")).to_have_count(2)
     save(room, folder / f"saw-{name}.png")
     room.case(3).click()
     room.viewport(2).expect_shown()
+    expect(room.page.get_by_test_id("suggestions")).to_have_attribute("data-ability", "coreference")
     save(room, folder / f"ct-{name}.png")
     room.case(4).click()
     room.viewport(3).expect_shown()
@@ -98,6 +100,7 @@ def save(room: Room, path: Path) -> None:
     """Write a picture once every image in view is there, small enough for a repository."""
     room.page.wait_for_function("() => [...document.images].filter(i => i.src && i.loading !== 'lazy').every(i => i.complete)")
     room.page.evaluate("() => document.activeElement?.blur()")
+    room.page.mouse.move(0, 0)
     room.page.screenshot(path=path, animations="disabled")
     if path.stat().st_size > LARGEST:
         reduced(Image.open(path).convert("RGB")).save(path, optimize=True)

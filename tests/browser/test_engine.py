@@ -74,7 +74,7 @@ def test_bundled_model_answers_a_demo_case_in_the_page(reader: BrowserContext, b
     room.case(1).click()
     room.viewport(2).expect_shown()
     room.page.get_by_test_id("suggestions").get_by_role("button").first.click()
-    expect(room.turns.first.get_by_test_id("provenance")).to_contain_text("token", timeout=120_000)
+    expect(room.turns.first.get_by_test_id("provenance")).to_contain_text("bundled", timeout=120_000)
     assert len(room.words().inner_text()) > 5
     room.turns.first.get_by_test_id("provenance").click()
     expect(room.page.get_by_test_id("tile")).to_have_count(2)
