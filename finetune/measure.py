@@ -146,7 +146,12 @@ def brightness(tests: Sequence[Pair]) -> Figure:
     moved = [pair for pair in tests if pair.overall in ("worse", "improved")]
     scores = [_middle(pair.current) - _middle(pair.prior) for pair in moved]
     truths = [float(pair.overall == "worse") for pair in moved]
-    return Figure("the same by difference of mean brightness alone (no model)", score.auc(scores, truths), 0.5, len(moved))
+    return Figure(
+        "worse against improved by difference of mean brightness alone (no model), area under the curve",
+        score.auc(scores, truths),
+        0.5,
+        len(moved),
+    )
 
 
 def _middle(film: Film) -> float:
