@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
+from pydicom import dcmread
+from pydicom.uid import generate_uid
 
 from settings import Settings, load
 from tests.browser.conftest import ARGS, installed, serve
@@ -91,9 +93,23 @@ def scenes(room: Room, folder: Path, name: str, temporary: Path) -> None:
     save(room, folder / f"three-{name}.png")
     letter = temporary / "referral letter.dcm"
     letter.write_text("Dear colleague")
-    room.upload([*sorted((ROOT / "assets" / "demo" / "effusion-improved").rglob("*.dcm")), letter])
+    room.upload([*own(temporary / name), letter])
     room.viewport(2).expect_shown()
     save(room, folder / f"upload-{name}.png")
+
+
+def own(folder: Path) -> list[Path]:
+    """A demo pair under another patient, as if it were the reader's own."""
+    folder.mkdir()
+    paths = []
+    for number, path in enumerate(sorted((ROOT / "assets" / "demo" / "effusion-improved").rglob("*.dcm")), start=1):
+        data = dcmread(path)
+        data.PatientID = f"OWN-{folder.name}"
+        data.StudyInstanceUID, data.SeriesInstanceUID, data.SOPInstanceUID = (generate_uid() for _ in range(3))
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+        paths.append(folder / f"chest-{number}.dcm")
+        data.save_as(paths[-1])
+    return paths
 
 
 def save(room: Room, path: Path) -> None:
