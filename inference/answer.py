@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import queue
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from threading import Event
 from typing import Literal
 
-from errors import Cancelled, EngineError, IntervalError, QuestionError
+from errors import Cancelled, EngineDied, EngineError, IntervalError, QuestionError
 from inference import chat
 from inference.engine import Engine, ModelCard, Request, Stage, Timings, Token
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
@@ -52,6 +53,7 @@ class Answer:
 
     `progression` is finding -> class -> probability, `overall` the same for the extent of disease as a whole; both
     are shares of the model's likelihood among the offered words, uncalibrated, and empty when they were not asked for.
+    `checks` is check -> verdict, explanation and figures (`inference.checks`), empty when they were not asked for.
     """
 
     text: str
@@ -63,7 +65,7 @@ class Answer:
     prompt: str
     progression: Progression = field(default_factory=dict)
     overall: Mapping[str, float] = field(default_factory=dict)
-    checks: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     confidence: Confidence = field(default_factory=Confidence)
     warnings: tuple[str, ...] = ()
     error: str = ""
@@ -107,10 +109,10 @@ def ask(
 ) -> Iterator[Stage | Token | Answer]:
     """Ask, and yield stages and tokens as they come; the last item is always the `Answer`.
 
-    A stop, or the engine's death, ends in an `Answer` that keeps the words so far (`stopped`, `incomplete`). With
+    A stop, or the engine's death, ends in an `Answer` that keeps the words so far, if any (`stopped`, `incomplete`). With
     `progression`, temporal and comparison questions also score each of `findings`. `warnings` are carried into the
     answer. Raises `QuestionError` before anything is done, and what the engine raises before its first token
-    (`ContextFull`, `ModelNotLoaded`, `EngineDied`). Closing the iterator sets `cancel`.
+    (`ContextFull`, `ModelNotLoaded`). Closing the iterator sets `cancel`.
     """
     validate(request, engine.card.max_images)
     return _ask(engine, request, cancel, findings if progression else (), (*warnings, *_warnings(request)))
@@ -150,13 +152,15 @@ def _pumped(engine: Engine, request: Request, cancel: Event) -> Iterator[Stage |
     """The engine's stream with its stages in between, from a thread of its own; any other exception is raised here."""
     items: queue.SimpleQueue[Stage | Token | _Ending | BaseException] = queue.SimpleQueue()
 
+    started = time.monotonic()
+
     def pump() -> None:
         try:
             for token in engine.stream(request, cancel, items.put):
                 items.put(token)
             items.put(_Ending(timings=engine.timings))
         except IntervalError as error:
-            items.put(_Ending(error))
+            items.put(_Ending(error, replace(engine.timings, total_s=time.monotonic() - started)))
         except BaseException as error:
             items.put(error)
 
@@ -169,13 +173,13 @@ def _pumped(engine: Engine, request: Request, cancel: Event) -> Iterator[Stage |
 
 
 def _answer(engine: Engine, request: Request, tokens: Sequence[Token], ending: _Ending, warnings: tuple[str, ...]) -> Answer:
-    """The answer a stream left behind. Raises the stream's own error when nothing was said and nobody stopped it."""
+    """The answer a stream left behind. Raises the stream's own error when nothing was said, nobody stopped it and the engine lives."""
     state: State = "complete"
     error = ""
     if isinstance(ending.error, Cancelled):
         state = "stopped"
     elif ending.error is not None:
-        if not tokens or not isinstance(ending.error, EngineError):
+        if not isinstance(ending.error, EngineDied) and (not tokens or not isinstance(ending.error, EngineError)):
             raise ending.error
         state, error = "incomplete", str(ending.error)
     elif len(tokens) >= request.options.max_tokens:
@@ -272,7 +276,7 @@ def as_json(answer: Answer, session_id: int | None = None) -> dict[str, object]:
 
 
 def record(answer: Answer) -> AnswerRecord:
-    """The answer as the store keeps it."""
+    """The answer as the store keeps it; its `checks` also carry `confidence` and `overall` with all their figures."""
     options = answer.request.options
     return AnswerRecord(
         text=answer.text,
@@ -287,7 +291,7 @@ def record(answer: Answer) -> AnswerRecord:
         options={"max_tokens": options.max_tokens, "temperature": options.temperature, "tile": answer.model.tile},
         seed=options.seed,
         timings=asdict(answer.timings),
-        checks=dict(answer.checks),
+        checks={**answer.checks, "confidence": asdict(answer.confidence), "overall": dict(answer.overall)},
         progression=answer.progression,
         confidence=answer.confidence.mean_probability,
         tokens=tuple(token.text for token in answer.tokens),

@@ -80,6 +80,7 @@ class TorchEngine:
         tell = on_stage or _nobody
         started = time.monotonic()
         ticket = self._line.enter(cancel, lambda: tell(Stage("waiting")))
+        work = Timings()
         try:
             model, work = self._begin(request, request.options.max_tokens, cancel, tell)
             for token in self._write(model, request, cancel):
@@ -88,8 +89,8 @@ class TorchEngine:
                     work = replace(work, first_token_s=time.monotonic() - started)
                 work = replace(work, tokens=token.position + 1)
                 yield token
-            self._mine.timings = replace(work, total_s=time.monotonic() - started)
         finally:
+            self._mine.timings = replace(work, total_s=time.monotonic() - started)
             self._line.leave(ticket)
 
     def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:

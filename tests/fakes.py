@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from threading import Event
 
 from errors import Cancelled, EngineDied
@@ -26,7 +27,8 @@ class FakeEngine:
     """Answers with `answers` in turn (the last one again and again) and remembers what it was asked.
 
     `gate`, if given, is waited for before every token, so that a test holds the stream where it wants it;
-    `dies_after` raises `EngineDied` once after that many tokens; `scores` maps a choice to its log-probability.
+    `dies_after` raises `EngineDied` once after that many tokens; `scores` maps a choice to its log-probability, or makes
+    that mapping from what is asked.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class FakeEngine:
         card: ModelCard = CARD,
         gate: Callable[[int], None] | None = None,
         dies_after: int | None = None,
-        scores: Mapping[str, float] | None = None,
+        scores: Mapping[str, float] | Callable[[Request], Mapping[str, float]] | None = None,
         logprob: float = -0.1,
     ) -> None:
         self.card = card
@@ -47,7 +49,7 @@ class FakeEngine:
         self._answers = answers
         self._gate = gate
         self._dies_after = dies_after
-        self._scores = dict(scores or {})
+        self._scores = scores or {}
         self._logprob = logprob
 
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
@@ -57,6 +59,7 @@ class FakeEngine:
         for number in range(len(request.images)):
             tell(Stage("encoding", number + 1, len(request.images)))
         tell(Stage("reading"))
+        self.timings = Timings(prompt_tokens=64 * len(request.images), images_encoded=len(request.images))
         for position, word in enumerate(self._words(request)):
             if self._gate is not None:
                 self._gate(position)
@@ -68,14 +71,15 @@ class FakeEngine:
             if position == 0:
                 tell(Stage("writing"))
             yield Token(text=word, logprob=self._logprob, position=position, id=position)
-        self.timings = Timings(tokens=position + 1, prompt_tokens=64 * len(request.images), images_encoded=len(request.images))
+            self.timings = replace(self.timings, tokens=position + 1)
 
     def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:
         """Log-probabilities from `scores`; a choice without one gets -9."""
         self.scored.append((request, tuple(choices)))
         if cancel is not None and cancel.is_set():
             raise Cancelled("the answer was stopped")
-        return Scores(tuple(self._scores.get(choice, -9.0) for choice in choices), tuple(len(choice.split()) for choice in choices))
+        scores = self._scores(request) if callable(self._scores) else self._scores
+        return Scores(tuple(scores.get(choice, -9.0) for choice in choices), tuple(len(choice.split()) for choice in choices))
 
     def close(self) -> None:
         """Remember that it was closed."""

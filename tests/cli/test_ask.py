@@ -140,6 +140,20 @@ def test_an_engine_that_dies_leaves_the_words_so_far(run: Run, pair: tuple[Path,
         assert store.session(done.json["session_id"], reader).turns[0].versions[0].state == "incomplete"
 
 
+def test_an_engine_that_dies_before_a_word_does_not_lose_the_question(
+    run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path
+) -> None:
+    opened.engine = type(opened.engine)(dies_after=0)
+    done = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--json")
+    assert done.code == 1
+    assert len(done.err.splitlines()) == 1
+    with Store(load(data_dir=tmp_path / "data")) as store:
+        (turn,) = store.session(done.json["session_id"], store.user("local")).turns
+        assert turn.question == QUESTION
+        (version,) = turn.versions
+        assert (version.text, version.state) == ("", "incomplete")
+
+
 def test_roles_speak_of_a_relationship() -> None:
     assert related_by(["prior", "current"], "unrelated") == "temporal"
     assert related_by(["time 1", "time 2", "time 3"], "unrelated") == "temporal"

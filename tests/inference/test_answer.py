@@ -12,7 +12,7 @@ from threading import Event
 
 import pytest
 
-from errors import ContextFull, EngineDied, QuestionError
+from errors import ContextFull, QuestionError
 from inference import prompts
 from inference.answer import MAX_QUESTION, Answer, as_json, ask, record
 from inference.engine import Engine, OnStage, Options, Request, Stage, Token
@@ -91,9 +91,18 @@ def test_an_engine_that_dies_leaves_an_incomplete_answer_and_the_next_one_is_who
     assert asked(engine, tiny.pair())[1].state == "complete"
 
 
-def test_an_engine_that_dies_before_a_word_is_an_error() -> None:
-    with pytest.raises(EngineDied):
-        asked(FakeEngine(dies_after=0), tiny.pair())
+def test_an_engine_that_dies_before_a_word_leaves_an_incomplete_answer_too() -> None:
+    """The question is kept with the reason it has no words, not lost."""
+    _, answer = asked(FakeEngine(dies_after=0), tiny.pair())
+    assert (answer.text, answer.state) == ("", "incomplete")
+    assert "signal 9" in answer.error
+
+
+@pytest.mark.parametrize("engine", [FakeEngine(["one two three"], dies_after=2), FakeEngine(dies_after=0)])
+def test_an_answer_that_was_cut_short_still_says_what_it_cost(engine: FakeEngine) -> None:
+    timings = record(asked(engine, tiny.pair())[1]).timings
+    assert timings["images_encoded"] == 2
+    assert timings["total_s"] > 0
 
 
 class Full(FakeEngine):
@@ -189,6 +198,9 @@ def test_json_and_record_carry_the_whole_provenance() -> None:
     assert (shown["answer"], shown["session_id"], shown["timings"]["tokens"]) == ("Worse.", 3, 1)
     kept = record(answer)
     assert kept.image_hashes == tuple(image.sha256 for image in request.images)
+    assert kept.checks["overall"] == answer.overall != {}
+    assert kept.checks["confidence"] == shown["confidence"]
+    assert {"entropy", "margin", "least_probability"} <= shown["confidence"].keys()
     assert (kept.roles, kept.whens) == (("prior", "current"), ("", "14 days later"))
     assert (kept.model_digest, kept.seed, kept.tokens, kept.logprobs) == (CARD.sha256, 7, ("Worse.",), (-0.1,))
     assert "Image 2 (current, 14 days later): " in kept.prompt

@@ -104,7 +104,7 @@ def check_given(paths: Sequence[Path], roles: Sequence[str], question: str, sett
 def answered(
     settings: Settings, engine: Engine, paths: Sequence[Path], roles: Sequence[str], question: str, ability: Ability | None, out: Output
 ) -> tuple[Answer, int]:
-    """Import the images, ask, keep the answer; the answer and the session's id."""
+    """Import the images, keep the question, ask, keep the answer; the answer and the session's id."""
     from inference.answer import ask as stream
     from inference.answer import record
     from storage.store import Store
@@ -117,10 +117,10 @@ def answered(
         relation = relate_many([(one.study, one.series) for one in taken])
         request, slots = asked(taken, relation, roles, question, ability, settings)
         warnings = (*(text for one in taken for text in one.warnings), *relation.warnings)
-        with stopping() as cancel:
-            answer = shown(stream(engine, request, cancel, progression=len(taken) > 1, warnings=warnings), out)
         session = store.start_session(reader, question.strip()[:TITLE_LENGTH], slots, request.relationship)
         turn = store.add_turn(session, reader, request.question, request.ability, request.relationship)
+        with stopping() as cancel:
+            answer = shown(stream(engine, request, cancel, progression=len(taken) > 1, warnings=warnings), out)
         store.add_version(turn, record(answer))
     return answer, session
 
