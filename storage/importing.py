@@ -21,6 +21,7 @@ from storage import audit, codec, dialect
 from storage.content import ContentStore
 from storage.database import Database
 from storage.schema import ContentRow, InstanceRow, PatientRow, SeriesRow, StudyRow, now
+from storage.studies.dicom import PROJECTION
 from storage.studies.model import FileOutcome, Frame, Reading, Series, Study
 from storage.views import ImportReport, User
 
@@ -188,20 +189,21 @@ def _same_picture(instance: InstanceRow, frames: Sequence[Frame]) -> bool:
 
 
 def _home(series: Series, rows: Sequence[SeriesRow]) -> SeriesRow | None:
-    """The row these files belong to: same identifier and same geometry.
+    """The row these files belong to: same identifier and same geometry, and for projections the same side.
 
     Reading splits a series whose images differ and gives the lesser parts a numbered identifier; which part is the
     lesser depends on the upload, the geometry does not.
     """
     alike = (row for row in rows if _related(row.uid, series.uid) and (row.modality, row.view) == (series.modality, series.view))
-    return next((row for row in alike if _stackable(row, series)), None)
+    sided = (row for row in alike if series.modality not in PROJECTION or row.laterality == series.laterality)
+    return next((row for row in sided if _stackable(row, series)), None)
 
 
 def _new_row(series: Series, study_id: int, rows: Sequence[SeriesRow]) -> SeriesRow:
     """A row for a series that has none, under another number when its identifier is another part's already."""
     uid = series.uid
     if any(row.uid == uid for row in rows):
-        uid = f"{uid[:53]}.{zlib.crc32(repr((series.view, *_geometry(series.frames[0]))).encode())}"
+        uid = f"{uid[:53]}.{zlib.crc32(repr((series.view, series.laterality, *_geometry(series.frames[0]))).encode())}"
     return SeriesRow(
         study_id=study_id,
         uid=uid,

@@ -2,7 +2,8 @@
 
 The same patient imported twice gets the same pseudonym and the same date shift, because both are keyed hashes of
 the patient identifier under the site's salt; so intervals between studies survive, and nothing links back
-without the salt. The same original always becomes the same bytes, so the content store keeps one copy.
+without the salt. A file that names nobody gets no pseudonym, which would make two of its patient's studies strangers,
+and the one date shift of all such files, so that their order survives. The same original always becomes the same bytes, so the content store keeps one copy.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -36,6 +38,10 @@ _CODES = (
 )
 _IMPLEMENTATION = "2.25.163474903925730283473112706938311473953"
 _CHUNK = 1 << 20
+_NOBODY = frozenset(
+    "ANON ANONYMOUS ANONYMIZED ANONYMISED ANONYM ANONYMOUSPATIENT ANONPATIENT DEIDENTIFIED UNKNOWN UNNAMED NONAME NOID NONE NULL "
+    "N/A PATIENT REMOVED UNDEFINED".split()
+)
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,11 @@ class Deidentifier:
         return int.from_bytes(hmac.digest(self.salt, f"{purpose}\0{value}".encode(), "sha256")[:16], "big")
 
     def pseudonym(self, patient_id: str) -> str:
-        """Pseudonym of a patient identifier, `P-` and twelve hexadecimal digits."""
-        return f"P-{self._keyed('patient', patient_id) % (1 << 48):012X}"
+        """Pseudonym of a patient identifier, `P-` and twelve hexadecimal digits; '' for nobody's."""
+        return "" if not patient_id else f"P-{self._keyed('patient', patient_id) % (1 << 48):012X}"
 
     def shift_days(self, patient_id: str) -> int:
-        """Days (negative, one to ten years) that are added to every date of this patient."""
+        """Days (negative, one to ten years) that are added to every date of this patient; '' stands for all who are not named."""
         return -(366 + self._keyed("dates", patient_id) % 3286)
 
     def uid(self, original: str) -> str:
@@ -144,14 +150,18 @@ def deidentify(path: Path, salt: bytes, out_dir: Path, budget: Budget | None = N
 
 
 def identity(dataset: Dataset) -> str:
-    """What tells this patient from others: the identifier, else name and birth date, else the study."""
-    patient = text(dataset, "PatientID", 64)
-    if patient:
-        return f"id\0{patient}"
+    """What tells this patient from others: the identifier with its issuer, else name and birth date; '' when nobody is named."""
+    patient, issuer = text(dataset, "PatientID", 64), text(dataset, "IssuerOfPatientID", 64)
+    if not _nobody(patient):
+        return f"id\0{patient}" + (f"\0{issuer}" if issuer else "")
     name = text(dataset, "PatientName")
-    if name:
-        return f"name\0{name}\0{text(dataset, 'PatientBirthDate')}"
-    return f"study\0{text(dataset, 'StudyInstanceUID', 64)}"
+    return "" if _nobody(name) else f"name\0{name}\0{text(dataset, 'PatientBirthDate')}"
+
+
+def _nobody(value: str) -> bool:
+    """Whether a name or identifier is empty or one of the words and fillers other de-identifiers leave (`ANONYMOUS`, `0000`, `XXX`)."""
+    word = re.sub(r"[\s^_.\-]", "", value).upper()
+    return word in _NOBODY or not word.strip("0") or not word.strip("X") or not word.strip("?*")
 
 
 def _record(dataset: Dataset, pseudonym: str) -> None:

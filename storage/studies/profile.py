@@ -3,7 +3,7 @@
 The table of 655 attributes (edition 2026c) and the handling of single values come from dicom-anonymizer (Kitware,
 BSD-3-Clause). It works on the top level of a data set and with random UIDs; what is added here is: every nested
 item, one date shift per patient instead of dummy dates, UIDs that stay consistent between imports, person names
-and free text of attributes that the table does not know, overlays, curves, and private attributes at any depth.
+and free text of attributes that the table does not know, attributes that no dictionary knows, overlays, curves, and private attributes at any depth.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from storage.studies import vocabulary
@@ -64,7 +65,9 @@ def _vr(dataset: Dataset, tag: BaseTag) -> str:
 def _element(dataset: Dataset, tag: BaseTag, plan: Plan) -> None:
     vr = _vr(dataset, tag)
     action = _actions().get((tag.group, tag.element))
-    if vr == "SQ":
+    if action is None and not dictionary_has_tag(tag):
+        del dataset[tag]
+    elif vr == "SQ":
         _sequence(dataset, tag, plan, action)
     elif tag in _CLEANED:
         _describe(dataset, tag)
@@ -88,7 +91,7 @@ def _by_table(dataset: Dataset, tag: BaseTag, action: Action) -> None:
 
 def _sequence(dataset: Dataset, tag: BaseTag, plan: Plan, action: Action | None) -> None:
     items = dataset[tag].value
-    if action is delete or (not isinstance(items, (list, MultiValue)) and not hasattr(items, "__iter__")):
+    if action is delete or not isinstance(items, Sequence):
         del dataset[tag]
         return
     if action is not None and action.__name__ in ("empty", "delete_or_empty"):

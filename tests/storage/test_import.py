@@ -10,11 +10,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import event
 
-from errors import StoreError
+from errors import StoreError, StudyTooLarge
+from settings import Settings
+from storage import studies
 from storage.store import Store
+from storage.studies import pixels
 from storage.studies.model import FileOutcome, Frame, Series, Source, Study
 from storage.views import PatientSummary, User
 from tests.storage import values
@@ -118,6 +123,19 @@ def test_a_scout_uploaded_before_its_volume_is_not_stacked_into_it(store: Store,
     series = store.study(report.study_ids[0], reader).series
     assert sorted(len(one.frames) for one in series) == [1, 4]
     assert all(len({(frame.rows, frame.columns) for frame in one.frames}) == 1 for one in series)
+
+
+def test_the_two_sides_of_one_mammography_series_stay_two(store: Store, reader: User, sources: Iterator[Source]) -> None:
+    """Reading splits one identifier by side; merged again in the store, left would be shown as right."""
+
+    def one(side: str, uid: str) -> Series:
+        return values.series((values.frame(next(sources)),), uid, modality="MG", view="CC", laterality=side)
+
+    values.put(store, reader, values.study(one("R", "2.25.10"), one("L", "2.25.10.77")))
+    report = values.put(store, reader, values.study(one("L", "2.25.10"), one("R", "2.25.10.78")))
+    series = store.study(report.study_ids[0], reader).series
+    assert sorted((part.laterality, len(part.frames)) for part in series) == [("L", 2), ("R", 2)]
+    assert len({part.uid for part in series}) == 2
 
 
 def test_an_instance_rewritten_elsewhere_does_not_double_its_series(store: Store, reader: User, sources: Iterator[Source]) -> None:
@@ -235,3 +253,16 @@ def test_a_field_added_to_the_values_later_is_kept_too(store: Store, reader: Use
     report = values.put(store, reader, study)
     kept = stored((frame,), store)
     assert store.study(report.study_ids[0], reader) == replace(study, series=(replace(study.series[0], frames=kept),))
+
+
+def test_a_sites_limits_hold_after_reading_too(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decoded on demand, and what is rewritten on its way in, is measured by the same limits as the upload."""
+    monkeypatch.setattr(pixels, "_budget", pixels._budget)
+    Image.fromarray(np.full((1100, 1000), 77, np.uint8)).save(tmp_path / "large.png")
+    (study,) = studies.read([tmp_path / "large.png"]).studies
+    with Store(settings.model_copy(update={"max_megapixels": 1})) as store:
+        with pytest.raises(StudyTooLarge, match="1 megapixels"):
+            studies.display(study.series[0].frames[0])
+        worker = store._deidentifier(tmp_path)
+        assert worker is not None
+        assert worker.budget.pixels == 1_000_000

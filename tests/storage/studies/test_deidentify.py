@@ -117,6 +117,49 @@ def test_same_patient_later_gets_the_same_pseudonym_and_shift_and_references_hol
     assert other.pseudonym("ZX-99817") != first.PatientID
 
 
+@pytest.mark.parametrize(
+    ("number", "name"), [(None, None), ("", ""), ("ANONYMOUS", "anon"), ("0", "Anonymous^Patient"), ("0000", "XXX"), ("UNKNOWN", None)]
+)
+def test_files_that_name_nobody_stay_nameless_and_keep_their_order(tmp_path: Path, number: str | None, name: str | None) -> None:
+    """A pseudonym for each study would make two anonymised images of one patient strangers, and shuffle them in time."""
+    for day in ("20200301", "20200315"):
+        made = dataset(ARRAY, modality="DX", PatientID=number, PatientName=name, StudyDate=day, StudyInstanceUID=f"1.2.3.{day}")
+        made.SOPInstanceUID = made.SeriesInstanceUID = f"1.2.4.{day}"
+        write(made, tmp_path / f"{day}.dcm")
+    found = studies.read([tmp_path], deidentifier=Deidentifier(SALT, tmp_path / "out")).studies
+    assert [one.patient_id for one in found] == ["", ""]
+    relation = studies.relate(*((one, one.series[0]) for one in found))
+    assert (relation.roles, relation.interval_days, relation.blocking) == (("prior", "current"), 14.0, False)
+    assert any("names its patient" in warning for warning in relation.warnings)
+
+
+def test_the_same_number_of_two_issuers_is_two_patients(tmp_path: Path) -> None:
+    _, first = cleaned(planted(tmp_path / "a.dcm", IssuerOfPatientID="North"), tmp_path / "out")
+    _, second = cleaned(planted(tmp_path / "b.dcm", IssuerOfPatientID="South"), tmp_path / "out")
+    assert first.PatientID != second.PatientID
+
+
+def test_elements_that_no_dictionary_knows_go_at_any_depth(tmp_path: Path) -> None:
+    made, inner = dataset(ARRAY), Dataset()
+    for number, vr in enumerate(("LO", "SH", "CS", "AE", "AS", "OB", "OW")):
+        value = b"Zyxwvuts" if vr[0] == "O" else "Zyxwvuts"
+        made.add_new(0x00189F00 + number, vr, value)
+        inner.add_new(0x00189F00 + number, vr, value)
+    inner.ReferencedSOPClassUID = made.SOPClassUID
+    made.ReferencedImageSequence = Sequence([inner])
+    data, after = cleaned(write(made, tmp_path / "a.dcm"), tmp_path / "out")
+    assert b"Zyxwvuts" not in data
+    assert after.ReferencedImageSequence[0].ReferencedSOPClassUID == made.SOPClassUID
+
+
+def test_a_sequence_too_long_to_be_parsed_goes(tmp_path: Path) -> None:
+    """pydicom leaves a sequence of unknown representation and 64 kB or more as bytes; they were kept, names and all."""
+    made = dataset(ARRAY)
+    made.add_new(0x00081140, "UN", b"Zyxwvuts" * 10_000)
+    data, _ = cleaned(write(made, tmp_path / "a.dcm"), tmp_path / "out")
+    assert b"Zyxwvuts" not in data
+
+
 def test_importing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     path = planted(tmp_path / "a.dcm")
     first = deidentify(path, SALT, tmp_path / "one")
