@@ -233,7 +233,7 @@ def voi_windows(dataset: Dataset, warnings: list[str]) -> tuple[Window, ...]:
     least = 1.0 if function == "LINEAR" else 0.0
     try:
         names = dataset.get("WindowCenterWidthExplanation") or ()
-        names = [names] if isinstance(names, str) else [str(part) for part in names]
+        names = [names] if isinstance(names, str) else [part for part in names if isinstance(part, str)]
     except Exception:
         names = []
     found = []

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
+from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from errors import StudyTooLarge, StudyUnreadable, StudyUnsupported
@@ -133,7 +134,7 @@ def text(dataset: Dataset, keyword: str, most: int = 256) -> str:
         value = dataset.get(keyword)
     except Exception:
         return ""
-    if value is None:
+    if value is None or isinstance(value, (Sequence, Dataset)):
         return ""
     if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
         value = value[0] if len(value) else ""

@@ -93,6 +93,17 @@ def test_headers_become_words(tmp_path: Path) -> None:
     assert series.frames[0].units == "HU"
 
 
+def test_a_text_declared_as_a_sequence_is_no_text(tmp_path: Path) -> None:
+    """Otherwise the printed form of the whole sequence becomes a description."""
+    inner = Dataset()
+    inner.CodeMeaning = "hello"
+    made = dataset(np.zeros((4, 4), np.uint16))
+    for tag in (0x0008103E, 0x00185101, 0x00200060):
+        made.add_new(tag, "SQ", Sequence([inner]))
+    series = studies.read([write(made, tmp_path / "a.dcm")]).studies[0].series[0]
+    assert (series.description, series.view, series.laterality) == ("", "", "")
+
+
 def test_detector_spacing_is_used_and_said(tmp_path: Path) -> None:
     made = dataset(np.zeros((4, 4), np.uint16), modality="DX", ImagerPixelSpacing=[0.14, 0.14])
     frame = studies.read([write(made, tmp_path / "a.dcm")]).studies[0].series[0].frames[0]
