@@ -24,7 +24,7 @@ from storage import upgrade as schema
 from storage.content import ContentStore
 from storage.database import Database
 from storage.schema import UserRow
-from storage.studies import Series, Study
+from storage.studies import Series, Study, pixels
 from storage.studies.reader import Progress
 from storage.views import (
     Ability,
@@ -60,6 +60,8 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         """Open, and create or upgrade when needed. Raises `StoreError` for a newer schema or a damaged database."""
         self.settings = settings
+        self._budget = studies.Budget.from_settings(settings)
+        pixels.use(self._budget)
         self._database = Database(settings)
         self._content = ContentStore(settings.data_dir / "content")
         self._frames = library.Frames(self._content)
@@ -114,11 +116,15 @@ class Store:
         `shared` lets every user see them; `names` maps a path to what the user calls it; `progress(done, total)` counts files.
         A bad file never raises; it is one line of the report.
         """
-        budget = studies.Budget.from_settings(self.settings)
         try:
             with self._content.workspace() as workspace:
                 reading = studies.read(
-                    paths, budget, names, deidentifier=self._deidentifier(workspace), workspace=workspace / "unpacked", progress=progress
+                    paths,
+                    self._budget,
+                    names,
+                    deidentifier=self._deidentifier(workspace),
+                    workspace=workspace / "unpacked",
+                    progress=progress,
                 )
                 sources = [frame.source for study in reading.studies for series in study.series for frame in series.frames]
                 failed = self._content.keep(sources, workspace)
@@ -226,4 +232,4 @@ class Store:
             secret = salt.load(self._salt, session)
         folder = workspace / "deidentified"
         folder.mkdir(mode=0o700)
-        return studies.Deidentifier(secret, folder)
+        return studies.Deidentifier(secret, folder, self._budget)

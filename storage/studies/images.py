@@ -19,13 +19,22 @@ _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 def _open(path: Path, budget: Budget) -> Image.Image:
     budget.check_bytes(path.stat().st_size)
     picture = Image.open(path, formats=FORMATS)
+    try:
+        _refuse(picture, path, budget)
+    except BaseException:
+        picture.close()
+        raise
+    return picture
+
+
+def _refuse(picture: Image.Image, path: Path, budget: Budget) -> None:
+    """Raise when what the picture claims is over the limits, or is no real image's."""
     frames = int(getattr(picture, "n_frames", 1)) if picture.format == "TIFF" else 1
     budget.check_pixels(picture.height, picture.width, frames, len(picture.getbands()))
     if picture.width * picture.height > 64_000_000 and picture.width * picture.height > 1000 * path.stat().st_size:
         raise StudyUnreadable(
             f"claims {picture.width} x {picture.height} pixels in {path.stat().st_size:,} bytes, which no real image does"
         )
-    return picture
 
 
 def describe(path: Path, source: Source, budget: Budget, name: str) -> tuple[Study, Series]:
