@@ -78,16 +78,17 @@ def _role(chosen: Relationship, number: int, items: Sequence[Item], guess: Relat
 
 
 def hang(context: Context, user: User, study_ids: Sequence[int]) -> HangingOut:
-    """Hang studies: all their time points oldest first, or the views of a single study; at most the limit of images.
+    """Hang studies: all their time points oldest first, or the views of a single study.
 
-    A single new study with an earlier one of the same patient hangs beside that prior.
+    Of more images than a question may carry the newest hang. A single new study with an earlier one of the same patient
+    hangs beside that prior.
     """
     studies = _studies(context, user, study_ids)
     if len(studies) == 1 and len(studies[0].series) > 1 and len({s.view for s in studies[0].series}) > 1:
         chosen = list(studies[0].series)
     else:
         chosen = _matching(studies)
-    ids = [series.id for series in chosen[: context.settings.max_images]]
+    ids = [series.id for series in chosen[-context.settings.max_images :]]
     items = [context.series(series_id, user) for series_id in ids]
     order = relation(items).order or tuple(range(len(items)))
     ids, items = [ids[i] for i in order], [items[i] for i in order]
@@ -99,7 +100,7 @@ def hang(context: Context, user: User, study_ids: Sequence[int]) -> HangingOut:
 def slot_out(slot: Slot, item: Item) -> SlotOut:
     """A filled viewport."""
     frame = min(slot.frame, len(item[1].frames) - 1)
-    return SlotOut(series=series_out(slot.series_id, item), frame=frame, role=slot.role, when=slot.when)
+    return SlotOut(series=series_out(slot.series_id, item), frame=frame, role=slot.role, when=slot.when, window=slot.window)
 
 
 def _studies(context: Context, user: User, study_ids: Sequence[int]) -> list[StudySummary]:

@@ -20,6 +20,7 @@ import python_multipart as multipart
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.encoders import jsonable_encoder
 from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from errors import IntervalError
@@ -172,6 +173,8 @@ def _refusal(error: BaseException) -> BaseException:
             return HTTPException(413, str(error))
         case multipart.exceptions.FormParserError():
             return HTTPException(400, "The upload broke off or is not a proper multipart form; send it again.")
+        case ClientDisconnect():
+            return HTTPException(499, "The upload was broken off; nothing of it was kept.")
         case OSError():
             return HTTPException(507, f"The upload could not be written ({error.strerror}); free some space and send it again.")
         case _:

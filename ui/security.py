@@ -50,7 +50,7 @@ def reader_token(headers: Headers) -> str:
     except CookieError:
         return ""
     token = cookie[COOKIE].value if COOKIE in cookie else ""
-    return token if _TOKEN.match(token) else ""
+    return token if _TOKEN.fullmatch(token) else ""
 
 
 def policy(nonce: str) -> str:
@@ -80,7 +80,7 @@ class Gate:
             answer = JSONResponse({"error": sentence}, status_code=status, headers=_HEADERS)
             await answer(scope, receive, send)
         elif scope["path"] == "/" and scope["method"] == "GET":
-            await _Page(self.app, scope, fresh="" if reader_token(headers) else secrets.token_urlsafe(32)).run(receive, send)
+            await _Page(self.app, scope, reader_token(headers) or secrets.token_urlsafe(32)).run(receive, send)
         else:
             await self.app(scope, receive, _with_headers(send, scope["path"]))
 
@@ -120,10 +120,10 @@ def _with_headers(send: Send, path: str) -> Send:
 
 
 class _Page:
-    """The one HTML answer: held back until whole, given nonce, own head and, for a new browser, its cookie."""
+    """The one HTML answer: held back until whole, given nonce, own head and the reader's cookie, renewed for a year."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, fresh: str) -> None:
-        self.app, self.scope, self.fresh = app, scope, fresh
+    def __init__(self, app: ASGIApp, scope: Scope, token: str) -> None:
+        self.app, self.scope, self.token = app, scope, token
         self.start: Message = {}
         self.body = bytearray()
 
@@ -149,8 +149,7 @@ class _Page:
         headers["content-security-policy"] = policy(nonce)
         headers["cache-control"] = "no-store"
         headers["content-length"] = str(len(body))
-        if self.fresh:
-            secure = "; Secure" if self.scope.get("scheme") == "https" else ""
-            headers.append("set-cookie", f"{COOKIE}={self.fresh}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{secure}")
+        secure = "; Secure" if self.scope.get("scheme") == "https" else ""
+        headers.append("set-cookie", f"{COOKIE}={self.token}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{secure}")
         await send(self.start)
         await send({"type": "http.response.body", "body": body})

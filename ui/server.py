@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Thread
+from types import FrameType
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it looks once
 
@@ -49,8 +51,10 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
         here.engine.start()
         Thread(target=_prepare, args=(here, demo), name="demo-cases", daemon=True).start()
         yield
-        for _, cancel in list(here.runs.values()):
-            cancel.set()
+        _stop_answers(here)
+        for thread in threading.enumerate():
+            if thread.name.startswith("answer-"):
+                thread.join(timeout=2)  # it keeps its words before the store closes
         here.engine.close()
         store.close()
 
@@ -68,14 +72,28 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
 
 def serve(settings: Settings) -> None:
     """Serve until interrupted. Raises `IntervalError` when the store cannot be opened."""
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level,
-        server_header=False,
-        timeout_graceful_shutdown=5,
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, log_level=settings.log_level, server_header=False, timeout_graceful_shutdown=5
     )
+    _Server(config, app.state.context).run()
+
+
+class _Server(uvicorn.Server):
+    """Stops running answers the moment it is told to end, so that their streams end by themselves and their words are kept."""
+
+    def __init__(self, config: uvicorn.Config, here: Context) -> None:
+        super().__init__(config)
+        self._here = here
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        _stop_answers(self._here)
+        super().handle_exit(sig, frame)
+
+
+def _stop_answers(here: Context) -> None:
+    for _, cancel in list(here.runs.values()):
+        cancel.set()
 
 
 def _private_gradio(settings: Settings) -> None:
@@ -109,6 +127,10 @@ def _sentences(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
         return JSONResponse({"error": f"The request is not right at {where or 'its body'}: {first['msg']}."}, 422)
+
+    @app.exception_handler(Exception)
+    async def broke(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": "That failed inside the server; the log has the cause, and nothing was lost."}, 500)
 
     @app.exception_handler(IntervalError)
     async def failed(request: Request, error: IntervalError) -> JSONResponse:

@@ -107,6 +107,14 @@ def test_db_backup_over_something_is_refused(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "copy" / "thesis.txt").exists()
 
 
+def test_db_check_of_a_mistyped_folder_is_refused_and_makes_nothing(run: Run, tmp_path: Path) -> None:
+    """A typo in --data-dir made an empty database and reported that everything was in order."""
+    for command in (("check",), ("backup", tmp_path / "copy")):
+        done = run("db", *command, "--data-dir", tmp_path / "typo", data=False)
+        assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert not (tmp_path / "typo" / "interval.db").exists()
+
+
 # models
 
 

@@ -25,7 +25,7 @@ def store(settings: Settings) -> Iterator[Store]:
 @pytest.fixture
 def reader(store: Store) -> User:
     """The user behind the command line."""
-    return store.user("local")
+    return store.user("one browser")
 
 
 @pytest.fixture

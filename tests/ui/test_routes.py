@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from storage.views import LOCAL
+from storage.views import LOCAL, Slot
 from tests.browser.samples import pair, plain, radiograph
 from tests.ui.conftest import Running, events, send, slots
 
@@ -185,3 +185,26 @@ def test_study_of_the_command_line_is_seen_by_every_reader(
     for client in (browser, stranger):
         studies = [study for patient in client.get("/api/library").json()["patients"] for study in patient["studies"]]
         assert report.study_ids[0] in {study["id"] for study in studies}
+
+
+def test_session_asked_at_the_terminal_opens_in_the_browser(browser: TestClient, running: Running, tmp_path: Path) -> None:
+    """`ask` printed a session id that no page could open."""
+    store = running.app.state.context.store
+    local = store.user(LOCAL)
+    report = store.import_paths([radiograph(tmp_path / "shared.dcm", plain(1234), patient="terminal")], local, shared=True)
+    series = next(st.series[0].id for pt in store.patients(local) for st in pt.studies if st.id == report.study_ids[0])
+    session = store.start_session(local, "Asked at the terminal", [Slot(series, 0, "current", "")], "temporal")
+    assert session in {one["id"] for one in browser.get("/api/sessions").json()}
+    assert browser.get(f"/api/sessions/{session}").json()["title"] == "Asked at the terminal"
+
+
+def test_of_many_time_points_the_newest_hang(browser: TestClient, tmp_path: Path) -> None:
+    """Ten dates hung the eight oldest, and the current study was not among them."""
+    dates = [f"202401{day:02d}" for day in range(10, 20)]
+    hang = send(browser, *(radiograph(tmp_path / f"{date}.dcm", plain(1000), date=date) for date in dates))["hang"]
+    assert len(hang["slots"]) == 8
+    shown = [slot["series"]["acquired"] for slot in hang["slots"]]
+    assert shown == sorted(shown)
+    library = browser.get("/api/library").json()["patients"]
+    newest = max(study["acquired"] for patient in library for study in patient["studies"] if study["own"])
+    assert shown[-1][:10] == newest[:10]

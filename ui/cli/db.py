@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from errors import StoreError
+from errors import InputError, StoreError
+from settings import Settings
 from ui.cli.common import DataDir, Json, begin
 
 app = typer.Typer(help="Upgrade, check or back up the database and the studies.")
@@ -31,6 +32,7 @@ def check(context: typer.Context, as_json: Json = False, data_dir: DataDir = Non
     from storage.store import Store
 
     settings, out = begin(context, data_dir, as_json)
+    _require_store(settings)
     with Store(settings) as store:
         report = store.check()
     counts = ", ".join(f"{count} {table}" for table, count in report.counts.items() if count)
@@ -54,7 +56,15 @@ def backup(
     from storage.store import Store
 
     settings, out = begin(context, data_dir, as_json)
+    _require_store(settings)
     with Store(settings) as store:
         written = store.backup(folder)
     out.say(f"Backed up to {written}.")
     out.result({"path": str(written)})
+
+
+def _require_store(settings: Settings) -> None:
+    """Refuse a data directory without a database, which opening would quietly make. Raises `InputError`."""
+    file = settings.data_dir / "interval.db"
+    if not settings.database_url and not file.is_file():
+        raise InputError(f"There is no database at {file}; check --data-dir, or make one with `python app.py db upgrade`.")

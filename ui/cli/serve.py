@@ -27,7 +27,8 @@ def serve(
     require_free(settings)
     from ui.server import serve as run
 
-    address = f"http://{settings.host}:{settings.port}"
+    host_name = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host_name}:{settings.port}"
     out.say(f"Interval is starting on {address} (Ctrl-C stops it)")
     with suppress(KeyboardInterrupt):  # how a person ends it
         run(settings)
