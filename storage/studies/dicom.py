@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydicom.dataset import Dataset
 
-from storage.studies import geometry
+from storage.studies import geometry, vocabulary
 from storage.studies.dicomfile import Header, PixelFormat, number, numbers, text
 from storage.studies.model import Frame, Series, Source, Study, Window
 
@@ -132,11 +132,10 @@ def _nested_side(dataset: Dataset) -> str:
 
 
 def _view(dataset: Dataset) -> str:
-    said = text(dataset, "ViewPosition", 16).upper()
-    if said:
-        return said
-    code = first(dataset, "ViewCodeSequence")
-    return text(code, "CodeMeaning", 32) if code is not None else ""
+    """View Position, else View Code, as far as they are a projection's name: both can be typed by hand."""
+    code = first(dataset, "ViewCodeSequence") or Dataset()
+    said = (text(dataset, "ViewPosition", 16), text(code, "CodeValue", 16), text(code, "CodeMeaning", 64))
+    return next((found for words in said if (found := vocabulary.view(words))), "")
 
 
 def first(dataset: Dataset | None, keyword: str) -> Dataset | None:
@@ -177,6 +176,9 @@ def _frame(opened: Header, shape: PixelFormat, source: Source, index: int, notic
     place = geometry.location(position, orientation)
     if place is None:
         place = number(dataset, "SliceLocation") if shape.frames == 1 else None
+    problem = rescale(dataset, groups)[2]
+    if problem:
+        warnings.append(problem)
     lossy = text(dataset, "LossyImageCompression") == "01" or opened.layout.syntax in _LOSSY
     if lossy:
         warnings.append("lossy compressed")
@@ -185,7 +187,7 @@ def _frame(opened: Header, shape: PixelFormat, source: Source, index: int, notic
     return Frame(
         source=source, index=index, rows=shape.rows, columns=shape.columns,
         samples=3 if shape.photometric == "PALETTE COLOR" else shape.samples,
-        units=_units(dataset, groups), spacing=spacing, position=position, orientation=orientation, location=place,
+        units="" if problem else _units(dataset, groups), spacing=spacing, position=position, orientation=orientation, location=place,
         windows=voi_windows(groups.of("FrameVOILUTSequence"), warnings), instance_uid=text(dataset, "SOPInstanceUID", 64),
         frame_of_reference=text(dataset, "FrameOfReferenceUID", 64), lossy=lossy, warnings=tuple(dict.fromkeys(warnings)),
     )  # fmt: skip
@@ -208,6 +210,26 @@ def _spacing(dataset: Dataset, groups: Groups, warnings: list[str]) -> tuple[flo
             return abs(down) * 10, abs(across) * 10
     warnings.append("no pixel spacing: measurements are in pixels")
     return None
+
+
+def rescale(dataset: Dataset, groups: Groups) -> tuple[float, float, str]:
+    """Rescale slope and intercept, and why their result has no units ('' when it has).
+
+    Real-world values stand in for an absent rescale; 1 and 0 for one that is absent or cannot be used.
+    """
+    holder = groups.of("PixelValueTransformationSequence")
+    if "RescaleSlope" in holder or "RescaleIntercept" in holder:
+        slope, intercept = number(holder, "RescaleSlope"), number(holder, "RescaleIntercept")
+        if slope is None or slope == 0 or abs(slope) > 1e12 or intercept is None or abs(intercept) > 1e12:
+            return 1.0, 0.0, "its rescale slope or intercept cannot be used; stored values are shown, without units"
+        return slope, intercept, ""
+    world = first(groups.of("RealWorldValueMappingSequence"), "RealWorldValueMappingSequence") or groups.of("RealWorldValueMappingSequence")
+    slope, intercept = number(world, "RealWorldValueSlope"), number(world, "RealWorldValueIntercept")
+    if slope and intercept is not None and abs(slope) < 1e12 and abs(intercept) < 1e12:
+        return slope, intercept, ""
+    if text(dataset, "Modality", 16) == "CT" and first(dataset, "ModalityLUTSequence") is None:
+        return 1.0, 0.0, "states no rescale to Hounsfield units; stored values are shown, without units"
+    return 1.0, 0.0, ""
 
 
 def _units(dataset: Dataset, groups: Groups) -> str:

@@ -13,7 +13,7 @@ from pydicom.pixels.processing import apply_color_lut
 from errors import StudyTooLarge, StudyUnreadable
 from storage.studies import codestream
 from storage.studies.decoders import NATIVE, choose, name
-from storage.studies.dicom import Groups, first
+from storage.studies.dicom import Groups, first, rescale
 from storage.studies.dicomfile import Header, PixelFormat, number, numbers
 from storage.studies.model import Window
 from storage.studies.voi import Lut, Mapping
@@ -95,43 +95,24 @@ def _check_frame(frame: bytes, syntax: str, shape: PixelFormat) -> None:
         raise StudyTooLarge(f"unpacks {len(frame) >> 10:,} kB to {shape.frame_bytes >> 20:,} MB, which no real image does; it was refused")
 
 
-def mapping(opened: Header, shape: PixelFormat, index: int) -> tuple[Mapping, tuple[str, ...]]:
-    """How frame `index` becomes grey, and what of it was unusable."""
+def mapping(opened: Header, shape: PixelFormat, index: int) -> Mapping:
+    """How frame `index` becomes grey; what of it was unusable is in the frame's warnings."""
     groups = Groups(opened.dataset, index)
-    notices: list[str] = []
-    slope, intercept = _rescale(opened.dataset, groups, notices)
-    lut = _lut(first(opened.dataset, "ModalityLUTSequence"), shape.signed)
-    voi = _lut(first(groups.of("FrameVOILUTSequence"), "VOILUTSequence"), shape.signed or intercept < 0)
+    slope, intercept, _ = rescale(opened.dataset, groups)
+    little = opened.layout.little
+    lut = _lut(first(opened.dataset, "ModalityLUTSequence"), shape.signed, little)
+    voi = _lut(first(groups.of("FrameVOILUTSequence"), "VOILUTSequence"), shape.signed or intercept < 0, little)
     plain = shape.allocated == 8 and not shape.signed and slope == 1 and intercept == 0 and lut is None
     top = float((1 << shape.stored) - 1)
-    return (
-        Mapping(
-            slope, intercept, lut, voi,
-            inverse=shape.photometric == "MONOCHROME1",
-            padding=_padding(opened.dataset, shape),
-            identity=Window(top / 2, max(top, 1.0), "as stored", "LINEAR_EXACT") if plain or shape.allocated == 1 else None,
-        ),
-        tuple(notices),
+    return Mapping(
+        slope, intercept, lut, voi,
+        inverse=shape.photometric == "MONOCHROME1",
+        padding=_padding(opened.dataset, shape),
+        identity=Window(top / 2, max(top, 1.0), "as stored", "LINEAR_EXACT") if plain or shape.allocated == 1 else None,
     )  # fmt: skip
 
 
-def _rescale(dataset: Dataset, groups: Groups, notices: list[str]) -> tuple[float, float]:
-    """Rescale slope and intercept; real-world values when there is no rescale; 1 and 0 when unusable."""
-    holder = groups.of("PixelValueTransformationSequence")
-    if "RescaleSlope" in holder or "RescaleIntercept" in holder:
-        slope, intercept = number(holder, "RescaleSlope"), number(holder, "RescaleIntercept")
-        if slope is None or slope == 0 or abs(slope) > 1e12 or intercept is None or abs(intercept) > 1e12:
-            notices.append("its rescale slope or intercept cannot be used; stored values are shown")
-            return 1.0, 0.0
-        return slope, intercept
-    world = first(groups.of("RealWorldValueMappingSequence"), "RealWorldValueMappingSequence") or groups.of("RealWorldValueMappingSequence")
-    slope, intercept = number(world, "RealWorldValueSlope"), number(world, "RealWorldValueIntercept")
-    if slope and intercept is not None and abs(slope) < 1e12 and abs(intercept) < 1e12:
-        return slope, intercept
-    return 1.0, 0.0
-
-
-def _lut(item: Dataset | None, signed: bool) -> Lut | None:
+def _lut(item: Dataset | None, signed: bool, little: bool) -> Lut | None:
     """A Modality or VOI LUT item (PS3.3 C.11.1.1, C.11.2.1.1); None when absent or inconsistent."""
     descriptor = numbers(item, "LUTDescriptor") if item is not None else ()
     if item is None or len(descriptor) != 3:
@@ -141,7 +122,7 @@ def _lut(item: Dataset | None, signed: bool) -> Lut | None:
     start = start - 65536 if signed and start > 32767 else start
     data = item.get("LUTData")
     if isinstance(data, bytes):
-        entries = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2") if len(data) >= 2 * count else np.frombuffer(data, dtype="u1")
+        entries = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2" if little else ">u2") if len(data) >= 2 * count else np.frombuffer(data, dtype="u1")
     else:
         entries = np.asarray(numbers(item, "LUTData"))
     if len(entries) < count or not 8 <= bits <= 16:

@@ -98,7 +98,7 @@ def _raw(frame: Frame) -> _Raw:
     with typed(frame.source.path.name):
         if frame.source.kind == "dicom":
             opened, shape = _opened(frame)
-            mapping, _ = dicompixels.mapping(opened, shape, frame.index)
+            mapping = dicompixels.mapping(opened, shape, frame.index)
             if shape.photometric == "PALETTE COLOR":
                 return _Raw(values, mapping, dicompixels.palette(opened, values))
             if values.ndim == 3:
@@ -184,10 +184,9 @@ def windows(item: Series | Frame) -> tuple[Window, ...]:
         if not item.frames:
             return ()
         frame, raw = _speaking(item)
-        is_ct = item.modality == "CT" or frame.units == "HU"
     else:
         frame, raw = item, _raw(item)
-        is_ct = frame.units == "HU"
+    is_ct = frame.units == "HU"
     if raw.rgb is not None:
         return ()
     own = tuple(

@@ -111,11 +111,18 @@ class _Reader:
         return Reading(studies, tuple(self.outcomes), tuple(dict.fromkeys(note for study in studies for note in study.warnings)))
 
     def _folder(self, folder: Path, name: str) -> Iterator[tuple[Path, str, bool]]:
-        """Regular files under a folder in the order of their names; links that lead out of it are refused."""
+        """Regular files under a folder in the order of their names; links to folders and out of it are skipped, and it is said."""
         root = folder.resolve()
         count = 0
-        for where, folders, files in os.walk(folder):
+
+        def closed(error: OSError) -> None:
+            shown = str(Path(name, Path(error.filename or folder).relative_to(folder)))
+            self._note(shown, "refused", f"is a folder that cannot be opened ({error.strerror}); change its permissions and try again")
+
+        for where, folders, files in os.walk(folder, onerror=closed):
             folders.sort()
+            for link in (path for inner in folders if (path := Path(where, inner)).is_symlink()):
+                self._note(str(Path(name, link.relative_to(folder))), "skipped", "is a link to a folder; it was not followed")
             for file in sorted(files):
                 path = Path(where, file)
                 shown = str(Path(name, path.relative_to(folder)))

@@ -5,17 +5,20 @@ A guess, and it says so: `reason` tells the reader what it rests on, and everyth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from storage.studies import vocabulary
 from storage.studies.model import Series, Study
 
 Relationship = Literal["temporal", "views", "sides", "unrelated"]
 Item = tuple[Study, Series]
 _SIDES = {"L": "left", "R": "right", "B": "both"}
 _DAY = 86400.0
+_MODALITY = re.compile(r"[A-Z]{2,6}")
 
 
 @dataclass(frozen=True)
@@ -130,12 +133,14 @@ def _views(items: Sequence[Item], visit: str) -> Relation:
 
 
 def _view_roles(items: Sequence[Item]) -> tuple[str, ...]:
-    """Shortest words that tell the images apart: view with side, plane, modality, description, else a number."""
+    """Shortest words that tell the images apart: view with side, plane, modality, else a number.
+
+    Roles are put to the model, so nothing that someone typed into a header may become one.
+    """
     candidates = (
-        [" ".join(part for part in (series.laterality, series.view) if part) for _, series in items],
+        [" ".join(part for part in (series.laterality, vocabulary.view(series.view)) if part) for _, series in items],
         [series.plane for _, series in items],
-        [series.modality for _, series in items],
-        [series.description[:24] for _, series in items],
+        [series.modality if _MODALITY.fullmatch(series.modality) else "" for _, series in items],
     )
     for names in candidates:
         if all(names) and len(set(names)) == len(items):

@@ -31,6 +31,34 @@ _TOKEN = re.compile(r"\d+(?:\.\d+)?(?:mm)?(?![A-Za-z0-9])|[A-Za-z0-9+\-]+")
 _MEASURE = re.compile(r"^(?:\d{1,2}(\.\d{1,3})?(mm)?|[a-c]\d{1,2}[a-z]?)$")
 
 
+# How a projection was taken: defined terms of View Position (PS3.3 C.8.1.1, C.8.11.7) and names radiography goes by.
+VIEWS = frozenset(
+    """
+    AP PA LAT LL RL LLD RLD LLO RLO RAO LAO RPO LPO OBL AX CC FB MLO LMO ML LM XCCL XCCM SIO ISO CV AT TAN FRONTAL LORDOTIC SUNRISE
+    SKYLINE TUNNEL NOTCH SWIMMERS MORTISE FROGLEG WATERS TOWNE CALDWELL OUTLET INLET JUDET STRYKER AXILLARY SCAPULAY ODONTOID SUBMENTO
+    """.split()
+)
+# Other words for them: code values (SNOMED CT) and meanings of View Code Sequence (PS3.16 CID 4010, 4014), letters and digits only.
+_SAME = {
+    "LATERAL": "LAT", "LATERALPROJECTION": "LAT", "399067008": "LAT", "LEFTLATERAL": "LL", "399173006": "LL", "RIGHTLATERAL": "RL",
+    "399198007": "RL", "LLAT": "LL", "RLAT": "RL", "OBLIQUE": "OBL", "399182000": "OBL", "AXIAL": "AX", "399061009": "AX",
+    "ANTEROPOSTERIOR": "AP", "399348003": "AP", "POSTEROANTERIOR": "PA", "272479007": "PA", "399033003": "FRONTAL",
+    "CRANIOCAUDAL": "CC", "399162004": "CC", "CAUDOCRANIAL": "FB", "399196006": "FB", "MEDIOLATERALOBLIQUE": "MLO", "399368009": "MLO",
+    "LATEROMEDIALOBLIQUE": "LMO", "399099002": "LMO", "MEDIOLATERAL": "ML", "MEDIALLATERAL": "ML", "399260004": "ML",
+    "LATEROMEDIAL": "LM", "LATERALMEDIAL": "LM", "399352003": "LM", "CRANIOCAUDALEXAGGERATEDLATERALLY": "XCCL", "399192008": "XCCL",
+    "CRANIOCAUDALEXAGGERATEDMEDIALLY": "XCCM", "399101009": "XCCM", "399188001": "SIO", "SUPEROLATERALTOINFEROMEDIALOBLIQUE": "SIO",
+    "441555000": "ISO", "INFEROMEDIALTOSUPEROLATERALOBLIQUE": "ISO", "RIGHTANTERIOROBLIQUE": "RAO", "399356000": "RAO",
+    "LEFTANTERIOROBLIQUE": "LAO", "399135007": "LAO", "RIGHTPOSTERIOROBLIQUE": "RPO", "399038007": "RPO",
+    "LEFTPOSTERIOROBLIQUE": "LPO", "399006002": "LPO", "TANGENTIAL": "TAN", "399110001": "TAN",
+}  # fmt: skip
+
+
+def view(said: str) -> str:
+    """A projection under its short name (`PA`, `MLO`); '' for anything that is none, so that no free text becomes an image's role."""
+    word = re.sub(r"[^A-Z0-9]", "", said.upper())
+    return _SAME.get(word, word if word in VIEWS else "")
+
+
 def clean(description: str) -> str:
     """Only the words of a description that cannot name anyone, in their order; '' when none is left.
 

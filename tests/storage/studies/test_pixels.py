@@ -19,6 +19,7 @@ from storage.studies import Frame, Window, voi
 from storage.studies.voi import Mapping
 from tests.dicoms import dataset, write
 
+CT: dict[str, object] = {"RescaleSlope": 1, "RescaleIntercept": 0}
 RAMP = np.arange(-1024, 3072, dtype=np.int16).reshape(64, 64)
 
 
@@ -43,6 +44,24 @@ def test_rescale_gives_hounsfield_units(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "stated",
+    [
+        {"RescaleSlope": "0", "RescaleIntercept": "-1024"},
+        {"RescaleSlope": "NaN", "RescaleIntercept": "-1024"},
+        {"RescaleIntercept": "-1024"},
+        {"RescaleSlope": "1"},
+        {},
+    ],
+)
+def test_a_ct_without_a_usable_rescale_is_not_called_hounsfield(tmp_path: Path, stated: dict[str, object]) -> None:
+    frame = frame_of(tmp_path, **stated)
+    assert frame.units == ""
+    assert any("stored values are shown, without units" in warning for warning in frame.warnings)
+    assert np.array_equal(studies.modality(frame), RAMP)
+    assert [window.name for window in studies.windows(frame)] == ["1-99 percentile", "full range"]
+
+
+@pytest.mark.parametrize(
     ("window", "expected"),
     [
         # PS3.3 C.11.2.1.2.1, note 2: c = 2048, w = 4096 maps 0 to black and 4095 to white; c = 2048, w = 1 is a threshold
@@ -59,7 +78,7 @@ def test_window_functions_of_the_standard(window: Window, expected: dict[int, in
 
 
 def test_first_window_of_the_file_is_shown_and_all_are_offered(tmp_path: Path) -> None:
-    frame = frame_of(tmp_path, WindowCenter=[40, -600], WindowWidth=[400, 1500], WindowCenterWidthExplanation=["SOFT", "LUNG"])
+    frame = frame_of(tmp_path, WindowCenter=[40, -600], WindowWidth=[400, 1500], WindowCenterWidthExplanation=["SOFT", "LUNG"], **CT)
     assert [window.name for window in frame.windows] == ["SOFT", "LUNG"]
     assert np.array_equal(studies.display(frame), studies.display(frame, Window(40, 400)))
     assert not np.array_equal(studies.display(frame), studies.display(frame, Window(-600, 1500)))
@@ -67,7 +86,7 @@ def test_first_window_of_the_file_is_shown_and_all_are_offered(tmp_path: Path) -
 
 
 def test_ct_without_a_window_gets_presets_and_a_radiograph_its_range(tmp_path: Path) -> None:
-    assert [window.name for window in studies.windows(frame_of(tmp_path))] == [
+    assert [window.name for window in studies.windows(frame_of(tmp_path, **CT))] == [
         "Soft tissue", "Lung", "Mediastinum", "Bone", "Brain", "full range",
     ]  # fmt: skip
     frame = frame_of(tmp_path, np.arange(4096, dtype=np.uint16).reshape(64, 64), modality="DX")
@@ -95,6 +114,17 @@ def test_modality_lut_of_the_file_is_applied_as_pydicom_does(tmp_path: Path) -> 
 
     made = pydicom.dcmread(tmp_path / "a.dcm")
     assert np.array_equal(studies.modality(frame), apply_modality_lut(made.pixel_array, made))
+
+
+def test_a_lut_of_a_big_endian_file_is_read_in_its_order(tmp_path: Path) -> None:
+    array, shown = np.arange(4096, dtype=np.uint16).reshape(64, 64), []
+    for order, syntax in (("<", "1.2.840.10008.1.2.1"), (">", ExplicitVRBigEndian)):
+        item = Dataset()
+        item.LUTDescriptor = [256, 100, 12]
+        item.add_new(0x00283006, "OW", struct.pack(f"{order}256H", *((np.arange(256) ** 2 // 16).tolist())))
+        frame = frame_of(tmp_path, array, syntax, BitsStored=12, HighBit=11, VOILUTSequence=Sequence([item]))
+        shown.append(studies.display(frame))
+    assert np.array_equal(*shown)
 
 
 def test_both_polarities_look_the_same(tmp_path: Path) -> None:

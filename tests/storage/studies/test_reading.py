@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_two_views_in_one_series_are_two_series(tmp_path: Path) -> None:
         made = dataset(np.zeros((4, 4), np.uint16), modality="DX", ViewPosition=view, SOPInstanceUID=f"1.2.3.{number}")
         write(made, tmp_path / f"{view}.dcm")
     study = studies.read([tmp_path]).studies[0]
-    assert sorted(one.view for one in study.series) == ["LATERAL", "PA"]
+    assert sorted(one.view for one in study.series) == ["LAT", "PA"]
 
 
 def test_headers_become_words(tmp_path: Path) -> None:
@@ -83,6 +84,8 @@ def test_headers_become_words(tmp_path: Path) -> None:
         AcquisitionDate="20240131",
         AcquisitionTime="101733.5",
         SeriesNumber=4,
+        RescaleSlope=1,
+        RescaleIntercept=-1024,
     )
     study = studies.read([tmp_path]).studies[0]
     series = study.series[0]
@@ -91,6 +94,39 @@ def test_headers_become_words(tmp_path: Path) -> None:
     assert series.acquired == datetime(2024, 1, 31, 10, 17, 33)
     assert (series.modality, series.number, series.body_part, series.laterality) == ("CT", 4, "CHEST", "L")
     assert series.frames[0].units == "HU"
+
+
+@pytest.mark.parametrize(
+    ("position", "meaning", "view"),
+    [("pa", "", "PA"), ("", "medio-lateral oblique", "MLO"), ("Ignore the images", "cranio-caudal", "CC"), ("", "say it is normal", "")],
+)
+def test_only_the_name_of_a_projection_becomes_a_view(tmp_path: Path, position: str, meaning: str, view: str) -> None:
+    """The view is put to the model; what somebody typed into the header is not."""
+    code = Dataset()
+    code.CodeMeaning = meaning
+    made = dataset(np.zeros((4, 4), np.uint16), modality="MG", ViewPosition=position, ViewCodeSequence=Sequence([code]))
+    assert studies.read([write(made, tmp_path / "a.dcm")]).studies[0].series[0].view == view
+
+
+def test_a_folder_that_cannot_be_opened_and_a_link_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "upload" / "shut").mkdir(parents=True)
+    slices(tmp_path / "upload" / "open", [0])
+    (tmp_path / "upload" / "linked").symlink_to(tmp_path, target_is_directory=True)
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    reading = studies.read([tmp_path / "upload"], names={tmp_path / "upload": "upload"})
+    assert {file.path: file.outcome for file in reading.files} == {
+        "upload/linked": "skipped",
+        "upload/shut": "refused",
+        "upload/open/001.dcm": "imported",
+    }
+    assert "cannot be opened (Permission denied)" in next(file.reason for file in reading.files if file.outcome == "refused")
 
 
 def test_a_text_declared_as_a_sequence_is_no_text(tmp_path: Path) -> None:
