@@ -109,7 +109,7 @@ def view(session: Session, session_id: int, user: User) -> SessionView:
         relationship=cast(Relationship, row.relationship),
         created=row.created,
         updated=row.updated,
-        slots=tuple(Slot(slot.series_id, slot.frame, slot.role, slot.interval) for slot in slots),
+        slots=tuple(Slot(slot.series_id, slot.frame, slot.role, slot.interval, slot.window) for slot in slots),
         turns=_turns(session, session_id, user),
     )
 
@@ -123,7 +123,7 @@ def add_turn(session: Session, session_id: int, user: User, question: str, abili
         question=question,
         ability=ability,
         relationship=relationship,
-        slots=[[slot.series_id, slot.frame, slot.role, slot.interval] for slot in slots],
+        slots=[[slot.series_id, slot.frame, slot.role, slot.interval, slot.window] for slot in slots],
     )
     session.add(turn)
     row.updated = now()
@@ -238,6 +238,7 @@ def _put_slots(session: Session, session_id: int, slots: Sequence[Slot]) -> None
         session.execute(insert(SlotRow), rows)
 
 
+            "window": one.window,
 def _turns(session: Session, session_id: int, user: User) -> tuple[TurnView, ...]:
     """The session's questions with their answers and this user's feedback, oldest first: three queries."""
     of_session = select(TurnRow.id).where(TurnRow.session_id == session_id)

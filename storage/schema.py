@@ -223,6 +223,7 @@ class TurnRow(Base):
     """One question; `slots` are the images as they were when it was asked."""
 
     __tablename__ = "turns"
+    window: Mapped[str] = mapped_column(default="")
     __table_args__ = (
         Index(None, "session_id"),
         CheckConstraint("ability IN ('temporal', 'comparison', 'reasoning', 'coreference')", name="ability"),

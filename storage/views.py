@@ -96,12 +96,16 @@ class ImportReport:
 
 @dataclass(frozen=True)
 class Slot:
-    """One image of a session in declared order: which frame (index within its series), its role and relative time."""
+    """One image of a session in declared order: which frame (index within its series), its role and relative time.
+
+    `window` is the grey-level window chosen for it as `center,width,function` in the modality's units; `` is the file's own.
+    """
 
     series_id: int
     frame: int = 0
     role: str = ""
     when: str = ""
+    window: str = ""
 
 
 @dataclass(frozen=True)

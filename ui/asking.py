@@ -24,6 +24,7 @@ from inference.engine import Image, Options, Request, Stage, Token, Turn
 from inference.images import frame_image
 from storage.views import SessionView, Slot, TurnView, User, VersionView
 from ui.context import Context
+from ui.rendering import window_of
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class Run:
 
     def _image(self, slot: Slot) -> Image:
         series = self._here.store.series(slot.series_id, self._asked.user)[1]
-        return frame_image(series.frames[slot.frame], slot.role, slot.when)
+        return frame_image(series.frames[slot.frame], slot.role, slot.when, window_of(slot.window))
 
     def _waiting(self, ahead: int) -> None:
         name: Literal["loading", "waiting"] = "loading" if ahead < 0 else "waiting"

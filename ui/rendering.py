@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
@@ -23,6 +24,7 @@ Value = TypeVar("Value")
 SIZES = (96, 256, 512, 768, 1024, 1536, 2048, 3072, 4096)
 """Longest sides a viewport may ask for, so that few versions of one frame are made."""
 
+_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _MEGA = 1024 * 1024
 
 
@@ -104,6 +106,21 @@ def tag(frame: Frame, window: Window | None, size: int) -> str:
     """Name of one rendering, equal only for equal pixels; also its HTTP entity tag."""
     grey = "" if window is None else f"{window.center!r},{window.width!r},{window.function}"
     return hashlib.sha256(f"1|{frame.key}|{grey}|{size}".encode()).hexdigest()[:32]
+
+
+def window_of(text: str) -> Window | None:
+    """`center,width[,function]` -> Window; `` means the file's own. Raises `ValueError` with a sentence for anything else."""
+    if not text:
+        return None
+    parts = text.split(",")
+    try:
+        center, width = float(parts[0]), float(parts[1])
+    except (ValueError, IndexError):
+        raise ValueError("A window is centre,width as two numbers.") from None
+    function = parts[2] if len(parts) > 2 else "LINEAR"
+    if not (math.isfinite(center) and math.isfinite(width) and width > 0 and function in _FUNCTIONS):
+        raise ValueError("A window needs a finite centre and a width above zero.")
+    return Window(center, width, function=function)  # type: ignore[arg-type]
 
 
 def step(size: int) -> int:

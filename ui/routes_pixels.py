@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import Response
 
 from storage.studies import Window
 from ui.context import In, Reader
-from ui.rendering import step, tag
+from ui.rendering import step, tag, window_of
 
 router = APIRouter()
-_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
 @router.get("/pixels/{series_id}/{frame}.jpg")
@@ -32,15 +29,7 @@ def pixels(
 
 
 def _window(text: str) -> Window | None:
-    """`center,width[,function]` -> Window; `` means the file's own."""
-    if not text:
-        return None
-    parts = text.split(",")
     try:
-        center, width = float(parts[0]), float(parts[1])
-    except (ValueError, IndexError):
-        raise HTTPException(400, "A window is centre,width as two numbers.") from None
-    function = parts[2] if len(parts) > 2 else "LINEAR"
-    if not (math.isfinite(center) and math.isfinite(width) and width > 0 and function in _FUNCTIONS):
-        raise HTTPException(400, "A window needs a finite centre and a width above zero.")
-    return Window(center, width, function=function)  # type: ignore[arg-type]
+        return window_of(text)
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None

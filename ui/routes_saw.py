@@ -20,6 +20,7 @@ from inference.pixels import tile
 from storage.views import AnswerRecord, Slot, TurnView, User
 from ui import asking
 from ui.context import Context, In, Reader
+from ui.rendering import window_of
 from ui.wire import SawImage, SawOut
 
 router = APIRouter(prefix="/api/sessions/{session_id}/turns/{turn_id}/versions/{version_id}")
@@ -88,8 +89,8 @@ def _kept(here: Context, user: User, session_id: int, turn_id: int, version_id: 
 def _again(here: Context, user: User, slot: Slot) -> Image | None:
     try:
         frames = here.store.series(slot.series_id, user)[1].frames
-        return frame_image(frames[slot.frame], slot.role, slot.when)
-    except (IntervalError, IndexError):
+        return frame_image(frames[slot.frame], slot.role, slot.when, window_of(slot.window))
+    except (IntervalError, IndexError, ValueError):
         return None
 
 
@@ -98,7 +99,10 @@ def _place(here: Context, user: User, slot: Slot) -> str:
         study, series = here.store.series(slot.series_id, user)
     except StoreError:
         return "no longer in the store"
-    words = (study.patient_id, series.modality, series.description or series.view, f"image {slot.frame + 1} of {len(series.frames)}")
+    window = window_of(slot.window)
+    grey = f"window C {window.center:g} W {window.width:g}" if window else ""
+    place = f"image {slot.frame + 1} of {len(series.frames)}"
+    words = (study.patient_id, series.modality, series.description or series.view, place, grey)
     return " · ".join(word for word in words if word)
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from inference.answer import MAX_QUESTION
 from storage.views import Ability, PatientSummary, Relationship, SessionSummary, Slot, TurnView, Verdict
 from ui.demo import DemoCase
 from ui.engine_room import EngineStatus
+from ui.rendering import window_of
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
+
+
+def _window(text: str) -> str:
+    window_of(text)
+    return text
 
 
 class Incoming(BaseModel):
@@ -22,16 +28,17 @@ class Incoming(BaseModel):
 
 
 class SlotIn(Incoming):
-    """One image in declared order."""
+    """One image in declared order, in the window its viewport shows (as `/pixels` takes it)."""
 
     series_id: int = Field(ge=1)
     frame: int = Field(0, ge=0)
     role: Words = ""
     when: Words = ""
+    window: Annotated[Words, AfterValidator(_window)] = ""
 
     def slot(self) -> Slot:
         """As the store keeps it."""
-        return Slot(self.series_id, self.frame, self.role, self.when)
+        return Slot(self.series_id, self.frame, self.role, self.when, self.window)
 
 
 class AskIn(Incoming):
@@ -138,6 +145,7 @@ class SlotOut(BaseModel):
     frame: int
     role: str
     when: str
+    window: str = ""
 
 
 class HangingOut(BaseModel):

@@ -1,6 +1,6 @@
 // Asking: one question at a time in a tab, its words as they come, stopping, asking again.
 import { get, post, stream } from "./api.js";
-import { flush, relationship, show, wire } from "./hang.js";
+import { flush, leave, relationship, show, wire } from "./hang.js";
 import { filled, remember, state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
 
@@ -23,7 +23,7 @@ export const again = (turn) => run(`/api/sessions/${state.session.id}/turns/${tu
 async function run(url, body, turnId, onKept = () => undefined) {
   if (state.running) return;
   const abort = new AbortController();
-  const running = { turn: turnId, run: null, text: "", stage: "sending", abort, stopping: false, ended: false, onToken: null };
+  const running = { turn: turnId, session: state.session?.id ?? null, run: null, text: "", stage: "sending", abort, stopping: false, ended: false, onToken: null };
   update({ running });
   try {
     await stream(url, body, (event) => heard(running, event, onKept), abort.signal);
@@ -31,7 +31,7 @@ async function run(url, body, turnId, onKept = () => undefined) {
     if (error.name !== "AbortError") say(error.message);
   }
   if (state.running === running) update({ running: null });
-  if (running.turn !== null && !running.ended && state.session) await refresh();
+  if (running.turn !== null && !running.ended && state.session && state.session.id === running.session) await refresh();
   update({ sessions: (await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`))) ?? state.sessions });
 }
 
@@ -49,7 +49,7 @@ function heard(running, event, onKept) {
 }
 
 function begun(running, event, onKept) {
-  Object.assign(running, { run: event.run, turn: event.turn.id });
+  Object.assign(running, { run: event.run, turn: event.turn.id, session: event.session_id });
   const known = state.turns.some((turn) => turn.id === event.turn.id);
   update({
     session: { id: event.session_id, title: event.title },
@@ -85,12 +85,6 @@ export function stop() {
   if (!running) return;
   update({ running: Object.assign(running, { stopping: true, stage: "stopping" }) });
   if (running.run) attempt(() => post(`/api/runs/${running.run}/stop`));
-}
-
-/** Leave a running answer behind: the connection closes, the server stops and keeps what there was. */
-export function leave() {
-  state.running?.abort.abort();
-  update({ running: null });
 }
 
 /** Read the open session's questions again, as the store has them. */

@@ -1,7 +1,7 @@
 // The question box: what kind of question, how the images relate, suggestions that fit, ask and stop.
 import { get } from "./api.js";
 import { ask, stop } from "./ask.js";
-import { fill, h, icon, menu, setOptions } from "./dom.js";
+import { fill, h, icon, menu, plural, setOptions } from "./dom.js";
 import { setRelationship } from "./hang.js";
 import { filled, on, state, update } from "./state.js";
 import { say } from "./toast.js";
@@ -45,7 +45,8 @@ export function composer() {
   const why = () => {
     if (state.running) return "An answer is on its way; stop it, or wait for its end.";
     if (!filled().length) return "Open an image first, then ask about it.";
-    if (filled().length > state.limits.max_images) return `A question may carry ${state.limits.max_images} images; close some.`;
+    const most = Math.min(state.limits.max_images, state.engine.max_images || Infinity);
+    if (filled().length > most) return `A question may carry ${plural(most, "image")}; close some.`;
     return state.relation?.blocking && !state.anyway ? "The images are of different patients; say that you want to compare them anyway, or exchange one." : "";
   };
   const grow = () => {
@@ -71,7 +72,7 @@ export function composer() {
     const { relation } = state;
     setOptions(related, RELATIONSHIPS, relation?.relationship ?? "temporal");
     related.disabled = filled().length < 2;
-    guessed.textContent = filled().length < 2 ? ["no image", "one image"][filled().length] : relation && relation.relationship === relation.guessed ? "guessed" : "your choice";
+    guessed.textContent = filled().length < 2 ? ["no image yet", "one image"][filled().length] : relation && relation.relationship === relation.guessed ? "guessed" : "your choice";
     guessed.title = relation?.reason ?? "";
     go.hidden = Boolean(state.running);
     halt.hidden = !state.running;
@@ -99,7 +100,7 @@ export function composer() {
     }
     if (event.key === "Escape") field.blur();
   });
-  for (const name of ["slots", "relation", "running", "anyway", "limits", "ability", "cases"]) on(name, draw);
+  for (const name of ["slots", "relation", "running", "anyway", "limits", "engine", "ability", "cases"]) on(name, draw);
   draw();
   return h("form.composer", { "aria-label": "Ask", onsubmit: (event) => event.preventDefault() },
     refusal, kinds, chips,

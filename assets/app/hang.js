@@ -7,14 +7,23 @@ import { attempt } from "./toast.js";
 let asked = 0;
 let keeping = 0;
 
-const slotOf = (shown) => ({ series: shown.series, frame: shown.frame, role: shown.role, when: shown.when, window: null, invert: false, manual: false });
+const slotOf = (shown) => ({ series: shown.series, frame: shown.frame, role: shown.role, when: shown.when, window: shown.window || null, invert: false, manual: false });
 
-/** Show exactly these slots (SlotOut) with their relation; at least two viewports stay. */
+/** Leave a running answer behind: the connection closes, the server stops and keeps what there was. */
+export function leave() {
+  state.running?.abort.abort();
+  update({ running: null });
+}
+
+/** Show exactly these slots (SlotOut) with their relation; at least two viewports stay. Another case leaves a running answer. */
 export function show(slots, relation, { chosen = null, keepSession = false } = {}) {
   asked += 1;
   const shown = slots.map(slotOf);
   while (shown.length < 2) shown.push(null);
-  if (!keepSession) update({ session: null, turns: [] });
+  if (!keepSession) {
+    leave();
+    update({ session: null, turns: [] });
+  }
   update({ slots: shown, relation, chosen, anyway: false, active: Math.min(state.active, shown.length - 1) });
   remember();
 }
@@ -102,10 +111,10 @@ export function alter(index, changes) {
   const slots = [...state.slots];
   slots[index] = { ...slots[index], ...changes };
   update({ slots });
-  if ("frame" in changes) keep();
+  if ("frame" in changes || "window" in changes) keep();
 }
 
-export const wire = (slot) => ({ series_id: slot.series.id, frame: slot.frame, role: slot.role, when: slot.when });
+export const wire = (slot) => ({ series_id: slot.series.id, frame: slot.frame, role: slot.role, when: slot.when, window: slot.window ?? "" });
 
 export const relationship = () => state.relation?.relationship ?? "temporal";
 

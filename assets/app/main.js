@@ -44,7 +44,7 @@ async function rehang(kept) {
     if (!slot) return null;
     try {
       const series = await get(`/api/series/${slot.series_id}`);
-      return { series, frame: Math.min(slot.frame, series.frames - 1), role: "", when: "", window: null, invert: false, manual: false };
+      return { series, frame: Math.min(slot.frame, series.frames - 1), role: "", when: "", window: slot.window ?? null, invert: false, manual: false };
     } catch {
       return null;
     }

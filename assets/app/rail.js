@@ -11,15 +11,29 @@ let wanted = "";
 export function rail() {
   const list = h("div.list", { dataset: { testid: "studies" } });
   const search = h("input", { type: "search", placeholder: "Find a patient or study", "aria-label": "Find a patient or study", oninput: () => { wanted = search.value.trim().toLowerCase(); draw(); } });
+  const shown = () => filled().map((slot) => `${slot.series.id}:${slot.role}`).join();
+  let drawn = "";
   const draw = () => {
+    drawn = shown();
+    const held = [...list.querySelectorAll("button")].indexOf(document.activeElement);
     const patients = state.patients.filter(fits);
     const rank = (patient) => state.cases.indexOf(caseOf(patient));
-    const demo = patients.filter((patient) => patient.studies.every((study) => study.synthetic && !study.own)).sort((a, b) => rank(a) - rank(b));
+    const demo = patients.filter(caseOf).sort((a, b) => rank(a) - rank(b));
     const real = patients.filter((patient) => !demo.includes(patient));
     search.parentElement?.toggleAttribute("hidden", state.patients.length < 7 && !wanted);
     fill(list, group("Your studies", real, state.patients.length > demo.length ? "Nothing fits." : "None yet. Drop files here or anywhere on the page."), demo.length > 0 && group("Demo cases, synthetic", demo));
+    if (held >= 0) list.querySelectorAll("button")[held]?.focus({ preventScroll: true });
   };
-  for (const name of ["patients", "cases", "slots"]) on(name, draw);
+  on("cases", draw);
+  on("patients", () => {
+    draw();
+    list.querySelector(".mark")?.closest(".patient")?.scrollIntoView({ block: "nearest" });
+  });
+  on("slots", () => {
+    if (shown() === drawn) return;
+    draw();
+    list.querySelector(".mark")?.closest(".patient")?.scrollIntoView({ block: "nearest" });
+  });
   const element = h("aside.rail", { "aria-label": "Studies and sessions" }, uploader(), h("section.studies", { "aria-label": "Studies" }, h("div.find", {}, search), list), sessions());
   draw();
   return element;
@@ -44,7 +58,7 @@ function patientItem(patient) {
   const made = caseOf(patient);
   const about = [patient.sex, patient.birth_year && `born ${patient.birth_year}`].filter(Boolean).join(", ");
   const many = studies.length > 1 ? plural(studies.length, "time point") : studies[0]?.modalities.join(", ");
-  const open = () => hangStudies(studies.map((study) => study.id).slice(-state.limits.max_images), made?.ability);
+  const open = () => hangStudies((made?.study_ids ?? studies.map((study) => study.id)).slice(-state.limits.max_images), made?.ability);
   const title = studies.length > 1 ? `Compare ${plural(studies.length, "time point")}, oldest first` : "Open";
   return h("li.patient", { dataset: { testid: "patient", pseudonym: patient.pseudonym } },
     h("button.case", { type: "button", title, onclick: open },
@@ -64,7 +78,7 @@ function studyItem(study, shown) {
     return update({ patients: state.patients });
   };
   const row = h("button.study", { type: "button", onclick: click, disabled: !first, draggable: several ? null : "true", ondragstart: drag(first), "aria-expanded": several ? String(open) : null, title: several ? "Show its series" : "Put it into the marked viewport", dataset: { testid: "study", study: study.id } },
-    first && h("img.thumb", { src: `/pixels/${first.id}/${Math.floor(first.frames / 2)}.jpg?size=96`, alt: "", loading: "lazy", width: "34", height: "34" }),
+    first && h("img.thumb", { src: `/pixels/${first.id}/${Math.floor(first.frames / 2)}.jpg?size=96`, alt: "", draggable: "false", loading: "lazy", width: "34", height: "34" }),
     h("span.lines", {}, h("span.number", {}, day(study.acquired)), h("span.quiet.clip", {}, [study.modalities.join(", "), (study.description || first?.description || "").replace(/^SYNTHETIC /, ""), several && plural(study.series.length, "series", "series")].filter(Boolean).join(" · "))),
     role !== undefined && h("span.mark", { dataset: { role: role.startsWith("time") ? "time" : role }, title: `On the screen${role ? ` as ${role}` : ""}` }));
   return h("li", {}, row, several && open && h("ul.series", {}, study.series.map((series) => seriesItem(series, shown))));

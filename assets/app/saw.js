@@ -15,7 +15,7 @@ export async function saw(box, session, turn, version) {
 
 function tile(image) {
   return h("li.tile", { dataset: { testid: "tile", same: String(image.same) } },
-    h("div.pixels", {}, h("img", { src: image.url, alt: `Image ${image.number} as the model was given it` }), h("span.place", {}, String(image.number))),
+    h("div.pixels", {}, h("img", { src: image.url, draggable: "false", alt: `Image ${image.number} as the model was given it` }), h("span.place", {}, String(image.number))),
     h("p.role", {}, [image.role || "no role", image.when].filter(Boolean).join(", ")),
     h("p.quiet", {}, image.series),
     h(`p.hash.${image.same ? "same" : "other"}`, { title: `SHA-256 ${image.sha256}` }, icon(image.same ? "check" : "warning"), image.same ? `same pixels, ${short(image.sha256)}` : "pixels differ from those kept"));

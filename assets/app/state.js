@@ -45,7 +45,7 @@ export function remember() {
   if (state.session) url.searchParams.set("session", state.session.id);
   else url.searchParams.delete("session");
   if (url.href !== location.href) history.replaceState(null, "", url);
-  const slots = state.slots.map((slot) => slot && { series_id: slot.series.id, frame: slot.frame });
+  const slots = state.slots.map((slot) => slot && { series_id: slot.series.id, frame: slot.frame, window: slot.window });
   try { sessionStorage.setItem(KEY, JSON.stringify({ slots, chosen: state.chosen })); } catch { /* private mode keeps nothing */ }
 }
 

@@ -46,7 +46,7 @@ function nothing() {
   return [
     h("h2", {}, ready ? "What changed since the prior?" : "Nothing is open yet"),
     h("p", {}, ready
-      ? "Ask about the images in the order they hang. The model is shown exactly these pixels, and every answer says what it rests on."
+      ? "Ask about the images in the order they hang. The model is shown these pixels in the window you chose, whole and not inverted, and every answer says what it rests on."
       : "Open a demo case, or drop your own studies. Prior and current hang side by side, and the question is one key away."),
   ];
 }

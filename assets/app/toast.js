@@ -4,13 +4,15 @@ import { h, icon, iconButton } from "./dom.js";
 const box = h("div.toasts", { role: "status", "aria-live": "polite" });
 export const toasts = box;
 
-export function say(text, kind = "bad") {
+/** `action` is `[words, what it does]`: a button, and the message stays until it is used or closed. */
+export function say(text, kind = "bad", action = null) {
   for (const old of box.children) if (old.dataset.text === text) old.remove();
   const toast = h(`div.toast.${kind}`, { dataset: { text, testid: `toast-${kind}` } }, icon(kind === "bad" ? "warning" : "check"), h("p", {}, text));
+  if (action) toast.append(h("button.button.small", { type: "button", onclick: () => { toast.remove(); action[1](); } }, action[0]));
   toast.append(iconButton("close", "Close this message", () => toast.remove(), { classes: "plain small" }));
   box.append(toast);
   while (box.children.length > 3) box.firstChild.remove();
-  if (kind !== "bad") setTimeout(() => toast.remove(), 5000);
+  if (kind !== "bad" && !action) setTimeout(() => toast.remove(), 5000);
 }
 
 /** Run something; a failure becomes its sentence. Returns what it returned, or undefined. */

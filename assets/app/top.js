@@ -23,7 +23,7 @@ export function top(showKeys, toggleRail) {
   return [bar, details];
 }
 
-const mark = () => h("img", { src: "/app/icon.svg", alt: "", width: "22", height: "22" });
+const mark = () => h("img", { src: "/app/icon.svg", alt: "", draggable: "false", width: "22", height: "22" });
 
 function notice() {
   const close = () => {

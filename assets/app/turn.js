@@ -15,6 +15,7 @@ export class TurnView {
     this.follow = follow;
     this.chosen = null; // index of the version shown; null: the last
     this.opened = false; // what the model saw
+    this.regenerate = null; // its button, which rests while any question is being answered
     this.saying = null; // verdict whose comment is being written
     this.answer = h("div.answer", { dataset: { testid: "answer" }, "aria-live": "polite" });
     this.foot = h("div.foot");
@@ -25,6 +26,7 @@ export class TurnView {
   }
 
   show(turn, running) {
+    if (this.regenerate) this.regenerate.disabled = Boolean(state.running);
     const key = `${running ? `run:${running.stage}` : ""}|${turn.versions.map((one) => `${one.id}:${one.feedback.length}`).join()}`;
     const grown = this.turn && turn.versions.length > this.turn.versions.length;
     this.turn = turn;
@@ -88,8 +90,8 @@ export class TurnView {
   }
 
   againButton(words) {
-    const button = h("button.button.plain.small", { type: "button", onclick: () => again(this.turn), disabled: Boolean(state.running), dataset: { testid: "again" } }, icon("again"), words);
-    return button;
+    this.regenerate = h("button.button.plain.small", { type: "button", onclick: () => again(this.turn), disabled: Boolean(state.running), dataset: { testid: "again" } }, icon("again"), words);
+    return this.regenerate;
   }
 
   switcher() {

@@ -48,7 +48,7 @@ export class Viewport {
       h("div.corner.bl", {}, this.what, this.grey), h("div.corner.br", {}, this.flag, this.count, this.scale));
     this.slider = h("input.slices", { type: "range", min: "0", "aria-label": "Slice", oninput: slice });
     this.windows = menu("Window", [], "", (chosen) => this.toWindow(chosen), { classes: "small windows", "data-testid": "window" });
-    this.inverted = iconButton("invert", "Invert grey levels (I)", () => this.invert(), { classes: "plain small", "aria-pressed": "false" });
+    this.inverted = iconButton("invert", "Invert grey levels (I)", () => this.invert(), { classes: "plain small", "aria-pressed": "false", title: "Invert grey levels (I); on the screen only, the model is shown them as they are" });
     this.bar = h("div.bar", {}, this.windows, this.slider, h("span.gap"), this.inverted,
       iconButton("minus", "Zoom out (-)", () => this.magnify(1 / 1.25), { classes: "plain small" }),
       iconButton("plus", "Zoom in (+)", () => this.magnify(1.25), { classes: "plain small" }),
@@ -138,6 +138,7 @@ export class Viewport {
     this.windows.hidden = !options.length;
     const [center, width] = (slot.window ?? (series.windows[0] ? value(series.windows[0]) : "")).split(",");
     this.grey.textContent = width ? `C ${Math.round(center)}  W ${Math.round(width)}` : "";
+    if (slot.invert) this.grey.textContent += " · inverted on the screen only";
     this.count.textContent = series.frames > 1 ? `${slot.frame + 1} / ${series.frames}` : "";
     this.slider.max = series.frames - 1;
     this.slider.value = slot.frame;

@@ -172,6 +172,7 @@ def upgrade() -> None:
     sa.Column('frame', sa.Integer(), nullable=False),
     sa.Column('role', sa.Text(), nullable=False),
     sa.Column('interval', sa.Text(), nullable=False),
+    sa.Column('window', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['series_id'], ['series.id'], name=op.f('fk_slots_series_id_series')),
     sa.ForeignKeyConstraint(['session_id'], ['sessions.id'], name=op.f('fk_slots_session_id_sessions')),
     sa.PrimaryKeyConstraint('session_id', 'position', name=op.f('pk_slots'))
