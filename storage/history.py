@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from errors import StoreError
 from storage import audit, codec, dialect, library
-from storage.schema import FeedbackRow, SessionRow, SlotRow, TurnRow, VersionRow, now
+from storage.schema import FeedbackRow, SessionRow, SlotRow, TurnRow, UserRow, VersionRow, key_hash, now
 from storage.views import (
+    LOCAL,
     Ability,
     AnswerRecord,
     FeedbackView,
@@ -81,10 +82,10 @@ def rename(session: Session, session_id: int, user: User, title: str) -> None:
 
 
 def sessions(session: Session, user: User, search: str, limit: int) -> tuple[SessionSummary, ...]:
-    """The user's cases, last used first."""
+    """The user's cases and those asked at the terminal, last used first."""
     turns = select(func.count()).where(TurnRow.session_id == SessionRow.id).scalar_subquery()
     query = select(SessionRow.id, SessionRow.title, SessionRow.updated, turns.label("turns"), SessionRow.relationship)
-    query = query.where(SessionRow.owner_id == user.id)
+    query = query.where(_visible(user))
     for word in search.lower().split():
         asked = exists().where(TurnRow.session_id == SessionRow.id, func.lower(TurnRow.question).contains(word, autoescape=True))
         answered = exists().where(
@@ -190,9 +191,15 @@ def add_feedback(session: Session, version_id: int, user: User, verdict: Verdict
     return int(added)
 
 
+def _visible(user: User) -> ColumnElement[bool]:
+    """A case is its reader's own, or was asked at this machine's terminal, whose studies all readers see too."""
+    terminal = select(UserRow.id).where(UserRow.key_hash == key_hash(LOCAL)).scalar_subquery()
+    return or_(SessionRow.owner_id == user.id, SessionRow.owner_id == terminal)
+
+
 def _own(session: Session, session_id: int, user: User) -> SessionRow:
     """The session's row, when it is this user's."""
-    row = session.scalar(select(SessionRow).where(SessionRow.id == session_id, SessionRow.owner_id == user.id))
+    row = session.scalar(select(SessionRow).where(SessionRow.id == session_id, _visible(user)))
     if row is None:
         raise StoreError(f"session {session_id} was not found; choose one from the history")
     return row
@@ -203,7 +210,7 @@ def _owns_version(session: Session, version_id: int, user: User) -> bool:
         select(VersionRow.id)
         .join(TurnRow, TurnRow.id == VersionRow.turn_id)
         .join(SessionRow, SessionRow.id == TurnRow.session_id)
-        .where(VersionRow.id == version_id, SessionRow.owner_id == user.id)
+        .where(VersionRow.id == version_id, _visible(user))
     )
     return session.scalar(query) is not None
 
@@ -231,6 +238,7 @@ def _put_slots(session: Session, session_id: int, slots: Sequence[Slot]) -> None
             "frame": one.frame,
             "role": one.role,
             "interval": one.when,
+            "window": one.window,
         }
         for place, one in enumerate(slots)
     ]
@@ -238,7 +246,6 @@ def _put_slots(session: Session, session_id: int, slots: Sequence[Slot]) -> None
         session.execute(insert(SlotRow), rows)
 
 
-            "window": one.window,
 def _turns(session: Session, session_id: int, user: User) -> tuple[TurnView, ...]:
     """The session's questions with their answers and this user's feedback, oldest first: three queries."""
     of_session = select(TurnRow.id).where(TurnRow.session_id == session_id)

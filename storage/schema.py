@@ -12,6 +12,7 @@ are append-only, here and by triggers in the database. Nothing in this file is p
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -94,6 +95,11 @@ class Fact(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str]
+
+
+def key_hash(key: str) -> str:
+    """What is kept of a reader's key."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 class UserRow(Base):
@@ -217,13 +223,13 @@ class SlotRow(Base):
     frame: Mapped[int] = mapped_column(default=0)
     role: Mapped[str] = mapped_column(default="")
     interval: Mapped[str] = mapped_column(default="")
+    window: Mapped[str] = mapped_column(default="")
 
 
 class TurnRow(Base):
     """One question; `slots` are the images as they were when it was asked."""
 
     __tablename__ = "turns"
-    window: Mapped[str] = mapped_column(default="")
     __table_args__ = (
         Index(None, "session_id"),
         CheckConstraint("ability IN ('temporal', 'comparison', 'reasoning', 'coreference')", name="ability"),

@@ -9,7 +9,6 @@ Safe to share between threads; several processes may hold one store at once. Eve
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +22,7 @@ from storage import audit, dialect, history, importing, library, salt, studies, 
 from storage import upgrade as schema
 from storage.content import ContentStore
 from storage.database import Database
-from storage.schema import UserRow
+from storage.schema import UserRow, key_hash
 from storage.studies import Series, Study, pixels
 from storage.studies.reader import Progress
 from storage.views import (
@@ -88,7 +87,7 @@ class Store:
         """The user with this key, made when new; a non-empty `name` replaces the one kept."""
         if not key:
             raise StoreError("a user needs a key; give `local` or the browser's own")
-        hashed = hashlib.sha256(key.encode()).hexdigest()
+        hashed = key_hash(key)
         query = select(UserRow).where(UserRow.key_hash == hashed)
         with self._database.read() as session:
             row = session.scalar(query)
