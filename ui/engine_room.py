@@ -28,7 +28,7 @@ MAX_WAITING = 16
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """What the page shows of the engine: `text` in a few words, `detail` in a sentence."""
+    """What the page shows of the engine: `text` in a few words, `detail` in a sentence, `caution` what its card says of it."""
 
     state: Literal["loading", "ready", "missing", "failed"]
     text: str
@@ -38,6 +38,7 @@ class EngineStatus:
     waiting: int = 0
     context_tokens: int = 0
     max_images: int = 0
+    caution: str = ""
 
 
 class EngineRoom:
@@ -67,7 +68,8 @@ class EngineRoom:
             selection, error, waiting = self._selection, self._error, max(0, len(self._queue) - 1)
         if selection is not None:
             card = selection.engine.card
-            return EngineStatus("ready", "ready", selection.reason, card.name, card.engine, waiting, card.context_tokens, card.max_images)
+            known = (card.name, card.engine, waiting, card.context_tokens, card.max_images, card.summary)
+            return EngineStatus("ready", "ready", selection.reason, *known)
         if error is None:
             return EngineStatus("loading", "loading the model", "Questions asked now are answered when the model is there.")
         if isinstance(error, ModelNotLoaded):

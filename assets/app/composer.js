@@ -31,6 +31,7 @@ export function composer() {
   const kinds = h("div.kinds", { role: "radiogroup", "aria-label": "Ability" });
   const related = menu("How the images relate", RELATIONSHIPS, "temporal", setRelationship, { classes: "small", "data-testid": "relationship" });
   const guessed = h("span.quiet.guessed");
+  const caution = h("p.caution", { dataset: { testid: "caution" } });
   const refusal = h("div.refusal", { role: "alert", dataset: { testid: "refusal" } });
 
   const send = (text = field.value) => {
@@ -65,7 +66,9 @@ export function composer() {
     if (shown === suggested || !filled().length) return;
     suggested = shown;
     const found = await get(`/api/suggestions?${key}`).catch(() => []);
-    if (shown === suggested) fill(chips, [...new Set([...made(), ...found])].slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, onclick: () => send(text) }, text)));
+    if (shown !== suggested) return;
+    chips.dataset.ability = state.ability;
+    fill(chips, [...new Set([...made(), ...found])].slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, onclick: () => send(text) }, text)));
   };
   const draw = () => {
     fill(kinds, ABILITIES.map(([name, words, help]) => h("button.kind", { type: "button", role: "radio", title: help, "aria-checked": String(name === state.ability), tabindex: name === state.ability ? "0" : "-1", onclick: () => choose(name), dataset: { ability: name } }, words)));
@@ -80,6 +83,8 @@ export function composer() {
     go.disabled = Boolean(why()) || !field.value.trim();
     go.title = why() || "Ask (Enter)";
     for (const chip of chips.children) chip.disabled = Boolean(why());
+    caution.hidden = !state.engine.caution;
+    caution.textContent = caution.title = state.engine.caution ?? "";
     const blocked = relation?.blocking && !state.anyway;
     refusal.hidden = !blocked;
     fill(refusal, blocked ? [icon("warning"), h("p", {}, "These are different patients. An answer about change would mean nothing."), h("button.button.small", { type: "button", onclick: () => update({ anyway: true }), dataset: { testid: "compare-anyway" } }, "Compare anyway")] : []);
@@ -104,5 +109,5 @@ export function composer() {
   draw();
   return h("form.composer", { "aria-label": "Ask", onsubmit: (event) => event.preventDefault() },
     refusal, kinds, chips,
-    h("div.box", {}, field, h("div.boxfoot", {}, related, guessed, h("span.gap"), go, halt)));
+    h("div.box", {}, field, h("div.boxfoot", {}, related, guessed, h("span.gap"), go, halt)), caution);
 }
