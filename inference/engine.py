@@ -79,9 +79,9 @@ class Token:
 
 @dataclass(frozen=True)
 class Stage:
-    """What the engine is doing; `done` of `total` counts images for `encoding` and findings for `scoring`."""
+    """What the engine is doing; `done` of `total` counts images for `encoding`, findings for `scoring`, checks for `checking`."""
 
-    name: Literal["waiting", "loading", "encoding", "reading", "writing", "scoring"]
+    name: Literal["waiting", "loading", "encoding", "reading", "writing", "scoring", "checking"]
     done: int = 0
     total: int = 0
 
@@ -92,6 +92,8 @@ class Stage:
             return f"encoding image {self.done} of {self.total}"
         if self.name == "scoring":
             return f"scoring finding {self.done} of {self.total}"
+        if self.name == "checking":
+            return f"making check {self.done} of {self.total}"
         words = {"waiting": "waiting for the engine", "loading": "loading the model", "reading": "reading the question"}
         return words.get(self.name, "writing")
 

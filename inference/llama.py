@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from errors import Cancelled, EngineError, ModelNotLoaded
 
 ERROR_LEVEL = 4
-ABORTED = 2
 BRANCHES = 8
 """Sequences a context can hold at once: the conversation and seven choices being scored."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -90,7 +92,36 @@ def test_images_of_two_patients_are_answered_with_a_warning(run: Run, tmp_path: 
     other = radiograph(tmp_path / "other.dcm", "20200301", 1500, patient="B")
     done = run("ask", "--image", one, "--image", other, "--question", QUESTION, "--json")
     assert done.code == 0, done.err
-    assert any("patient" in warning for warning in done.json["warnings"])
+    assert any("different patients" in warning for warning in done.json["warnings"])
+    assert "warning: The images name different patients" in run("ask", "--image", one, "--image", other, "--question", QUESTION).err
+    with closing(sqlite3.connect(tmp_path / "data" / "interval.db")) as database:
+        rows = database.execute("select object_kind, object_id from audit where event = 'mismatch' order by id").fetchall()
+    assert rows[0] == ("session", str(done.json["session_id"]))
+    assert len(rows) == 2
+
+
+def test_roles_against_the_dates_are_kept_without_the_dates(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    """`current, 14 days earlier` would tell the model two things at once."""
+    newer, older = pair[1], pair[0]
+    done = run("ask", "--image", newer, "--role", "prior", "--image", older, "--role", "current", "--question", QUESTION, "--json")
+    assert [(image.role, image.when) for image in opened.engine.requests[0].images] == [("prior", ""), ("current", "")]
+    assert any("contradict the dates" in warning for warning in done.json["warnings"])
+    done = run("ask", "--image", newer, "--role", "time 2", "--image", older, "--role", "time 1", "--question", QUESTION, "--json")
+    assert [image.when for image in opened.engine.requests[1].images] == ["", "14 days earlier"]
+    assert not any("contradict the dates" in warning for warning in done.json["warnings"])
+
+
+def test_checks_are_made_when_asked_for_and_kept(run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
+    opened.engine = type(opened.engine)(scores={"worse": -0.1, "stable": -3.0, "improved": -3.0})
+    question = ["ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION]
+    assert run(*question, "--json").json["checks"] == {}
+    done = run(*question, "--checks", "--json")
+    verdicts = {name: check["verdict"] for name, check in done.json["checks"].items()}
+    assert verdicts == {"decided": "clear", "no_image": "not image-dependent", "exchange": "order-blind", "identical": "invented change"}
+    with Store(load(data_dir=tmp_path / "data")) as store:
+        (turn,) = store.session(done.json["session_id"], store.user("local")).turns
+        assert turn.versions[0].checks["exchange"] == done.json["checks"]["exchange"]
+    assert "check: order-blind. " in run(*question, "--checks").err
 
 
 def test_model_and_engine_are_handed_on(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:

@@ -16,9 +16,9 @@ from errors import Cancelled, EngineDied
 from inference.answer import Answer, ask
 from inference.engine import Engine, Options, Request, Token
 from inference.gguf import GgufEngine
-from inference.images import load_images
+from inference.images import frame_image
 from inference.torch_engine import TorchEngine
-from settings import Settings, load
+from storage import studies
 
 pytestmark = pytest.mark.model
 
@@ -42,14 +42,22 @@ def cases() -> Iterator[Case]:
 
 
 @pytest.fixture(scope="module")
-def requests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Request]:
-    """Every demo case as a request."""
-    settings: Settings = load(data_dir=tmp_path_factory.mktemp("data"))
-    loaded = {case.name: (case, load_images(case.folders, settings)) for case in cases()}
-    return {
-        name: Request(got.images, case.request.question, case.request.ability, got.relationship, options=case.request.options)
-        for name, (case, got) in loaded.items()
-    }
+def requests() -> dict[str, Request]:
+    """Every demo case as a request; of a volume the middle frame."""
+    return {case.name: loaded(case) for case in cases()}
+
+
+def loaded(case: Case) -> Request:
+    """The case's request with its images."""
+    every = [max(((one, row) for one in studies.read([at]).studies for row in one.series), key=_frames) for at in case.folders]
+    relation = studies.relate_many(every)
+    frames = [series.frames[len(series.frames) // 2] for _, series in every]
+    images = tuple(frame_image(*shown) for shown in zip(frames, relation.roles, relation.whens, strict=True))
+    return replace(case.request, images=images, relationship=relation.relationship)
+
+
+def _frames(item: tuple[studies.Study, studies.Series]) -> int:
+    return len(item[1].frames)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -35,6 +35,9 @@ USUAL_ABILITY: dict[Relationship, Ability] = {
     "unrelated": "comparison",
 }
 TITLE_LENGTH = 80
+STRANGERS = (
+    "The images name different patients: an answer that compares them says nothing about either; check that they are the right ones."
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,17 @@ class Taken:
     series_id: int
     frame: int
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What was typed: one path for each image, a role for each or none, the question, and whether to check the answer."""
+
+    paths: Sequence[Path]
+    roles: Sequence[str]
+    question: str
+    ability: Ability | None
+    checks: bool = False
 
 
 def ask(
@@ -61,6 +75,9 @@ def ask(
     ability: Annotated[Ability | None, typer.Option(help="What is asked of the images.", show_default="by how they relate")] = None,
     model: Annotated[str | None, typer.Option(help="Model that answers, name or path; @gguf or @torch forces the engine.")] = None,
     engine: Annotated[Literal["auto", "gguf", "torch"] | None, typer.Option(help="What runs the model.")] = None,
+    checks: Annotated[
+        bool, typer.Option("--checks", help="Also ask without the images, with them exchanged, and of one image twice; slower.")
+    ] = False,
     max_tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Longest answer in tokens.", show_default="160")] = None,
     as_json: Json = False,
     data_dir: DataDir = None,
@@ -73,12 +90,14 @@ def ask(
 
     selection = open_engine(settings, model, engine)
     try:
-        answer, session = answered(settings, selection.engine, paths, roles, question, ability, out)
+        answer, session = answered(settings, selection.engine, Asking(paths, roles, question, ability, checks), out)
     finally:
         selection.engine.close()
     from inference.answer import as_json as shaped
 
     out.say("")
+    for check in answer.checks.values():
+        out.note(f"check: {check['verdict']}. {check['explanation']}")
     for warning in answer.warnings:
         out.note(f"note: {warning}")
     out.note(f"{selection.reason} {answer.timings.tokens} tokens in {answer.timings.total_s:.1f} s; session {session}.")
@@ -101,26 +120,30 @@ def check_given(paths: Sequence[Path], roles: Sequence[str], question: str, sett
         raise QuestionError(f"{len(roles)} roles were given for {len(paths)} images: give one --role for each --image, or none.")
 
 
-def answered(
-    settings: Settings, engine: Engine, paths: Sequence[Path], roles: Sequence[str], question: str, ability: Ability | None, out: Output
-) -> tuple[Answer, int]:
+def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) -> tuple[Answer, int]:
     """Import the images, keep the question, ask, keep the answer; the answer and the session's id."""
     from inference.answer import ask as stream
     from inference.answer import record
+    from inference.checks import checked
     from storage.store import Store
     from storage.studies import relate_many
     from storage.views import LOCAL
 
     with Store(settings) as store:
         reader = store.user(LOCAL)
-        taken = [take(store, reader, path) for path in paths]
+        taken = [take(store, reader, path) for path in asking.paths]
         relation = relate_many([(one.study, one.series) for one in taken])
-        request, slots = asked(taken, relation, roles, question, ability, settings)
+        relation = told_apart(relation, asking.roles)
+        request, slots = asked(taken, relation, asking, settings)
         warnings = (*(text for one in taken for text in one.warnings), *relation.warnings)
-        session = store.start_session(reader, question.strip()[:TITLE_LENGTH], slots, request.relationship)
+        session = store.start_session(reader, request.question[:TITLE_LENGTH], slots, request.relationship)
+        if relation.blocking:
+            store.audit(reader, "mismatch", "session", session)
+            out.note(f"warning: {STRANGERS}")
         turn = store.add_turn(session, reader, request.question, request.ability, request.relationship)
         with stopping() as cancel:
-            answer = shown(stream(engine, request, cancel, progression=len(taken) > 1, warnings=warnings), out)
+            items = stream(engine, request, cancel, progression=len(taken) > 1, warnings=warnings)
+            answer = shown(checked(engine, items, cancel) if asking.checks else items, out)
         store.add_version(turn, record(answer))
     return answer, session
 
@@ -164,15 +187,37 @@ def remarks(path: Path, report: ImportReport, series: int, best: Taken) -> tuple
     return tuple(said)
 
 
-def asked(
-    taken: Sequence[Taken], relation: Relation, roles: Sequence[str], question: str, ability: Ability | None, settings: Settings
-) -> tuple[Request, tuple[Slot, ...]]:
+def told_apart(relation: Relation, roles: Sequence[str]) -> Relation:
+    """The relation with what a person who asks all the same must be told: two patients, or roles against the dates.
+
+    Roles that contradict the dates are kept and the relative times are dropped, so that no prior is said to be the later one.
+    """
+    warnings, whens = relation.warnings, relation.whens
+    if relation.blocking:
+        warnings = (STRANGERS, *warnings)
+    places = [place(role) for role in roles]
+    known = [found for found in places if found is not None]
+    if any(whens) and len(known) == len(whens) and sorted(range(len(known)), key=known.__getitem__) != list(relation.order):
+        warnings = (*warnings, "The roles given contradict the dates of the images: the roles were kept and the dates left out.")
+        whens = ("",) * len(whens)
+    return replace(relation, warnings=warnings, whens=whens)
+
+
+def place(role: str) -> int | None:
+    """Where a role stands in time: prior 0, current 1, `time 3` 3; None when it says nothing of time."""
+    words = role.lower().split()
+    if len(words) == 2 and words[0] == "time" and words[1].isdecimal():
+        return int(words[1])
+    return {"prior": 0, "current": 1}.get(role.lower())
+
+
+def asked(taken: Sequence[Taken], relation: Relation, asking: Asking, settings: Settings) -> tuple[Request, tuple[Slot, ...]]:
     """The request, and the session's slots in the same order. Given roles win over guessed ones."""
     from inference.images import frame_image
     from storage.views import Slot
 
-    named = list(roles) or list(relation.roles)
-    relationship = relation.relationship if not roles else related_by(roles, relation.relationship)
+    named = list(asking.roles or relation.roles)
+    relationship = related_by(asking.roles, relation.relationship) if asking.roles else relation.relationship
     images: list[Image] = []
     slots: list[Slot] = []
     for one, name, when in zip(taken, named, relation.whens, strict=True):
@@ -180,8 +225,8 @@ def asked(
         slots.append(Slot(one.series_id, one.frame, name, when))
     request = Request(
         images=tuple(images),
-        question=question.strip(),
-        ability=ability or USUAL_ABILITY[relationship],
+        question=asking.question.strip(),
+        ability=asking.ability or USUAL_ABILITY[relationship],
         relationship=relationship,
         options=Options(max_tokens=settings.max_answer_tokens),
     )
