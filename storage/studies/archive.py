@@ -17,7 +17,8 @@ from storage.studies.budget import Budget
 
 _CHUNK = 1 << 20
 _RATIO, _RATIO_FROM = 200, 64 << 20
-_END, _ENTRY, _ZIP64 = b"PK\x05\x06", b"PK\x01\x02", 0xFFFFFFFF
+_END, _ENTRY = b"PK\x05\x06", b"PK\x01\x02"
+_END64, _LOCATOR64 = b"PK\x06\x06", b"PK\x06\x07"
 
 
 def _refuse_crowds(path: Path, budget: Budget) -> None:
@@ -30,9 +31,11 @@ def _refuse_crowds(path: Path, budget: Budget) -> None:
         at = tail.rfind(_END)
         if at < 0 or len(tail) < at + 22:
             raise StudyUnreadable("is a broken or truncated zip archive; make it again")
-        length, _ = struct.unpack_from("<LL", tail, at + 12)
-        file.seek(max(0, size - len(tail) + at - length) if length != _ZIP64 else 0)
-        directory = file.read(min(length, 1 << 26)) if length != _ZIP64 else b""
+        (length,), end = struct.unpack_from("<L", tail, at + 12), size - len(tail) + at
+        if at >= 76 and tail[at - 20 : at - 16] == _LOCATOR64 and tail[at - 76 : at - 72] == _END64:  # what zipfile goes by if there
+            (length,), end = struct.unpack_from("<Q", tail, at - 36), end - 76
+        file.seek(max(0, end - length))
+        directory = file.read(min(length, 1 << 26))
     at, count = 0, 0
     while directory[at : at + 4] == _ENTRY and at + 46 <= len(directory):
         at += 46 + sum(struct.unpack_from("<3H", directory, at + 28))

@@ -2,8 +2,9 @@
 
 The same patient imported twice gets the same pseudonym and the same date shift, because both are keyed hashes of
 the patient identifier under the site's salt; so intervals between studies survive, and nothing links back
-without the salt. A file that names nobody gets no pseudonym, which would make two of its patient's studies strangers,
-and the one date shift of all such files, so that their order survives. The same original always becomes the same bytes, so the content store keeps one copy.
+without the salt. A file that names nobody gets no pseudonym, which would make two studies of its patient strangers,
+and the one date shift of all such files, so that their order survives. The same original always becomes the same
+bytes, so the content store keeps one copy.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ _CODES = (
 )
 _IMPLEMENTATION = "2.25.163474903925730283473112706938311473953"
 _CHUNK = 1 << 20
-_NOBODY = frozenset(
-    "ANON ANONYMOUS ANONYMIZED ANONYMISED ANONYM ANONYMOUSPATIENT ANONPATIENT DEIDENTIFIED UNKNOWN UNNAMED NONAME NOID NONE NULL "
-    "N/A PATIENT REMOVED UNDEFINED".split()
-)
+_WORDS = """
+ANON ANONYMOUS ANONYMIZED ANONYMISED ANONYM ANONYMOUSPATIENT ANONPATIENT DEIDENTIFIED UNKNOWN UNNAMED NONAME NOID NONE NULL N/A
+PATIENT REMOVED UNDEFINED
+"""
+_NOBODY = frozenset(_WORDS.split())
 
 
 @dataclass(frozen=True)
@@ -85,20 +87,23 @@ class Deidentifier:
         return f"2.25.{self._keyed('uid', original)}"
 
     def dicom(self, opened: Header) -> tuple[Header, Source]:
-        """Rewrite one opened DICOM file (its data set is changed in place); pixels are copied byte for byte."""
+        """Rewrite one opened DICOM file (its data set is changed in place); pixels are copied byte for byte, and nothing behind them."""
+        assert opened.layout.pixels is not None
+        length = opened.layout.pixels[1] - opened.layout.pixels[0]
+        if not opened.layout.encapsulated:
+            length = pixel_format(opened, self.budget).native_bytes
         patient = identity(opened.dataset)
         pseudonym = self.pseudonym(patient)
         profile.clean(opened.dataset, profile.Plan(self.shift_days(patient), self.uid))
         _record(opened.dataset, pseudonym)
         syntax, implicit, little = _target(opened)
         head, meta_end = _head(opened.dataset, syntax, implicit, little)
-        mark = _pixel_mark(opened, implicit, little)
-        path, digest = self._store(_copy(opened, head + mark, little), ".dcm")
-        assert opened.layout.pixels is not None
+        mark = _pixel_mark(opened, implicit, little, length)
+        path, digest = self._store(_copy(opened, head + mark, little, length), ".dcm")
         start = len(head) + len(mark)
         layout = replace(
             opened.layout, syntax=syntax, implicit=implicit, little=little, meta=(132, meta_end), header=(meta_end, len(head)),
-            pixels=(start, start + opened.layout.pixels[1] - opened.layout.pixels[0]), inflated=None,
+            pixels=(start, start + length + length % 2), inflated=None,
         )  # fmt: skip
         return replace(opened, path=path, layout=layout, deidentified=True), Source(path, "dicom", digest)
 
@@ -209,26 +214,26 @@ def _head(dataset: Dataset, syntax: str, implicit: bool, little: bool) -> tuple[
     return buffer.getvalue(), start
 
 
-def _pixel_mark(opened: Header, implicit: bool, little: bool) -> bytes:
+def _pixel_mark(opened: Header, implicit: bool, little: bool, size: int) -> bytes:
     """Tag, VR and length of the pixel element."""
     layout = opened.layout
-    assert layout.pixels is not None
     order: Literal["little", "big"] = "little" if little else "big"
     element = {"FloatPixelData": 8, "DoubleFloatPixelData": 9}.get(layout.pixel_keyword, 0x10)
     tag = (0x7FE0).to_bytes(2, order) + element.to_bytes(2, order)
     vr = b"" if implicit else {8: b"OF", 9: b"OD"}.get(element, b"OB" if layout.encapsulated else layout.pixel_vr.encode()) + b"\0\0"
-    length = 0xFFFFFFFF if layout.encapsulated else layout.pixels[1] - layout.pixels[0]
+    length = 0xFFFFFFFF if layout.encapsulated else size + size % 2
     return tag + vr + length.to_bytes(4, order)
 
 
-def _copy(opened: Header, head: bytes, little: bool) -> Iterator[bytes]:
-    """The new file in chunks: its head, then the pixels as they were."""
+def _copy(opened: Header, head: bytes, little: bool, size: int) -> Iterator[bytes]:
+    """The new file in chunks: its head, then `size` bytes of pixels as they were, made even."""
     yield head
-    assert opened.layout.pixels is not None
-    left = opened.layout.pixels[1] - opened.layout.pixels[0]
+    left = size
     with opened.pixels() as stream:
         while left > 0 and (chunk := stream.read(min(_CHUNK, left))):
             left -= len(chunk)
             yield chunk
+    if size % 2:
+        yield b"\0"
     if opened.layout.encapsulated:
         yield b"\xfe\xff\xdd\xe0\0\0\0\0" if little else b"\xff\xfe\xe0\xdd\0\0\0\0"

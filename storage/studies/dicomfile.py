@@ -28,6 +28,7 @@ config.settings.reading_validation_mode = config.IGNORE
 config.settings.writing_validation_mode = config.IGNORE
 
 _MOST_HEADER = 128 << 20
+_SMALLEST = 16 << 10
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
 _NO_IMAGE = {
@@ -73,6 +74,12 @@ class PixelFormat:
         """Bytes of one decoded frame."""
         return math.ceil(self.rows * self.columns * self.samples * self.allocated / 8)
 
+    @property
+    def native_bytes(self) -> int:
+        """Bytes of all frames, not compressed; colours of YBR_FULL_422 are subsampled (PS3.3 C.7.6.3.1.2)."""
+        whole_bytes = math.ceil(self.rows * self.columns * self.samples * self.frames * self.allocated / 8)
+        return whole_bytes * 2 // 3 if self.photometric == "YBR_FULL_422" else whole_bytes
+
 
 @dataclass(frozen=True)
 class Header:
@@ -111,21 +118,23 @@ def open_header(path: Path, budget: Budget) -> Header:
     return Header(path, layout, meta, dataset)
 
 
-_headers: Cache[Header] = Cache(limit=256)
+_headers: Cache[Header] = Cache(limit=64 << 20)
 
 
 def header(path: Path, digest: str, budget: Budget) -> Header:
-    """`open_header`, remembered for the last 256 files by content."""
+    """`open_header`, remembered by content: the last files whose headers are 64 MB together."""
     found = _headers.get(digest)
     if found is None:
         found = open_header(path, budget)
-        _headers.put(digest, found, 1)
+        remember(digest, found)
     return found if found.path == path else replace(found, path=path)
 
 
 def remember(digest: str, value: Header) -> None:
-    """Keep a header that was parsed on import for the first look at it."""
-    _headers.put(digest, value, 1)
+    """Keep a parsed header; it costs what it takes in the file, and what was inflated."""
+    layout = value.layout
+    inflated = len(layout.inflated) if layout.inflated is not None else 0
+    _headers.put(digest, value, _SMALLEST + layout.header[1] - layout.header[0] + inflated)
 
 
 def text(dataset: Dataset, keyword: str, most: int = 256) -> str:
@@ -245,12 +254,7 @@ def _check_length(layout: Layout, shape: PixelFormat) -> PixelFormat:
         if shape.frames > layout.fragments:
             raise StudyUnreadable(f"claims {shape.frames:,} frames but holds {layout.fragments:,} compressed ones; export it again")
         return shape
-    whole_bytes = math.ceil(shape.rows * shape.columns * shape.samples * shape.frames * shape.allocated / 8)
-    need = whole_bytes * 2 // 3 if shape.photometric == "YBR_FULL_422" else whole_bytes
-    if there < need:
-        raise StudyUnreadable(f"is truncated: {there:,} of {need:,} bytes of pixel data are there; export or copy it again")
-    if shape.photometric == "YBR_FULL_422" and there >= whole_bytes:
-        return PixelFormat(
-            **{**shape.__dict__, "photometric": "YBR_FULL", "notices": (*shape.notices, "its colours are not subsampled as it says")}
-        )
-    return shape
+    if there < shape.native_bytes:
+        raise StudyUnreadable(f"is truncated: {there:,} of {shape.native_bytes:,} bytes of pixel data are there; export or copy it again")
+    full = replace(shape, photometric="YBR_FULL", notices=(*shape.notices, "its colours are not subsampled as it says"))
+    return full if shape.photometric == "YBR_FULL_422" and there >= full.native_bytes else shape

@@ -122,7 +122,11 @@ def _lut(item: Dataset | None, signed: bool, little: bool) -> Lut | None:
     start = start - 65536 if signed and start > 32767 else start
     data = item.get("LUTData")
     if isinstance(data, bytes):
-        entries = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2" if little else ">u2") if len(data) >= 2 * count else np.frombuffer(data, dtype="u1")
+        entries = (
+            np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2" if little else ">u2")
+            if len(data) >= 2 * count
+            else np.frombuffer(data, dtype="u1")
+        )
     else:
         entries = np.asarray(numbers(item, "LUTData"))
     if len(entries) < count or not 8 <= bits <= 16:

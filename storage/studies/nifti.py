@@ -94,10 +94,22 @@ def _header(path: Path) -> nibabel.Nifti1Header:
     return nibabel.Nifti1Header(head[:348], check=False)
 
 
-def check(path: Path, budget: Budget) -> None:
-    """Check what a file claims before anything of it is inflated. Raises `StudyError`."""
+def data_start(header: nibabel.Nifti1Header) -> int:
+    """Where the values start: behind the header and its extension mark (352 or 544), also when the file says 0 or what cannot be."""
+    least = int(header.sizeof_hdr) + 4
+    said = float(header["vox_offset"])
+    return int(said) if least <= said <= 1 << 26 else least
+
+
+def check(path: Path, budget: Budget) -> tuple[int, int]:
+    """Where the values of all volumes start and how many bytes they are said to be, checked before anything is inflated.
+
+    Raises `StudyError`.
+    """
     header = _header(path)
-    _claimed(path, header, tuple(int(side) for side in header.get_data_shape()), budget)
+    shape = tuple(int(side) for side in header.get_data_shape())
+    first = _claimed(path, header, shape, budget)
+    return data_start(header), first * (shape[3] if len(shape) == 4 else 1)
 
 
 def _claimed(path: Path, header: nibabel.Nifti1Header, shape: tuple[int, ...], budget: Budget) -> int:
@@ -123,7 +135,7 @@ def _first_volume(path: Path, header: nibabel.Nifti1Header, shape: tuple[int, ..
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as stream:
-        stream.read(max(int(header["vox_offset"]), int(header.sizeof_hdr)))
+        stream.read(data_start(header))
         values = stream.read(need)
     if len(values) < need:
         raise StudyUnreadable(f"is truncated: {len(values):,} of {need:,} bytes of values are there; export or copy it again")

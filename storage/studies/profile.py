@@ -3,7 +3,8 @@
 The table of 655 attributes (edition 2026c) and the handling of single values come from dicom-anonymizer (Kitware,
 BSD-3-Clause). It works on the top level of a data set and with random UIDs; what is added here is: every nested
 item, one date shift per patient instead of dummy dates, UIDs that stay consistent between imports, person names
-and free text of attributes that the table does not know, attributes that no dictionary knows, overlays, curves, and private attributes at any depth.
+and free text of attributes that the table does not know, attributes that no dictionary knows, overlays, curves, and
+private attributes at any depth.
 """
 
 from __future__ import annotations

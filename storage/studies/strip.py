@@ -124,35 +124,34 @@ def _tiff(path: Path, budget: Budget) -> bytes:
 
 
 def nifti(path: Path, budget: Budget) -> Iterator[bytes]:
-    """One .nii without free text and extensions, not compressed. Names, descriptions and file names become zeros."""
-    volumes.check(path, budget)
+    """One .nii without free text, extensions and what follows its values, not compressed. Names and descriptions become zeros."""
+    start, need = volumes.check(path, budget)
     most = max(_BOMB_FROM, _BOMB_RATIO * path.stat().st_size)
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as stream:
-        yield from _nifti(stream, budget, most)  # type: ignore[arg-type]
+        yield from _nifti(stream, budget, most, start, need)  # type: ignore[arg-type]
 
 
-def _nifti(stream: BinaryIO, budget: Budget, most: int) -> Iterator[bytes]:
+def _nifti(stream: BinaryIO, budget: Budget, most: int, start: int, need: int) -> Iterator[bytes]:
+    """The header with its free text blanked, then the `need` bytes from `start`."""
     head = bytearray(stream.read(348))
     second = head[4:7] == b"n+2"
     if second:
         head += stream.read(540 - 348)
-    fields = ((240, 80), (320, 24), (508, 16)) if second else ((4, 10), (14, 18), (148, 80), (228, 24), (328, 16))
-    for start, length in fields:
-        head[start : start + length] = bytes(length)
+    fields = ((240, 80), (320, 24), (508, 16), (525, 15)) if second else ((4, 10), (14, 18), (148, 80), (228, 24), (328, 16))
+    for place, length in fields:
+        head[place : place + length] = bytes(length)
     size = 544 if second else 352
     order = "<" if struct.unpack_from("<l", head, 0)[0] in (348, 540) else ">"
     form, at = (order + "q", 168) if second else (order + "f", 108)
-    start = int(struct.unpack_from(form, head, at)[0])
-    if not size <= start <= 1 << 26:
-        start = size
     struct.pack_into(form, head, at, size)
     yield bytes(head) + b"\0\0\0\0"
     stream.read(start - len(head))
     written = size
-    while chunk := stream.read(_CHUNK):
+    while need > 0 and (chunk := stream.read(min(_CHUNK, need))):
         written += len(chunk)
+        need -= len(chunk)
         budget.check_bytes(written)
         if written > most:
             raise StudyTooLarge(f"unpacks to more than {_BOMB_RATIO} times its size, which no real volume does; it was refused")

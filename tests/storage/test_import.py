@@ -19,9 +19,10 @@ from errors import StoreError, StudyTooLarge
 from settings import Settings
 from storage import studies
 from storage.store import Store
-from storage.studies import pixels
+from storage.studies import pixels, relate
 from storage.studies.model import FileOutcome, Frame, Series, Source, Study
 from storage.views import PatientSummary, User
+from tests.dicoms import dataset, write
 from tests.storage import values
 
 Value = TypeVar("Value", Study, Series, Frame)
@@ -199,6 +200,19 @@ def test_studies_that_name_nobody_are_not_taken_for_one_patient(store: Store, re
     values.put(store, reader, *studies)
     assert len(store.patients(reader)) == 2
     assert store.study(1, reader).patient_id == ""
+
+
+def test_two_anonymised_files_brought_together_are_prior_and_current(store: Store, reader: User, tmp_path: Path) -> None:
+    """They may well be of one patient: the reader is asked to check, not kept from comparing."""
+    for day in ("20200301", "20200315"):
+        made = dataset(np.zeros((4, 4), np.uint16), modality="DX", PatientID="ANONYMOUS", PatientName="", StudyDate=day)
+        made.StudyInstanceUID = made.SeriesInstanceUID = made.SOPInstanceUID = f"1.2.3.{day}"
+        write(made, tmp_path / f"{day}.dcm")
+    store.import_paths(sorted(tmp_path.glob("*.dcm")), reader)
+    first, second = (store.series(patient.studies[0].series[0].id, reader) for patient in store.patients(reader))
+    found = relate(first, second)
+    assert (sorted(found.roles), found.interval_days, found.blocking) == (["current", "prior"], 14.0, False)
+    assert "Not every image names its patient: check that they are of one." in found.warnings
 
 
 def test_a_file_that_cannot_be_kept_is_refused_and_the_rest_goes_on(

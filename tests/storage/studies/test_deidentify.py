@@ -226,6 +226,31 @@ def test_pictures_and_volumes_lose_their_notes_and_keep_their_pixels(tmp_path: P
             assert (before.spacing, before.position) == (after.spacing, after.position)
 
 
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_nothing_behind_the_voxels_of_a_volume_is_kept(tmp_path: Path, kind: type[nibabel.Nifti1Image]) -> None:
+    image = kind(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))
+    nibabel.save(image, tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    if kind is nibabel.Nifti2Image:
+        data[525:536] = b"Zyxwvutsson"
+    (tmp_path / "a.nii").write_bytes(bytes(data) + b"Zyxwvutsson")
+    done = deidentify(tmp_path / "a.nii", SALT, tmp_path / "out").path
+    assert b"Zyxwvutsson" not in done.read_bytes()
+    assert done.stat().st_size == len(data)
+    assert np.array_equal(np.asarray(nibabel.load(done).dataobj), np.asarray(image.dataobj))
+
+
+@pytest.mark.parametrize("array", [ARRAY, np.arange(63, dtype=np.uint8).reshape(7, 9)])
+def test_nothing_behind_the_pixels_of_an_image_is_kept(tmp_path: Path, array: np.ndarray) -> None:
+    made = dataset(array)
+    made.PixelData += b"Zyxwvutsson!"
+    reading = studies.read([write(made, tmp_path / "a.dcm")], deidentifier=Deidentifier(SALT, tmp_path / "out"))
+    frame = reading.studies[0].series[0].frames[0]
+    assert b"Zyxwvutsson" not in frame.source.path.read_bytes()
+    assert np.array_equal(studies.stored(frame), array)
+    assert np.array_equal(pydicom.dcmread(frame.source.path).pixel_array, array)
+
+
 def test_a_short_salt_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 16"):
         Deidentifier(b"short", tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydicom.sequence import Sequence
 
 from settings import load
 from storage import studies
+from storage.studies import dicomfile
 from storage.studies.budget import Budget
 from tests.dicoms import ct, dataset, write
 
@@ -196,6 +198,29 @@ def test_zip_folder_and_file_give_the_same_study(tmp_path: Path) -> None:
     assert len(studies.stored(b.studies[0].series[0].frames[0])) == 6
 
 
+def test_a_crowd_in_a_large_archive_is_refused_before_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives of more than 65,535 files keep their count elsewhere (zip64)."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(30):
+            archive.writestr(f"{number}.dcm", b"x")
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data[:-10] + b"\xff" * 4 + data[-6:])
+    opened: list[object] = []
+    monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", lambda archive: opened.append(archive))
+    (file,) = studies.read([tmp_path / "a.zip"], replace(Budget(), entries=20), workspace=tmp_path / "work").files
+    assert (file.outcome, opened) == ("refused", [])
+    assert "holds more than 20 files" in file.reason
+
+
+def test_headers_are_remembered_by_what_they_take(tmp_path: Path) -> None:
+    """One header may be 128 MB: 256 of them would be all the memory there is."""
+    opened = dicomfile.open_header(ct(tmp_path / "a.dcm"), Budget())
+    for number in range(10):
+        dicomfile.remember(f"large {number}", replace(opened, layout=replace(opened.layout, header=(0, 10 << 20))))
+    assert sum(dicomfile._headers.get(f"large {number}") is not None for number in range(10)) == 6
+
+
 def test_dicomdir_opens_the_files_it_names(tmp_path: Path) -> None:
     slices(tmp_path / "IMAGES", [0, 5])
     made = dataset(np.zeros((2, 2), np.uint16), SOPClassUID="1.2.840.10008.1.3.10")
@@ -311,6 +336,18 @@ def test_nifti_is_shown_as_radiology_shows_it(tmp_path: Path, flip: tuple[int, i
     shown = studies.stored(first)
     assert int(shown[0, 0]) == 340  # rightmost and most anterior
     assert int(shown[-1, -1]) == 0  # leftmost and most posterior
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_nifti_that_states_no_offset_starts_behind_its_header(tmp_path: Path, kind: type[nibabel.Nifti1Image]) -> None:
+    nibabel.save(kind(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)), tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    start, length = (168, 8) if kind is nibabel.Nifti2Image else (108, 4)
+    data[start : start + length] = bytes(length)
+    (tmp_path / "a.nii").write_bytes(data)
+    frame = studies.read([tmp_path / "a.nii"]).studies[0].series[0].frames[0]
+    assert int(studies.stored(frame)[-1, -1]) == 0
+    assert int(studies.stored(frame)[0, 0]) == 11 * 5
 
 
 def test_scaled_nifti_gives_its_units(tmp_path: Path) -> None:
