@@ -139,7 +139,7 @@ export class TurnView {
 
   provenance(version) {
     const { timings } = version;
-    const parts = [version.model, version.engine, timings.total_s && seconds(timings.total_s), timings.tokens && plural(timings.tokens, "token"), moment(version.created)];
+    const parts = [version.model, version.engine, timings.total_s && seconds(timings.total_s), moment(version.created)];
     return h("button.provenance", { type: "button", "aria-expanded": String(this.opened), dataset: { testid: "provenance" }, onclick: () => { this.opened = !this.opened; this.redraw(); } },
       h("span.clip.number", {}, parts.filter(Boolean).join(" · ")), h("span.see", {}, icon("eye"), this.opened ? "Hide" : "What the model saw"));
   }
