@@ -115,6 +115,8 @@ def order_coherence(seen: Shares, turned: Shares) -> Check:
     After surgery or for devices the opposite need not hold (the check supposes that a change can be undone).
     """
     before, after = _top(seen)[0], _top(turned)[0]
+    if after == before == "stable":
+        return _check("coherent", "With the images exchanged stable stays stable, which a model blind to order would say too.", turned)
     if after == OPPOSITE[before]:
         return _check("coherent", f"With the images exchanged {before} becomes {after}, as it should.", turned)
     if after == before:

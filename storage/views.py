@@ -114,7 +114,8 @@ class AnswerRecord:
 
     `image_hashes`, `roles` and `whens` are in the order the model was shown the images. `tokens` and `logprobs`
     (natural log) run together. `progression` is finding -> class -> probability. `timings` are seconds or
-    counts by name. `options` and `checks` hold whatever JSON the answering room puts there.
+    counts by name. `options` and `checks` hold whatever JSON the answering room puts there; an answer of `inference.answer` has
+    `confidence` (every figure) and `overall` (class -> probability) in `checks`.
     """
 
     text: str

@@ -125,3 +125,9 @@ def test_checks_are_in_the_json_and_in_the_record() -> None:
     assert record(answer).checks["exchange"] == answer.checks["exchange"]
     assert record(answer).checks["decided"] == answer.checks["decided"]
     assert record(answer).checks["overall"] == answer.overall
+
+
+def test_stable_both_ways_is_coherent_but_proves_no_sense_of_order() -> None:
+    found = made(FakeEngine(scores=lambda _request: says("stable"))).checks["exchange"]
+    assert found["verdict"] == "coherent"
+    assert "blind to order" in str(found["explanation"])
