@@ -22,7 +22,7 @@ check: setup-check ## format, lint, types, imports, file sizes, documentation
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest -q tests/test_house.py tests/test_docs.py
+	@$(BIN)/python -m pytest -q -m "not (model or slow)" tests/test_house.py tests/test_docs.py
 
 bench: setup-test ## the figures of docs/benchmarks.md, measured here and now
 	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m tests.bench
