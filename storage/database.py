@@ -103,7 +103,7 @@ def private_folder(path: Path) -> None:
     """Make the folder (and those above it) when missing, for this user's eyes only. Raises `OSError`."""
     if path.is_dir():
         return
-    if path.exists():
+    if path.exists() and not path.is_dir():  # asked again: another process may have made it since
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     private_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)

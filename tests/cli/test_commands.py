@@ -229,6 +229,7 @@ def test_ctrl_c_ends_quietly(tmp_path: Path) -> None:
     script = (
         f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); import ui.cli, ui.cli.models as m; import inference.catalogue as c\n"
     )
+    script += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job starts with it ignored
     script += "c.models = lambda settings: os.kill(os.getpid(), signal.SIGINT) or __import__('time').sleep(5)\n"
     script += f"sys.exit(ui.cli.main(['models', 'list', '--data-dir', {str(tmp_path)!r}]))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
