@@ -21,7 +21,7 @@ from tests.bench.subjects import radiograph
 from ui.rendering import Renderer
 
 SIZE = 1024
-TIMES = 7
+TIMES = 15
 KINDS = {"uncompressed": (ExplicitVRLittleEndian, 1.5), "JPEG-LS": (JPEGLSLossless, 1.5)}
 
 
