@@ -160,3 +160,11 @@ def test_a_tower_that_llama_cpp_would_misread_is_refused(tmp_path: Path) -> None
 
 def test_shape_of_the_shipped_model_is_64_tokens_an_image() -> None:
     assert replace(tiny.shape(), vision=VisionShape()).vision.tokens == 64
+
+
+def test_what_the_page_warns_of_is_what_the_card_measured() -> None:
+    """The caution under every question names a score; other weights must not keep the old one."""
+    card = (Path(bundled.__file__).parent.parent / "assets" / "bundled" / "card.md").read_text()
+    row = next(line for line in card.splitlines() if line.startswith("| change of extent"))
+    value, chance = (cell.strip() for cell in row.split("|")[2:4])
+    assert f"({value}; chance {chance})" in bundled.SUMMARY
