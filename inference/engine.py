@@ -157,8 +157,8 @@ class Engine(Protocol):
         """Yield tokens as they are made. Raises `Cancelled` soon after `cancel` is set, `ContextFull` before any work."""
         ...
 
-    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:
-        """Log-probability of each choice as the whole answer to the request."""
+    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
+        """Log-probability of each choice as the whole answer to the request; without `whole`, as its beginning."""
         ...
 
     def close(self) -> None:

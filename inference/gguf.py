@@ -113,9 +113,9 @@ class GgufEngine:
                 meter.tokens += 1
             self._mine.timings = meter.timings(frame.head)
 
-    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:
-        """Log-probability of each choice, with the token that ends the answer, as the whole answer."""
-        head = {"op": "score", "choices": list(choices), "end": chat.template(self._manifest.family).closing.name}
+    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
+        """Log-probability of each choice; with `whole`, of the token that ends the answer behind it too."""
+        head = {"op": "score", "choices": list(choices), "end": chat.template(self._manifest.family).closing.name if whole else ""}
         meter = _Meter(time.monotonic())
         scores = Scores((), ())
         for frame in self._exchange(head, request, cancel or Event(), _nobody, meter):

@@ -93,14 +93,15 @@ class TorchEngine:
             self._mine.timings = replace(work, total_s=time.monotonic() - started)
             self._line.leave(ticket)
 
-    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:
-        """Log-probability of each choice, with the token that ends the answer, as the whole answer."""
+    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
+        """Log-probability of each choice; with `whole`, of the token that ends the answer behind it too."""
         cancel = cancel or Event()
         started = time.monotonic()
         ticket = self._line.enter(cancel)
         try:
             model, work = self._begin(request, 0, cancel, _nobody)
-            ids = [[*model.encode(choice), model.control(self._template.closing.name)] for choice in choices]
+            end = [model.control(self._template.closing.name)] if whole else []
+            ids = [[*model.encode(choice), *end] for choice in choices]
             longest = max(map(len, ids), default=0)
             refuse_overfull(work.prompt_tokens, longest, self.card.context_tokens)
             totals = model.score(ids)

@@ -114,8 +114,8 @@ class Worker:
     def _score(self, head: dict[str, Any], parts: list[Part]) -> Frame:
         assert self._model is not None
         assert self._conversation is not None
-        end = self._model.control(head["end"])
-        choices = [[*self._model.encode(choice), end] for choice in head["choices"]]
+        end = [self._model.control(head["end"])] if head["end"] else []
+        choices = [[*self._model.encode(choice), *end] for choice in head["choices"]]
         work = self._conversation.read(parts, 0, self._tell)
         totals = self._conversation.score(choices)
         return Frame({"kind": "scores", "logprobs": totals, "lengths": [len(ids) for ids in choices], **vars(work)})

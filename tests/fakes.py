@@ -73,7 +73,7 @@ class FakeEngine:
             yield Token(text=word, logprob=self._logprob, position=position, id=position)
             self.timings = replace(self.timings, tokens=position + 1)
 
-    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:
+    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
         """Log-probabilities from `scores`; a choice without one gets -9."""
         self.scored.append((request, tuple(choices)))
         if cancel is not None and cancel.is_set():

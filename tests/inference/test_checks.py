@@ -112,7 +112,7 @@ def test_a_stop_or_a_dying_engine_keeps_the_checks_already_made() -> None:
 class Dying(FakeEngine):
     """Gone at the first check."""
 
-    def score(self, request: Request, choices: object, cancel: Event | None = None) -> Scores:
+    def score(self, request: Request, choices: object, cancel: Event | None = None, *, whole: bool = True) -> Scores:
         if PRIOR not in shown(request):
             raise EngineDied("the engine is gone")
         return super().score(request, choices, cancel)  # type: ignore[arg-type]

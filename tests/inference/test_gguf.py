@@ -220,6 +220,18 @@ def test_a_score_is_the_log_probability_of_those_words_and_the_end(gguf: GgufEng
     assert all(count == 2 for count in scores.tokens)
 
 
+def test_the_beginning_of_an_answer_is_scored_without_its_end(gguf: GgufEngine) -> None:
+    """Option letters are compared at the answer's first token, whatever the model would say behind it."""
+    request = tiny.pair(tokens=1)
+    first = words(gguf, request)[0]
+    letters = [chr(byte) for byte in range(32, 127)]
+    scores = gguf.score(request, letters, whole=False)
+    assert max(scores.logprobs) <= first.logprob + 1e-3
+    assert all(count == 1 for count in scores.tokens)
+    ended = gguf.score(request, letters)
+    assert all(alone > both for alone, both in zip(scores.logprobs, ended.logprobs, strict=True))
+
+
 def test_a_seed_repeats_a_drawn_answer_and_another_draws_another(gguf: GgufEngine) -> None:
     drawn = [[t.id for t in words(gguf, tiny.pair(options=Options(10, temperature=3.0, seed=seed)))] for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]

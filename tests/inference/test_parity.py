@@ -39,6 +39,9 @@ def test_both_engines_score_choices_alike(gguf: GgufEngine, torch_engine: TorchE
     ours, theirs = (engine.score(tiny.pair(), choices) for engine in (gguf, torch_engine))
     assert ours.tokens == theirs.tokens
     assert ours.logprobs == pytest.approx(theirs.logprobs, abs=0.5)
+    begun = [engine.score(tiny.pair(), ["new", "a"], whole=False) for engine in (gguf, torch_engine)]
+    assert begun[0].tokens == begun[1].tokens == (3, 1)
+    assert begun[0].logprobs == pytest.approx(begun[1].logprobs, abs=0.5)
 
 
 def test_our_tokens_are_those_of_the_processor_that_transformers_would_use(torch_engine: TorchEngine, tiny_model: Path) -> None:

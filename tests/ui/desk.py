@@ -25,8 +25,8 @@ class Desk:
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         return self.engine.stream(request, cancel, on_stage)
 
-    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None) -> Scores:
-        return self.engine.score(request, choices, cancel)
+    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
+        return self.engine.score(request, choices, cancel, whole=whole)
 
     def close(self) -> None:
         self.engine.close()
