@@ -42,6 +42,7 @@ FINDINGS: tuple[str, ...] = (
     "nodule",
     "cardiomegaly",
     "atelectasis",
+    "tube or line",
 )
 PROGRESSION: tuple[str, ...] = ("new", "worse", "stable", "improved", "resolved", "uncertain")
 SINGLE = ("Is there an opacity in this image?", "Is there a pleural effusion, and on which side?")

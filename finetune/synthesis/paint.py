@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finetune.synthesis import devices
 from finetune.synthesis.scene import Field, Floats, Scene, field, low_pass, noise, ramp
-from finetune.synthesis.truth import Finding
+from finetune.synthesis.truth import DEVICE, Finding
 
 ZONE_CENTRE = {"upper": 0.25, "mid": 0.50, "lower": 0.76, "whole": 0.5, "": 0.5}
 Sides = Mapping[str, Field]
@@ -152,9 +153,9 @@ PAINTERS: dict[str, Painter] = {
 
 
 def opacity(board: Canvas, finding: Finding) -> Floats:
-    """Opacity of one finding in 0..1, (H, W): 0 leaves the film, 1 covers it. Zero for pneumothorax."""
+    """Opacity of one finding in 0..1, (H, W): 0 leaves the film, 1 covers it. Zero for pneumothorax and devices."""
     total = np.zeros(board.scene.film.shape, dtype=np.float32)
-    if finding.severity <= 0 or finding.name == "pneumothorax":
+    if finding.severity <= 0 or finding.name in ("pneumothorax", DEVICE):
         return total
     code = [*board.seed, *finding.name.encode()]
     if finding.name == "cardiomegaly":
@@ -190,4 +191,15 @@ def paint(board: Canvas, findings: tuple[Finding, ...]) -> Floats:
             clear *= 1 - opacity(board, finding)
     cover = 1 - clear
     painted = broad + cover * np.clip(board.dense - broad, 0, None) + detail * keep * (1 - 0.7 * cover)
-    return np.asarray(np.clip(painted + 0.10 * line * (1 - cover), 0, 1), dtype=np.float32)
+    film = np.asarray(np.clip(painted + 0.10 * line * (1 - cover), 0, 1), dtype=np.float32)
+    for finding in findings:
+        if finding.name == DEVICE and finding.severity > 0:
+            film = _with_device(film, board, finding)
+    return film
+
+
+def _with_device(film: Floats, board: Canvas, finding: Finding) -> Floats:
+    """A tube or line over everything else, with the dark rim that processing gives a thin bright structure."""
+    tube = devices.drawn(board.scene, finding.severity, np.random.default_rng([*board.seed, *finding.name.encode()]))
+    rim = np.clip(low_pass(tube, 4) - tube, 0, None)
+    return np.asarray(np.clip(film + 0.55 * tube * (1.08 - film) - 0.30 * rim * film, 0, 1), dtype=np.float32)

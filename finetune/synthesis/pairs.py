@@ -22,6 +22,8 @@ from finetune.synthesis import acquire, paint
 from finetune.synthesis.scene import Scene
 from finetune.synthesis.truth import (
     CLEAR_EXTENT,
+    DEPTHS,
+    DEVICE,
     EXTENT_DEAD_ZONE,
     INVERSE,
     INVERSE_OVERALL,
@@ -91,13 +93,14 @@ class Source(Protocol):
 
 # name: share among findings, sides with their shares, zones
 FREQUENCY: dict[str, float] = {
-    "consolidation": 0.24,
-    "diffuse opacity": 0.24,
-    "pleural effusion": 0.18,
-    "pneumothorax": 0.08,
-    "nodule": 0.10,
-    "cardiomegaly": 0.08,
-    "atelectasis": 0.08,
+    "consolidation": 0.21,
+    "diffuse opacity": 0.22,
+    "pleural effusion": 0.16,
+    "pneumothorax": 0.07,
+    "nodule": 0.09,
+    "cardiomegaly": 0.075,
+    "atelectasis": 0.075,
+    DEVICE: 0.10,
 }
 SIDES: dict[str, tuple[float, float, float]] = {  # right, left, bilateral
     "consolidation": (0.44, 0.44, 0.12),
@@ -134,12 +137,29 @@ def _ends(direction: int, clean: bool, rng: np.random.Generator) -> Ends:
     return (low, high) if direction > 0 else (high, low)
 
 
+def _device(clean: bool, rng: np.random.Generator) -> list[tuple[Zone, float]]:
+    """Zone and depth of a device's tip at both ends: put in or taken out where the film is clean, else left or moved."""
+    zones: tuple[Zone, ...] = ("upper", "mid", "lower")
+    first, second = (int(level) for level in rng.permutation(3)[:2])
+    course = rng.random()
+    ends = [first, first if course < 0.6 else second]
+    depths = [list(DEPTHS.values())[level] for level in ends]
+    if clean and rng.random() < 0.5:
+        depths[int(rng.integers(2))] = 0.0
+    return [(zones[level], depth) for level, depth in zip(ends, depths, strict=True)]
+
+
 def _draw(rng: np.random.Generator, clean: bool, direction: int) -> tuple[Truth, Truth]:
     """Truth at both ends; most findings go the way of `direction`, some are stable, few go against it."""
     count = int(rng.choice([0, 1, 2, 3], p=(0.06, 0.50, 0.32, 0.12) if clean and direction == 0 else (0.0, 0.54, 0.33, 0.13)))
     names = rng.choice(list(FREQUENCY), size=count, replace=False, p=list(FREQUENCY.values()))
     prior, current = [], []
     for number, name in enumerate(map(str, names)):
+        if name == DEVICE:
+            (zone, before), (later, after) = _device(clean, rng)
+            prior.append(Finding(name, "", zone, before))
+            current.append(Finding(name, "", later, after))
+            continue
         side, zone = _place(name, rng)
         mixed = rng.random()
         own = direction if number == 0 or mixed < 0.55 else 0 if mixed < 0.85 else -direction

@@ -16,7 +16,7 @@ import numpy as np
 
 from finetune.synthesis import wording
 from finetune.synthesis.pairs import Pair
-from finetune.synthesis.truth import Change, Finding
+from finetune.synthesis.truth import DEPTHS, DEVICE, Change, Finding, depth
 from inference.engine import Ability, Relationship
 from inference.prompts import FINDINGS, OVERALL_QUESTION, SINGLE, TEMPLATES, progression_question
 
@@ -84,7 +84,23 @@ def _findings(pair: Pair) -> list[tuple[Finding, Change]]:
     """Every finding of the pair with its change, the greatest change first."""
     both = [(pair.current_truth.get(name) or pair.prior_truth.get(name), change) for name, change in pair.changes.items()]
     known = [(finding, change) for finding, change in both if finding is not None]
-    return sorted(known, key=lambda row: -abs(pair.current_truth.severity(row[0].name) - pair.prior_truth.severity(row[0].name)))
+    return sorted(known, key=lambda row: (row[0].name == DEVICE, -abs(_difference(pair, row[0].name))))
+
+
+def _difference(pair: Pair, name: str) -> float:
+    return pair.current_truth.severity(name) - pair.prior_truth.severity(name)
+
+
+def _diseased(rows: list[tuple[Finding, Change]]) -> list[tuple[Finding, Change]]:
+    return [row for row in rows if row[0].name != DEVICE]
+
+
+def _moved(pair: Pair) -> Change | None:
+    """How a device that is there at both ends lies now: `worse` deeper, `improved` higher; None without one."""
+    if pair.kind == "unrelated" or pair.changes.get(DEVICE) != "stable":
+        return None
+    difference = _difference(pair, DEVICE)
+    return "stable" if abs(difference) < 0.01 else "worse" if difference > 0 else "improved"
 
 
 def _changed(pair: Pair) -> list[tuple[Finding, Change]]:
@@ -138,12 +154,16 @@ def _what_changed(pair: Pair, rng: Random) -> list[Item]:
     question = TEMPLATES["temporal"][0] if rng.random() < 0.7 else _pick(rng, wording.CHANGE_ASKS)
     if pair.kind == "unrelated":
         return [view.item(question, wording.CANNOT_UNRELATED, "temporal", "cannot")]
-    return [view.item(question, wording.report(_changed(pair), pair.overall), "temporal", "describe")]
+    rows, moved = _changed(pair), _moved(pair)
+    device = pair.current_truth.get(DEVICE)
+    if device and len(rows) < 2 and moved in ("worse", "improved"):
+        rows = [*rows, (device, moved)]
+    return [view.item(question, wording.report(rows, pair.overall), "temporal", "describe")]
 
 
 def _progressing(pair: Pair, rng: Random) -> list[Item]:
     name = "pleural effusion" if "pleural effusion" in pair.changes or rng.random() < 0.2 else _asked(pair, rng)
-    if name is None or (name not in pair.changes and not _complete(pair)):
+    if name is None or name == DEVICE or (name not in pair.changes and not _complete(pair)):
         return []
     view = shown(pair, rng)
     question = TEMPLATES["temporal"][2].replace("pleural effusion", name)
@@ -188,7 +208,7 @@ def _both(pair: Pair, rng: Random) -> list[Item]:
 def _explains(pair: Pair, rng: Random) -> list[Item]:
     if pair.kind == "unrelated":
         return []
-    rows = _changed(pair)
+    rows = _diseased(_changed(pair))
     answer = f"{wording.capital(wording.noun(rows[0][0]))}." if rows else "None: the disease is stable."
     return [shown(pair, rng).item(TEMPLATES["reasoning"][1], answer, "reasoning", "explains")]
 
@@ -196,11 +216,13 @@ def _explains(pair: Pair, rng: Random) -> list[Item]:
 def _diagnosis(pair: Pair, rng: Random) -> list[Item]:
     if pair.kind == "unrelated" or not _complete(pair):
         return []
-    rows = sorted(_findings(pair), key=lambda row: -max(pair.prior_truth.severity(row[0].name), pair.current_truth.severity(row[0].name)))
+    rows = sorted(
+        _diseased(_findings(pair)), key=lambda row: -max(pair.prior_truth.severity(row[0].name), pair.current_truth.severity(row[0].name))
+    )
     answer = wording.diagnosis(*rows[0]) if rows else "No disease is seen."
     question = TEMPLATES["reasoning"][0]
     if rows and rng.random() < 0.3:
-        names = tuple(dict.fromkeys(wording.DIAGNOSES[name] for name in FINDINGS))
+        names = tuple(wording.DIAGNOSES.values())
         question, answer = wording.lettered(rng, question, wording.DIAGNOSES[rows[0][0].name], names, keep=4)
     return [shown(pair, rng).item(question, answer, "reasoning", "diagnosis")]
 
@@ -219,8 +241,10 @@ def _which_more(pair: Pair, rng: Random) -> list[Item]:
     name = _asked(pair, rng) if pair.changes else None
     if name is None or name not in pair.changes:
         return []
-    question = _pick(rng, wording.LARGER_ASKS).format(name=name)
-    return _which(view, question, pair.current_truth.severity(name) - pair.prior_truth.severity(name), 0.05, rng)
+    if name == DEVICE:
+        only = {"new": 1.0, "resolved": -1.0}.get(pair.changes[name])
+        return [] if only is None else _which(view, _pick(rng, wording.DEVICE_ASKS), only, 0.05, rng)
+    return _which(view, _pick(rng, wording.LARGER_ASKS).format(name=name), _difference(pair, name), 0.05, rng)
 
 
 def _larger_opacity(pair: Pair, view: _Shown, rng: Random) -> list[Item]:
@@ -255,7 +279,27 @@ def _one_image(pair: Pair, rng: Random) -> list[Item]:
     sided = [finding for finding in truth.findings if finding.side]
     if sided:
         made.append(_side(_pick(rng, sided), where, rng))
+    device = truth.get(DEVICE)
+    if device and pair.clean[end]:
+        made.append(_tip(device, where, rng))
     return [view.item(question, answer, ability, kind) for question, answer, kind in made]
+
+
+def _tip(device: Finding, where: str, rng: Random) -> tuple[str, str, str]:
+    question, answer = _pick(rng, wording.TIP_ASKS).format(where=where), depth(device)
+    if rng.random() < 0.3:
+        question, answer = wording.lettered(rng, question, answer, tuple(DEPTHS))
+        return question, answer, "letters"
+    return question, f"{wording.capital(answer)}.", "position"
+
+
+def _tip_moved(pair: Pair, rng: Random) -> list[Item]:
+    """Whether the tip of a device that is there at both ends lies deeper or higher."""
+    moved = _moved(pair)
+    if moved is None or not _complete(pair):
+        return []
+    answer = {"worse": "Yes, it is lower.", "improved": "Yes, it is higher."}.get(moved, "No.")
+    return [shown(pair, rng).item(_pick(rng, wording.MOVED_ASKS), answer, "temporal", "moved")]
 
 
 def _present(findings: tuple[Finding, ...], clean: bool, where: str, rng: Random) -> list[tuple[str, str, str]]:
@@ -308,6 +352,7 @@ MAKERS: tuple[Maker, ...] = (
     _diagnosis,
     _which_more,
     _one_image,
+    _tip_moved,
 )
 
 

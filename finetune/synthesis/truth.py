@@ -16,8 +16,11 @@ Zone = Literal["upper", "mid", "lower", "whole", ""]
 Change = Literal["new", "worse", "stable", "improved", "resolved"]
 Overall = Literal["worse", "stable", "improved", "uncertain"]
 
-SIDED: tuple[str, ...] = tuple(name for name in FINDINGS if name != "cardiomegaly")
-WEIGHTS: dict[str, float] = {"diffuse opacity": 1.5, "nodule": 0.6, "atelectasis": 0.5, "cardiomegaly": 0.5}
+DEVICE = "tube or line"
+DEPTHS: dict[str, float] = {"high": 0.35, "in place": 0.65, "low": 0.95}
+"""Severity of a device: how deep its tip lies."""
+SIDED: tuple[str, ...] = tuple(name for name in FINDINGS if name not in ("cardiomegaly", DEVICE))
+WEIGHTS: dict[str, float] = {"diffuse opacity": 1.5, "nodule": 0.6, "atelectasis": 0.5, "cardiomegaly": 0.5, DEVICE: 0.0}
 DEAD_ZONE = 0.05
 EXTENT_DEAD_ZONE = 0.08
 CLEAR_EXTENT = 0.16
@@ -27,7 +30,8 @@ INVERSE_OVERALL: dict[Overall, Overall] = {"worse": "improved", "stable": "stabl
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding on one film. `severity` runs from 0 (absent) to 1; `zone` is empty where zones have no meaning."""
+    """One finding on one film. `severity` runs from 0 (absent) to 1, for a device by the depth of its tip (`DEPTHS`); `zone` is
+    empty where zones have no meaning."""
 
     name: str
     side: Side
@@ -61,13 +65,18 @@ class Truth:
         return sum(WEIGHTS.get(f.name, 1.0) * f.severity * (1.5 if f.side == "bilateral" else 1.0) for f in self.findings)
 
 
-def change(prior: float, current: float) -> Change:
-    """Change class of one finding from its severity at both ends."""
+def depth(finding: Finding) -> str:
+    """Where a device's tip lies: `high`, `in place` or `low`."""
+    return min(DEPTHS, key=lambda word: abs(DEPTHS[word] - finding.severity))
+
+
+def change(prior: float, current: float, name: str = "") -> Change:
+    """Change class of one finding from its severity at both ends; a device is new, stable or resolved, wherever its tip is."""
     if prior <= 0 < current:
         return "new"
     if current <= 0 < prior:
         return "resolved"
-    if abs(current - prior) < DEAD_ZONE:
+    if name == DEVICE or abs(current - prior) < DEAD_ZONE:
         return "stable"
     return "worse" if current > prior else "improved"
 
@@ -75,7 +84,7 @@ def change(prior: float, current: float) -> Change:
 def changes(prior: Truth, current: Truth) -> dict[str, Change]:
     """Change class of every finding that is present at either end, in the order of `FINDINGS`."""
     present = {finding.name for finding in (*prior.findings, *current.findings)}
-    return {name: change(prior.severity(name), current.severity(name)) for name in FINDINGS if name in present}
+    return {name: change(prior.severity(name), current.severity(name), name) for name in FINDINGS if name in present}
 
 
 def overall(prior: Truth, current: Truth) -> Overall:

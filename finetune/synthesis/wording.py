@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from finetune.synthesis.truth import Change, Finding, Overall
+from finetune.synthesis.truth import DEVICE, Change, Finding, Overall, depth
 
 CHANGES: tuple[str, ...] = ("new", "worse", "stable", "improved", "resolved")
 CANNOT_UNRELATED = "Cannot tell: the images are of different patients."
@@ -12,6 +12,7 @@ CANNOT_SINGLE = "Cannot tell: there is only one image."
 SIDE_WORDS = {"right": "Right", "left": "Left", "bilateral": "Both", "": "Neither"}
 LARGER: dict[Change, str] = {"new": "new", "worse": "larger", "stable": "unchanged", "improved": "smaller", "resolved": "resolved"}
 SWELLING: dict[Change, str] = {**LARGER, "worse": "worse", "improved": "improved"}
+PLACED: dict[Change, str] = {**LARGER, "worse": "lower", "improved": "higher", "resolved": "removed"}
 DIAGNOSES = {
     "consolidation": "pneumonia",
     "diffuse opacity": "pulmonary oedema or diffuse pneumonia",
@@ -57,6 +58,12 @@ SIDE_ASKS = (
     "Which side shows the {name} in {where}?",
     "Where is the {name} in {where}: right, left or both?",
 )
+DEVICE_ASKS = ("Which image shows a tube or line?", "In which image is there a tube or line?")
+TIP_ASKS = (
+    "Where is the tip of the tube or line in {where}: high, in place or low?",
+    "How deep is the tip of the tube or line in {where}: high, in place or low?",
+)
+MOVED_ASKS = ("Has the tip of the tube or line moved?", "Has the tube or line been moved since the prior?")
 DESCRIBE_ASKS = ("Describe this image.", "What does this image show?", "Give an impression of this film.")
 UNCOUNTED = ("consolidation", "cardiomegaly", "atelectasis", "diffuse opacity")
 
@@ -89,6 +96,8 @@ def listing(findings: tuple[Finding, ...]) -> str:
 
 
 def _course(finding: Finding, change: Change) -> str:
+    if finding.name == DEVICE:
+        return PLACED[change]
     return (SWELLING if finding.name in ("diffuse opacity", "cardiomegaly", "atelectasis") else LARGER)[change]
 
 
@@ -119,8 +128,15 @@ def impression(findings: tuple[Finding, ...]) -> str:
     """One image in a line: ``Severe right consolidation and mild cardiomegaly.``"""
     if not findings:
         return "No disease is seen."
-    parts = [f"{grade(finding.severity)} {noun(finding)}" for finding in findings]
+    parts = [described(finding) for finding in findings]
     return f"{capital(' and '.join(parts[:2]))}."
+
+
+def described(finding: Finding) -> str:
+    """``severe right consolidation``; ``tube or line with its tip in place``."""
+    if finding.name == DEVICE:
+        return f"{DEVICE} with its tip {'in place' if depth(finding) == 'in place' else 'too ' + depth(finding)}"
+    return f"{grade(finding.severity)} {noun(finding)}"
 
 
 def grade(severity: float) -> str:
