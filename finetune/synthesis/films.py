@@ -12,7 +12,7 @@ import csv
 import gzip
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,11 +34,17 @@ VERSION = "2"
 
 @dataclass(frozen=True)
 class Film:
-    """One film on disk: its patient, and whether its own label says that there is no disease."""
+    """One film on disk: its patient, and whether its own label says that there is no disease.
+
+    `label` is 1 where the film's record says diseased, 0 where it says not, -1 where it says neither; `view` is the projection
+    where it is known (`ap`, `pa`), so that contrasts of the label are not contrasts of the projection.
+    """
 
     path: Path
     patient: str
     clean: bool
+    label: int = -1
+    view: str = ""
 
 
 def split_of(patient: str) -> str:
@@ -51,15 +57,25 @@ def _kermany(root: Path) -> Iterator[Film]:
         person = re.match(r"(person\d+)", path.name)
         normal = re.match(r"((?:NORMAL2-)?IM-\d+)", path.name)
         name = person[1] if person else normal[1] if normal else path.stem
-        yield Film(path, f"kermany-{name}", person is None)
+        yield Film(path, f"kermany-{name}", person is None, int(person is not None))
 
 
 def _hannover(root: Path) -> Iterator[Film]:
     with (root / "data.csv").open(newline="") as file:
-        patients = {row["image_id"]: row["patient_id"] for row in csv.DictReader(file)}
+        rows = {row["image_id"]: row for row in csv.DictReader(file)}
     for path in sorted((root / "images").iterdir()):
-        if path.stem in patients:
-            yield Film(path, f"hannover-{patients[path.stem]}", False)
+        if row := rows.get(path.stem):
+            yield Film(path, f"hannover-{row['patient_id']}", False, intensive(row), row["projection"])
+
+
+def intensive(row: Mapping[str, str]) -> int:
+    """1 when the patient was in intensive care at the film (offsets are days after it), 0 when released before it or never there."""
+    admitted, released = row["icu_admission_offset"], row["icu_release_offset"]
+    if not admitted:
+        return 0
+    if float(admitted) <= 0 and (not released or float(released) > 0):
+        return 1
+    return 0 if released and float(released) < 0 else -1  # admitted later, or released on the day: unknown
 
 
 def _nih(root: Path) -> Iterator[Film]:
@@ -67,9 +83,11 @@ def _nih(root: Path) -> Iterator[Film]:
         labels = {row["Image Index"]: row["Finding Labels"] for row in csv.DictReader(file)}
     for path in sorted(root.rglob("*.png")):
         label = labels.get(path.name[:16].split("-")[0].removesuffix(".png") + ".png", "")
-        yield Film(path, f"nih-{path.name[:8]}", label == "No Finding")
+        yield Film(path, f"nih-{path.name[:8]}", label == "No Finding", 0 if label == "No Finding" else -1)
 
 
+CONTRASTS = {"kermany": 0.6, "hannover": 0.4}
+SAME_PATIENT = 0.6
 READERS = {"cxr_kermany": _kermany, "cxr_hannover": _hannover, "cxr_nih": _nih}
 
 
@@ -146,4 +164,33 @@ class FilmSource:
         """Film number `index`."""
         film, stack = self._films[index % self.count]
         planes = stack.astype(np.float32) / 255
-        return Scene(film=planes[0], right=planes[1], left=planes[2], patient=film.patient, clean=film.clean)
+        return Scene(film=planes[0], right=planes[1], left=planes[2], patient=film.patient, clean=film.clean, label=film.label)
+
+    @cached_property
+    def _contrasts(self) -> dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]]:
+        """Pairs of films labelled less and more diseased, same projection, by folder: of one patient, and of two."""
+        found: dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {name: ([], []) for name in CONTRASTS}
+        known = [film for film, _ in self._films]
+        more = [number for number, film in enumerate(known) if film.label == 1]
+        for low, film in enumerate(known):
+            for high in more if film.label == 0 else ():
+                other, name = known[high], film.patient.split("-", 1)[0]
+                if name in found and other.patient.startswith(name) and other.view == film.view:
+                    found[name][other.patient != film.patient].append((low, high))
+        return {name: both for name, both in found.items() if any(both)}
+
+    def contrast(self, seed: int) -> tuple[Scene, Scene]:
+        """Two films of one data folder, the less diseased by its own label first: weak supervision, never truth about a pair.
+
+        Where patients have films of both labels, `SAME_PATIENT` of the draws are of one patient; else of two; always in one
+        projection. Raises `TuneError` when no folder has films of both labels.
+        """
+        if not self._contrasts:
+            raise TuneError("no folder of this source has films labelled with and without disease; give cxr_kermany or cxr_hannover")
+        rng = np.random.default_rng([seed, 0xC0])
+        names = list(self._contrasts)
+        shares = np.array([CONTRASTS[name] for name in names])
+        same, apart = self._contrasts[names[int(rng.choice(len(names), p=shares / shares.sum()))]]
+        chosen = same if same and (not apart or rng.random() < SAME_PATIENT) else apart
+        low, high = chosen[int(rng.integers(len(chosen)))]
+        return self.scene(low), self.scene(high)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from errors import TuneError
 from finetune.synthesis import acquire, paint
+from finetune.synthesis.films import FilmSource
 from finetune.synthesis.scene import Scene
 from finetune.synthesis.truth import (
     CLEAR_EXTENT,
@@ -191,6 +192,13 @@ def _other(source: Source, scene: Scene, rng: np.random.Generator) -> Scene:
         if other.patient != scene.patient:
             return other
     raise TuneError("unrelated pairs need films of two patients; the source seems to have one")
+
+
+def ranked(seed: int, source: FilmSource, size: int = 256, strength: float = 1.0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Two films (size, size) uint8 as they are, nothing painted, the less diseased by its own label first (`FilmSource.contrast`)."""
+    rng = np.random.default_rng([seed, 0x4A7])
+    less, more = source.contrast(seed)
+    return acquire.expose(less.film, acquire.draw(rng, strength), size), acquire.expose(more.film, acquire.draw(rng, strength), size)
 
 
 def generate(seed: int, source: Source, size: int = 256, kind: Kind | None = None, strength: float = 1.0) -> Pair:

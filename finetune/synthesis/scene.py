@@ -16,7 +16,8 @@ class Scene:
     """One patient's film before disease and acquisition.
 
     `film` (H, W) float32 in 0..1, bright bone; `right` and `left` lung masks (H, W) float32 in 0..1. `clean` is False when
-    the film may carry disease of its own, so that nothing may be called absent on it.
+    the film may carry disease of its own, so that nothing may be called absent on it. `label` is what the film's own record
+    says: 1 diseased, 0 not (or less), -1 unknown.
     """
 
     film: Floats
@@ -24,6 +25,7 @@ class Scene:
     left: Floats
     patient: str
     clean: bool = True
+    label: int = -1
 
 
 @dataclass(frozen=True)
