@@ -21,10 +21,10 @@ from errors import Cancelled, EngineDied, EngineError, IntervalError, QuestionEr
 from inference import chat
 from inference.engine import Engine, ModelCard, Request, Stage, Timings, Token
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
+from inference.reading import Progression, shares
 from storage.views import AnswerRecord
 
 State = Literal["complete", "stopped", "incomplete"]
-Progression = Mapping[str, Mapping[str, float]]
 
 MAX_QUESTION = 8000
 """Longest question in characters; anything longer is a paste by mistake."""
@@ -214,15 +214,6 @@ def _scored(engine: Engine, answer: Answer, findings: Sequence[str], cancel: Eve
         warnings = (*warnings, f"the progression scores are not complete: {error}")
     confidence = _confidence(answer.tokens, scores)
     return replace(answer, progression=scores, overall=overall, confidence=confidence, warnings=warnings)
-
-
-def shares(engine: Engine, request: Request, question: str, choices: Sequence[str], cancel: Event | None = None) -> dict[str, float]:
-    """Probability of each choice among `choices` as the answer to `question` about the request's images; they sum to 1."""
-    asked = replace(request, question=question, history=())
-    logprobs = engine.score(asked, choices, cancel).logprobs
-    largest = max(logprobs)
-    weights = [math.exp(logprob - largest) for logprob in logprobs]
-    return {choice: weight / sum(weights) for choice, weight in zip(choices, weights, strict=True)}
 
 
 def _confidence(tokens: Sequence[Token], progression: Progression) -> Confidence:

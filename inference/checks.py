@@ -10,7 +10,7 @@ likelihoods among three words, uncalibrated: a verdict speaks of this question a
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from threading import Event
 
@@ -18,11 +18,11 @@ import numpy as np
 
 from errors import Cancelled, EngineError
 from inference import pixels
-from inference.answer import SCORED, Answer, shares
-from inference.engine import Engine, Image, Request, Stage, Token
+from inference.answer import SCORED, Answer
+from inference.engine import Engine, Request, Stage, Token
 from inference.prompts import OVERALL, OVERALL_QUESTION
+from inference.reading import INVERSE, Shares, exchanged, shares, showing
 
-Shares = Mapping[str, float]
 Check = dict[str, object]
 
 GREY = 128
@@ -30,7 +30,6 @@ CLOSE = 0.2
 """A first class ahead of the second by less than this share is too close to call."""
 MOVED = 0.05
 """A class whose share moves by less than this without the images does not depend on them."""
-OPPOSITE = {"worse": "improved", "improved": "worse", "stable": "stable"}
 
 
 def checked(engine: Engine, items: Iterator[Stage | Token | Answer], cancel: Event) -> Iterator[Stage | Token | Answer]:
@@ -72,21 +71,11 @@ def without_images(request: Request) -> Request:
     return replace(request, images=tuple(grey))
 
 
-def exchanged(request: Request) -> Request:
-    """The request with the pictures of its two images exchanged; places, roles and times stay where they are."""
-    first, second = request.images
-    return replace(request, images=(_showing(first, second), _showing(second, first)))
-
-
 def identical(request: Request) -> Request:
     """The request with the current picture (the last, when no role says which) in both places."""
     images = request.images
     current = next((image for image in images if image.role.lower() == "current"), images[-1])
-    return replace(request, images=tuple(_showing(image, current) for image in images))
-
-
-def _showing(image: Image, picture: Image) -> Image:
-    return replace(image, pixels=picture.pixels, sha256=picture.sha256)
+    return replace(request, images=tuple(showing(image, current) for image in images))
 
 
 def decidedness(seen: Shares) -> Check:
@@ -117,11 +106,11 @@ def order_coherence(seen: Shares, turned: Shares) -> Check:
     before, after = _top(seen)[0], _top(turned)[0]
     if after == before == "stable":
         return _check("coherent", "With the images exchanged stable stays stable, which a model blind to order would say too.", turned)
-    if after == OPPOSITE[before]:
+    if after == INVERSE[before]:
         return _check("coherent", f"With the images exchanged {before} becomes {after}, as it should.", turned)
     if after == before:
         return _check("order-blind", f"With the images exchanged the model still says {after}: their order is not used.", turned)
-    told = f"With the images exchanged {before} becomes {after}, where {OPPOSITE[before]} was due."
+    told = f"With the images exchanged {before} becomes {after}, where {INVERSE[before]} was due."
     return _check("unstable", told, turned)
 
 
