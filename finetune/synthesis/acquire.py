@@ -6,6 +6,7 @@ trial (docs/log.md), so training starts here and may raise it.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +14,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from finetune.synthesis.scene import Floats
+from finetune.synthesis.scene import Floats, low_pass
 
 MARKS = ("R", "L", "AP", "PA", "SUPINE", "ERECT", "PORTABLE")
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One exposure: geometry in degrees and shares of the film, tone in display units."""
+    """One exposure: geometry in degrees and shares of the film, tone in display units.
+
+    `heart` widens the mediastinum as a beam from the front does; `kernel` sharpens (below 0: softens), `window` is the share of
+    an automatic window taken over, `local` the share of broad brightness evened out, `bowl` how much brighter the rim is than
+    the middle, `borders` the collimated shares left, top, right, bottom, `quality` of JPEG, 0 without.
+    """
 
     rotation: float = 0.0
     zoom: float = 1.0
@@ -34,12 +40,19 @@ class Acquisition:
     noise: float = 0.0
     marks: tuple[tuple[str, float, float, float], ...] = ()
     wires: int = 0
+    heart: float = 0.0
+    kernel: float = 0.0
+    window: float = 0.0
+    local: float = 0.0
+    bowl: float = 0.0
+    borders: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    quality: int = 0
     seed: int = 0
 
 
 def draw(rng: np.random.Generator, strength: float = 1.0) -> Acquisition:
     """A random exposure; `strength` 0 gives the film as it is."""
-    n = rng.standard_normal(10) * strength
+    n = rng.standard_normal(14) * strength
     marks = []
     if rng.random() < 0.35 * min(1.0, strength):
         corner = rng.random() < 0.5
@@ -50,16 +63,32 @@ def draw(rng: np.random.Generator, strength: float = 1.0) -> Acquisition:
         zoom=float(np.exp(0.03 * n[1] + 0.02 * strength)),
         stretch=float(np.exp(0.02 * n[2])),
         shift=(0.018 * n[3], 0.018 * n[4]),
-        gamma=float(np.exp(0.12 * n[5])),
-        contrast=float(np.exp(0.07 * n[6])),
-        brightness=0.025 * n[7],
-        gradient=(0.035 * n[8], 0.035 * n[9]),
+        gamma=float(np.exp(0.20 * n[5])),
+        contrast=float(np.exp(0.10 * n[6])),
+        brightness=0.04 * n[7],
+        gradient=(0.05 * n[8], 0.05 * n[9]),
         blur=float(rng.uniform(0, 0.7) * strength),
         noise=float(rng.uniform(0.003, 0.016) * strength),
         marks=tuple(marks),
         wires=int(rng.random() < 0.12 * strength) * int(rng.integers(1, 4)),
+        heart=0.035 * n[10],
+        kernel=float(np.clip(0.25 * strength + 0.35 * n[11], -0.4, 1.2)) if strength else 0.0,
+        window=float(rng.uniform(0.2, 1.0) * min(1.0, strength)),
+        local=float(rng.uniform(-0.1, 0.55) * min(1.0, strength)),
+        bowl=0.06 * n[12],
+        borders=_collimation(rng, strength),
+        quality=int(rng.integers(35, 90)) if rng.random() < 0.3 * min(1.0, strength) else 0,
         seed=int(rng.integers(2**31)),
     )
+
+
+def _collimation(rng: np.random.Generator, strength: float) -> tuple[float, float, float, float]:
+    """Shares of the film under the shutters: left, top, right, bottom; mostly none."""
+    shares = rng.uniform(0, 0.05, 4) * (rng.random(4) < 0.6) * strength
+    if rng.random() >= 0.25 * min(1.0, strength):
+        return (0.0, 0.0, 0.0, 0.0)
+    left, top, right, bottom = (float(share) for share in shares)
+    return left, top, right, bottom
 
 
 def _warp(film: Floats, a: Acquisition, height: int, width: int) -> Floats:
@@ -73,6 +102,56 @@ def _warp(film: Floats, a: Acquisition, height: int, width: int) -> Floats:
     data = (m[0], m[1], cx - m[0] * width / 2 - m[1] * height / 2, m[2], m[3], cy - m[2] * width / 2 - m[3] * height / 2)
     image = Image.fromarray(film).transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.float32)
+
+
+def _widen(image: Floats, heart: float) -> Floats:
+    """Columns (H, W) spread from the middle by `heart` and squeezed further out."""
+    width = image.shape[1]
+    x = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
+    at = np.clip((x * (1 - heart * np.exp(-((x / 0.22) ** 2))) + 0.5) * width - 0.5, 0, width - 1.001)
+    first = at.astype(np.int32)
+    share = (at - first).astype(np.float32)
+    return np.asarray(image[:, first] * (1 - share) + image[:, first + 1] * share, dtype=np.float32)
+
+
+def _processed(image: Floats, a: Acquisition) -> Floats:
+    """What a vendor's processing does to (H, W): edges raised, an automatic window, broad brightness evened out."""
+    width = image.shape[1]
+    if a.kernel:
+        image = image + np.float32(a.kernel) * (image - low_pass(image, max(2, width // 75)))
+    if a.window:
+        middle = image[image.shape[0] // 8 : -image.shape[0] // 8 : 3, width // 8 : -width // 8 : 3]
+        low, high = (float(value) for value in np.percentile(middle, (2, 97)))
+        fitted = (image - np.float32(low)) * np.float32(0.80 / max(high - low, 0.2)) + np.float32(0.08)
+        image = np.float32(1 - a.window) * image + np.float32(a.window) * fitted
+    if a.local:
+        broad = low_pass(image, max(4, width // 7))
+        image = image - np.float32(a.local) * (broad - np.float32(broad.mean()))
+    return np.asarray(image, dtype=np.float32)
+
+
+def _field(a: Acquisition, height: int, width: int) -> Floats:
+    """Slope and bowl of the field's brightness, broadcast to (height, width)."""
+    x = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :]
+    y = (np.arange(height, dtype=np.float32) / height - 0.5)[:, None]
+    tilt = a.gradient[0] * x + a.gradient[1] * y
+    return tilt + np.float32(4 * a.bowl) * (x**2 + y**2 - np.float32(1 / 6)) if a.bowl else tilt
+
+
+def _shutters(image: Floats, a: Acquisition) -> Floats:
+    height, width = image.shape
+    left, top, right, bottom = a.borders
+    out = np.zeros_like(image)
+    inside = slice(round(top * height), height - round(bottom * height)), slice(round(left * width), width - round(right * width))
+    out[inside] = image[inside]
+    return out
+
+
+def _compressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    kept = io.BytesIO()
+    Image.fromarray(image).save(kept, "JPEG", quality=quality)
+    with Image.open(kept) as opened:
+        return np.asarray(opened, dtype=np.uint8)
 
 
 def _overlay(a: Acquisition, height: int, width: int, rng: np.random.Generator) -> Floats:
@@ -95,17 +174,21 @@ def acquired(film: Floats, a: Acquisition, height: int, width: int) -> Floats:
     """Film in 0..1 -> (height, width) float32 in 0..1 as acquired."""
     rng = np.random.default_rng(a.seed)
     image: Floats = _warp(film, a, height, width)
+    if a.heart:
+        image = _widen(image, a.heart)
     if a.blur > 0.25:
         image = ndimage.gaussian_filter(image, a.blur, truncate=2.5)
+    image = _processed(image, a)
     if a.gamma != 1:
         image = np.power(np.clip(image, 0, 1), np.float32(a.gamma))
-    tilt = a.gradient[0] * (np.arange(width, dtype=np.float32) / width - 0.5)[None, :]
-    tilt = tilt + a.gradient[1] * (np.arange(height, dtype=np.float32) / height - 0.5)[:, None]
+    tilt = _field(a, height, width)
     image = np.asarray((image - np.float32(0.5)) * np.float32(a.contrast) + np.float32(0.5 + a.brightness) + tilt, dtype=np.float32)
     if a.marks or a.wires:
         image = np.maximum(image, 0) + _overlay(a, height, width, rng) * (1 - np.clip(image, 0, 1))
     if a.noise:
         image = image + np.float32(a.noise) * rng.standard_normal(image.shape, dtype=np.float32)
+    if any(a.borders):
+        image = _shutters(image, a)
     return np.clip(image, 0, 1)
 
 
@@ -117,5 +200,6 @@ def expose(film: Floats, a: Acquisition, size: int) -> NDArray[np.uint8]:
     image = acquired(film, a, height, width)
     out = np.zeros((size, size), dtype=np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
-    out[top : top + height, left : left + width] = (image * 255 + 0.5).astype(np.uint8)
+    film8 = (image * 255 + 0.5).astype(np.uint8)
+    out[top : top + height, left : left + width] = _compressed(film8, a.quality) if a.quality else film8
     return out
