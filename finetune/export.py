@@ -1,7 +1,7 @@
 """From a Hugging Face folder, or tensors in memory, to the GGUF pair that llama.cpp reads: text model and image projector.
 
 Written on the `gguf` package alone, so that set-up needs neither torch nor llama.cpp's converter; tensors come out
-bit-identical to the converter's. Queries and keys change their rotary order on the way (`base.interleave`).
+bit-identical to the converter's. Queries and keys change their rotary order on the way (`weights.interleave`).
 
     from finetune.export import export
     export(Path("hf"), Path("out"))        # out/text-q8_0.gguf, out/mmproj-f16.gguf
@@ -22,13 +22,13 @@ from safetensors import SafetensorError, safe_open
 
 from errors import TuneError
 from finetune import base, layout
-from finetune.base import Array, TextShape, Vocabulary
+from finetune.base import TextShape, Vocabulary
 from finetune.layout import Shape, VisionShape
+from inference import weights
+from inference.weights import Array
 
 TEXT_FILE = "text-q8_0.gguf"
 MMPROJ_FILE = "mmproj-f16.gguf"
-TOWER = "model.vision_model."
-CONNECTOR = "model.connector.modality_projection.proj.weight"
 FAMILIES = ("idefics3", "smolvlm")
 
 Tensors = Callable[[str], NDArray[Any]]
@@ -36,18 +36,6 @@ Tensors = Callable[[str], NDArray[Any]]
 
 Quant = gguf.GGMLQuantizationType
 FILE_TYPES = {Quant.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0, Quant.F16: gguf.LlamaFileType.MOSTLY_F16, Quant.F32: gguf.LlamaFileType.ALL_F32}
-
-TOWER_NAMES = {
-    "layer_norm1": "ln1",
-    "layer_norm2": "ln2",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.out_proj": "attn_out",
-    "mlp.fc1": "ffn_up",
-    "mlp.fc2": "ffn_down",
-}
-"""Hugging Face's name of each part of a tower layer -> llama.cpp's."""
 
 
 def through(values: Array, quant: Any) -> Array:
@@ -123,23 +111,11 @@ def text_gguf(path: Path, shape: Shape, vocabulary: Vocabulary, tensors: Tensors
     writer = gguf.GGUFWriter(path, "llama")
     _text_header(writer, shape, name, quant)
     _tokenizer(writer, shape, vocabulary, layout.TEMPLATE)
-    for tensor in base.names(shape.text.layers):
+    for tensor in weights.names(shape.text.layers):
         values = tensors(tensor)
         heads = shape.text.heads_of(tensor)
-        _put(writer, base.gguf_name(tensor), base.interleave(values, heads) if heads else values, quant)
+        _put(writer, weights.gguf_name(tensor), weights.interleave(values, heads) if heads else values, quant)
     _finish(writer)
-
-
-def tower_names(vision: VisionShape) -> dict[str, str]:
-    """Hugging Face name -> llama.cpp name of every tensor of the tower and the connector."""
-    ends = ("weight", "bias")
-    found = {f"{TOWER}embeddings.patch_embedding.{end}": f"v.patch_embd.{end}" for end in ends}
-    found[f"{TOWER}embeddings.position_embedding.weight"] = "v.position_embd.weight"
-    for layer in range(vision.layers):
-        for part, ours in TOWER_NAMES.items():
-            found |= {f"{TOWER}encoder.layers.{layer}.{part}.{end}": f"v.blk.{layer}.{ours}.{end}" for end in ends}
-    found |= {f"{TOWER}post_layernorm.{end}": f"v.post_ln.{end}" for end in ends}
-    return {**found, CONNECTOR: "mm.model.fc.weight"}
 
 
 def mmproj_gguf(path: Path, shape: Shape, tensors: Tensors, quant: Any = Quant.F16, name: str = "interval") -> None:
@@ -170,7 +146,7 @@ def mmproj_gguf(path: Path, shape: Shape, tensors: Tensors, quant: Any = Quant.F
     writer.add_vision_image_std([layout.STD] * 3)
     writer.add_vision_use_gelu(True)
     writer.add_vision_projector_scale_factor(vision.shuffle)
-    for theirs, ours in tower_names(vision).items():
+    for theirs, ours in weights.tower_names(vision.layers).items():
         _put(writer, ours, tensors(theirs), Quant.F32 if "position_embd" in ours else quant)
     _finish(writer)
 

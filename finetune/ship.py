@@ -26,6 +26,7 @@ from errors import IntervalError
 from finetune import base, bundled, language, loop, recipe
 from finetune.recipe import STAGES, Recipe
 from finetune.train import Run, reader
+from inference import manifest
 
 Arrays = Mapping[str, NDArray[np.float16]]
 
@@ -66,7 +67,7 @@ def ship(run: Run, out: Path) -> dict[str, Any]:
     record = write(out, run.recipe, language.tower_parts(model.sight, model.connector), language.language_parts(model))
     with tempfile.TemporaryDirectory() as folder:
         built = bundled.build(settings.load(data_dir=folder), parts=out)
-        record["built"] = {name: base.sha256(built / name) for name in bundled.CHECKED}
+        record["built"] = dict(manifest.read(built).files)
     save_record(out, record)
     return record
 

@@ -49,10 +49,13 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One file of a model against its manifest: `ok`, `missing`, `changed` (hash differs) or `unlisted` weights."""
+    """One file of a model against its manifest.
+
+    `ok`, `missing`, `changed` (hash differs), `unlisted` weights, or `on demand`: not there, made when it is needed.
+    """
 
     name: str
-    outcome: Literal["ok", "missing", "changed", "unlisted"]
+    outcome: Literal["ok", "missing", "changed", "unlisted", "on demand"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Verification:
     @property
     def ok(self) -> bool:
         """No file is missing, changed or unlisted."""
-        return bool(self.files) and all(file.outcome == "ok" for file in self.files)
+        return bool(self.files) and all(file.outcome in ("ok", "on demand") for file in self.files)
 
 
 @cache
@@ -87,7 +90,8 @@ def verify(settings: Settings, name: str) -> Verification:
     """Hash every file of a model against its manifest. Raises `ModelNotLoaded` for an unknown or absent model."""
     folder = folder_of(settings, name)
     content = manifest.read(folder)
-    checks = [FileCheck(file, _outcome(folder / file, sha256)) for file, sha256 in content.files.items()]
+    listed_files = content.files.items()
+    checks = [FileCheck(file, _outcome(folder / file, sha256, file in content.on_demand)) for file, sha256 in listed_files]
     unlisted = sorted(set(_weights(folder)) - content.files.keys())
     return Verification(name, (*checks, *(FileCheck(file, "unlisted") for file in unlisted)))
 
@@ -132,13 +136,15 @@ def _entry(folder: Path, known: Listed | None) -> ModelEntry:
 def _broken(folder: Path, content: Manifest) -> Iterator[str]:
     for name in content.files:
         path = folder / name
+        if name in content.on_demand and not path.exists():
+            continue
         if not path.is_file() or path.stat().st_size != content.bytes.get(name, path.stat().st_size):
             yield name
 
 
-def _outcome(path: Path, sha256: str) -> Literal["ok", "missing", "changed"]:
+def _outcome(path: Path, sha256: str, on_demand: bool) -> Literal["ok", "missing", "changed", "on demand"]:
     if not path.is_file():
-        return "missing"
+        return "on demand" if on_demand else "missing"
     return "ok" if manifest.digest(path) == sha256 else "changed"
 
 

@@ -81,7 +81,7 @@ class Token:
 class Stage:
     """What the engine is doing; `done` of `total` counts images for `encoding`, findings for `scoring`, checks for `checking`."""
 
-    name: Literal["waiting", "loading", "encoding", "reading", "writing", "scoring", "checking"]
+    name: Literal["waiting", "making", "loading", "encoding", "reading", "writing", "scoring", "checking"]
     done: int = 0
     total: int = 0
 
@@ -94,7 +94,12 @@ class Stage:
             return f"scoring finding {self.done} of {self.total}"
         if self.name == "checking":
             return f"making check {self.done} of {self.total}"
-        words = {"waiting": "waiting for the engine", "loading": "loading the model", "reading": "reading the question"}
+        words = {
+            "waiting": "waiting for the engine",
+            "making": "writing the model's transformers weights from its GGUF pair, once",
+            "loading": "loading the model",
+            "reading": "reading the question",
+        }
         return words.get(self.name, "writing")
 
 

@@ -39,6 +39,8 @@ class Manifest(BaseModel):
     mmproj: str = "mmproj-f16.gguf"
     hf: str = "hf"
     tile: int = Field(256, ge=16, le=4096)
+    on_demand: tuple[str, ...] = ()
+    """Listed files that `inference.weights` makes from the GGUF pair when transformers first needs them."""
     tokens_per_image: int = Field(64, ge=1)
     context_tokens: int = Field(4096, ge=128)
     max_images: int = Field(8, ge=1)

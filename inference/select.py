@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from errors import ModelNotLoaded
-from inference import catalogue, manifest
+from inference import catalogue, manifest, weights
 from inference.engine import Engine
 from inference.hardware import nvidia_driver, physical_cores
 from inference.manifest import MANIFEST, Manifest
@@ -121,9 +121,17 @@ def graphics(named: Named) -> Graphics:
     if not torch.cuda.is_available():
         return Graphics(False, "this build of torch has no CUDA")
     free, _ = torch.cuda.mem_get_info()
-    needs = sum((named.folder / name).stat().st_size for name in named.manifest.weights) + HEADROOM
+    needs = _size(named) + HEADROOM
     device = f"{torch.cuda.get_device_name()} has {free / 1e9:.1f} GB free and the model takes {needs / 1e9:.1f} GB"
     return Graphics(free >= needs, device)
+
+
+def _size(named: Named) -> int:
+    """Bytes of the transformers weights; of those not made yet, what twice the GGUF pair comes to."""
+    listed = named.manifest
+    there = [named.folder / name for name in listed.weights if (named.folder / name).is_file()]
+    pair = (listed.text, listed.mmproj) if weights.missing(named.folder, listed) else ()
+    return sum(path.stat().st_size for path in there) + 2 * sum((named.folder / name).stat().st_size for name in pair)
 
 
 def _of_folder(folder: Path, wanted: Choice) -> Named:

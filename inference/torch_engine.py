@@ -19,7 +19,7 @@ from threading import Event
 import numpy as np
 
 from errors import Cancelled, EngineError, ModelNotLoaded
-from inference import chat, manifest, pixels
+from inference import chat, manifest, pixels, weights
 from inference.context import refuse_overfull
 from inference.engine import Image, OnStage, Request, Scores, Stage, Timings, Token
 from inference.hardware import physical_cores
@@ -53,7 +53,8 @@ class TorchEngine:
         self._template = chat.template(self._manifest.family)
         if not any(name.endswith(".safetensors") for name in self._manifest.weights):
             raise ModelNotLoaded(f"{folder} lists no safetensors weights for transformers; use the GGUF engine or export the model again")
-        manifest.refuse_changed(folder, self._manifest, self._manifest.weights)
+        absent = self._manifest.on_demand if weights.missing(folder, self._manifest) else ()
+        manifest.refuse_changed(folder, self._manifest, [name for name in self._manifest.weights if name not in absent])
         card = self._manifest.card("torch", context_tokens, self._manifest.weights)
         self.card = replace(card, max_images=min(card.max_images, max_images))
         self._threads = threads or physical_cores()
@@ -128,6 +129,9 @@ class TorchEngine:
         if self._closed:
             raise EngineError("this engine was closed; open it again")
         if self._model is None:
+            if weights.missing(self._folder, self._manifest):
+                tell(Stage("making"))
+                weights.made(self._folder, self._manifest)
             tell(Stage("loading"))
             self._model = TorchModel(self._folder / self._manifest.hf, self._device, self._threads)
         return self._model

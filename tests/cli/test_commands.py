@@ -140,6 +140,16 @@ def test_models_build_builds_only_the_bundled_one(run: Run) -> None:
     assert "gpt" in done.err
 
 
+@pytest.mark.parametrize("extra", [(), ("--hf",)])
+def test_models_build_writes_the_transformers_weights_only_when_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
+) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr("finetune.bundled.build", lambda settings, _progress, hf: told.append(hf) or settings.models_dir)
+    assert run("models", "build", *extra, "--json").code == 0
+    assert told == [bool(extra)]
+
+
 # the door
 
 

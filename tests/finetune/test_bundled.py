@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from errors import TuneError
+from errors import ModelNotLoaded, TuneError
 from finetune import base, bundled, export, ship
-from finetune.layout import VisionShape
+from inference import catalogue, manifest, weights
+from inference.torch_engine import TorchEngine
 from settings import Settings
 from tests.finetune import tiny
 
@@ -22,7 +23,7 @@ from tests.finetune import tiny
 def language_parts(seed: int = 2) -> dict[str, Any]:
     draw = np.random.default_rng(seed)
     parts = {"added_rows": draw.normal(0, 0.1, (40, 64)).astype(np.float16)}
-    for name in base.names(2):
+    for name in weights.names(2):
         if "_proj" in name:
             rows, columns = tiny.TinyBase().tensor(name).shape
             stem = name.removesuffix(".weight")
@@ -52,8 +53,8 @@ def tiny_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tiny_base")
 def test_building_twice_gives_the_same_bytes(settings: Settings, tmp_path: Path, parts: Path) -> None:
-    first = bundled.build(settings, parts=parts)
-    second = bundled.build(Settings(data_dir=tmp_path / "other"), parts=parts)
+    first = bundled.build(settings, parts=parts, hf=True)
+    second = bundled.build(Settings(data_dir=tmp_path / "other"), parts=parts, hf=True)
     names = [*bundled.CHECKED, bundled.MANIFEST]
     assert [base.sha256(first / name) for name in names] == [base.sha256(second / name) for name in names]
 
@@ -64,7 +65,7 @@ def test_a_built_model_is_not_built_again_and_leaves_no_scraps(settings: Setting
     monkeypatch.setattr(base, "wheel", lambda: pytest.fail("the base was read again"))
     assert bundled.build(settings, parts=parts) == folder
     assert [path.name for path in settings.models_dir.iterdir()] == ["bundled"]
-    bundled.verify(folder)
+    assert catalogue.verify(settings, "bundled").ok
 
 
 @pytest.mark.usefixtures("tiny_base")
@@ -80,9 +81,9 @@ def test_a_result_that_was_not_tested_is_refused(settings: Settings, parts: Path
 def test_damage_on_disk_is_found_and_mended(settings: Settings, parts: Path) -> None:
     folder = bundled.build(settings, parts=parts)
     (folder / export.TEXT_FILE).write_bytes(b"cut short")
-    with pytest.raises(TuneError, match="missing or not the file that was built"):
-        bundled.verify(folder)
-    bundled.verify(bundled.build(settings, parts=parts))
+    assert not catalogue.verify(settings, "bundled").ok
+    bundled.build(settings, parts=parts)
+    assert catalogue.verify(settings, "bundled").ok
 
 
 def test_a_damaged_part_is_named(settings: Settings, parts: Path) -> None:
@@ -120,13 +121,13 @@ def test_factors_too_large_for_an_exact_merge_are_refused() -> None:
 
 def test_rotary_order_goes_there_and_back() -> None:
     weight = np.arange(12 * 3, dtype=np.float32).reshape(12, 3)
-    assert np.array_equal(base.deinterleave(base.interleave(weight, 3), 3), weight)
-    assert not np.array_equal(base.interleave(weight, 3), weight)
+    assert np.array_equal(weights.deinterleave(weights.interleave(weight, 3), 3), weight)
+    assert not np.array_equal(weights.interleave(weight, 3), weight)
 
 
 @pytest.mark.usefixtures("tiny_base")
 def test_a_transformers_folder_exports_to_the_same_projector(settings: Settings, parts: Path, tmp_path: Path) -> None:
-    folder = bundled.build(settings, parts=parts)
+    folder = bundled.build(settings, parts=parts, hf=True)
     text, mmproj = export.export(folder / "hf", tmp_path / "gguf")
     assert base.sha256(mmproj) == base.sha256(folder / export.MMPROJ_FILE)
     assert text.stat().st_size == (folder / export.TEXT_FILE).stat().st_size
@@ -142,7 +143,7 @@ def test_an_unknown_family_is_not_exported(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tiny_base")
 def test_a_folder_without_a_tensor_leaves_nothing_behind(settings: Settings, parts: Path, tmp_path: Path) -> None:
-    folder = bundled.build(settings, parts=parts) / "hf"
+    folder = bundled.build(settings, parts=parts, hf=True) / "hf"
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["num_hidden_layers"] = 3
     (folder / "config.json").write_text(json.dumps(config))
@@ -158,13 +159,71 @@ def test_a_tower_that_llama_cpp_would_misread_is_refused(tmp_path: Path) -> None
         export.mmproj_gguf(tmp_path / "square.gguf", square, tiny.tower().__getitem__)
 
 
-def test_shape_of_the_shipped_model_is_64_tokens_an_image() -> None:
-    assert replace(tiny.shape(), vision=VisionShape()).vision.tokens == 64
+@pytest.mark.usefixtures("tiny_base")
+def test_the_transformers_weights_are_made_when_first_asked_for_and_hold_what_the_pair_holds(settings: Settings, parts: Path) -> None:
+    """Written with the model they made it 463 MB on disk, for an engine that most machines never use."""
+    ship.save_record(parts, {**(record := json.loads((parts / bundled.PARTS_FILE).read_text())), "built": built(parts, settings)})
+    assert set(record) == set(json.loads((parts / bundled.PARTS_FILE).read_text()))
+    folder = bundled.build(settings, parts=parts)
+    assert not (folder / bundled.WEIGHTS).exists()
+    assert catalogue.models(settings)[0].engines == ("gguf", "torch")
+    assert {file.outcome for file in catalogue.verify(settings, "bundled").files} == {"ok", "on demand"}
+    engine = TorchEngine(folder, 512, threads=1)
+    try:
+        stages: list[str] = []
+        engine.load(lambda stage: stages.append(stage.text))
+    finally:
+        engine.close()
+    assert stages == ["writing the model's transformers weights from its GGUF pair, once", "loading the model"]
+    assert catalogue.verify(settings, "bundled").ok
+    values = export.stored(folder / bundled.WEIGHTS)("model.text_model.layers.1.self_attn.q_proj.weight")
+    wanted = export.through(merged_by_hand("model.text_model.layers.1.self_attn.q_proj", parts), export.Quant.Q8_0)
+    assert np.array_equal(values, wanted.astype(np.float16))
+
+
+def built(parts: Path, settings: Settings) -> dict[str, str]:
+    """Hashes of the built model, as shipping learns them."""
+    other = Settings(data_dir=settings.data_dir.parent / "ship")
+    return dict(manifest.read(bundled.build(other, parts=parts)).files)
+
+
+def merged_by_hand(stem: str, parts: Path) -> Any:
+    """One matrix of the language model with its LoRA product added."""
+    trained = bundled.read_parts(parts)
+    down, up = (trained.language[f"{stem}.lora_{end}"].astype(np.float64) for end in "AB")
+    return (tiny.TinyBase().tensor(f"{stem}.weight") + trained.scale * up @ down).astype(np.float32)
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_weights_that_come_out_otherwise_are_refused_and_leave_nothing(settings: Settings, parts: Path) -> None:
+    folder = bundled.build(settings, parts=parts)
+    (folder / bundled.WEIGHTS).unlink()
+    content = json.loads((folder / bundled.MANIFEST).read_text())
+    content["files"][bundled.WEIGHTS] = "0" * 64
+    (folder / bundled.MANIFEST).write_text(json.dumps(content))
+    before = sorted(path.name for path in folder.rglob("*"))
+    with pytest.raises(ModelNotLoaded, match="would differ from the file that was tested"):
+        weights.made(folder, manifest.read(folder))
+    assert sorted(path.name for path in folder.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(settings: Settings, parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = bundled.build(settings, parts=parts)
+    (folder / bundled.WEIGHTS).unlink()
+    before = sorted(path.name for path in folder.rglob("*"))
+
+    def full(path: Path, *_: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(weights, "write", full)
+    with pytest.raises(ModelNotLoaded, match=r"cannot be written \(No space left on device\); free 1 GB"):
+        weights.made(folder, manifest.read(folder))
+    assert sorted(path.name for path in folder.rglob("*")) == before
 
 
 def test_what_the_page_warns_of_is_what_the_card_measured() -> None:
     """The caution under every question names a score; other weights must not keep the old one."""
-    card = (Path(bundled.__file__).parent.parent / "assets" / "bundled" / "card.md").read_text()
-    row = next(line for line in card.splitlines() if line.startswith("| change of extent"))
-    value, chance = (cell.strip() for cell in row.split("|")[2:4])
-    assert f"({value}; chance {chance})" in bundled.SUMMARY
+    card = json.loads((bundled.PARTS / bundled.CARD_FILE).read_text())
+    assert bundled.caution() == card["caution"]

@@ -36,7 +36,7 @@ def trained() -> language.Reader:
     torch.manual_seed(0)
     text = language.text_model(tiny.TinyBase(), tiny.shape(), torch.float32)  # type: ignore[arg-type]
     model = language.Reader(text, vision.Sight(tiny.VISION), tiny.shape(), tiny.recipe().lora)
-    model.aim(dataset.stack([tiny.pair(seed) for seed in range(2)]).flatten(0, 1))
+    model.aim(dataset.stack([tiny.pair(seed) for seed in range(2)]).flatten(0, 1), tiny.words().encode)
     model.train_only(("connector", "lora"))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -54,11 +54,11 @@ def built(trained: language.Reader, tmp_path_factory: pytest.TempPathFactory) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base, "wheel", lambda: folder)
         patch.setattr(base, "opened", opened)
-        made = bundled.build(load(data_dir=folder), parts=folder / "parts")
+        made = bundled.build(load(data_dir=folder), parts=folder / "parts", hf=True)
     tensors = export.stored(made / bundled.WEIGHTS)
     export.text_gguf(made / export.TEXT_FILE, tiny.shape(), tiny.vocabulary(), tensors, Quant.F32)
     export.mmproj_gguf(made / export.MMPROJ_FILE, tiny.shape(), tensors, Quant.F32)
-    bundled.write_manifest(made, tiny.shape(), "tiny", "1")
+    bundled.write_manifest(made, tiny.shape(), "tiny", "1", "Random weights, for tests.")
     return made
 
 

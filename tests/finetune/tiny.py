@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from finetune import base, dataset, export, layout
+from finetune import base, dataset, layout
 from finetune.base import TextShape, Vocabulary
 from finetune.layout import Shape, VisionShape
 from finetune.recipe import Recipe, parse
 from finetune.synthesis import pairs, phantom
+from inference import weights
 
 BYTES = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))]
 """The 256 characters by which byte-level tokenizers write bytes."""
 CONTROLS = ("<|endoftext|>", layout.START, layout.END)
-VISION = VisionShape(tile=64, patch=16, hidden=64, layers=1, heads=1, intermediate=128, shuffle=2)
+VISION = VisionShape(tile=64, patch=8, hidden=64, layers=1, heads=1, intermediate=128, shuffle=2)
 TEXT = TextShape(hidden=64, layers=2, intermediate=96, heads=2, kv_heads=1, context=512, rope_theta=10000.0, rms_eps=1e-5)
 
 RECIPE = {
@@ -28,7 +29,7 @@ RECIPE = {
     "phantom": 1.0,
     "films": [],
     "lora": {"rank": 4, "alpha": 8},
-    "vision": {"tile": 64, "patch": 16, "hidden": 64, "layers": 1, "heads": 1, "intermediate": 128, "shuffle": 2},
+    "vision": {"tile": 64, "patch": 8, "hidden": 64, "layers": 1, "heads": 1, "intermediate": 128, "shuffle": 2},
     "tower": {"schedule": {"steps": 10, "batch": 4, "rate": 0.003, "warmup": 1}, "coarse_until": 0.3, "strength": [0.0, 0.5]},
     "connector": {"schedule": {"steps": 4, "batch": 2, "rate": 0.003, "warmup": 1}, "train": ["connector"], "questions": 2},
     "joint": {
@@ -70,7 +71,7 @@ class TinyBase:
         self._draw = np.random.default_rng(seed)
         sizes = {"embed_tokens": (shape().base_tokens, 64), "q_proj": (64, 64), "k_proj": (32, 64), "v_proj": (32, 64), "o_proj": (64, 64)}
         sizes |= {"gate_proj": (96, 64), "up_proj": (96, 64), "down_proj": (64, 96)}
-        self._tensors = {name: self._random(next((s for part, s in sizes.items() if part in name), (64,))) for name in base.names(2)}
+        self._tensors = {name: self._random(next((s for part, s in sizes.items() if part in name), (64,))) for name in weights.names(2)}
 
     def _random(self, size: tuple[int, ...]) -> NDArray[np.float32]:
         return (self._draw.normal(0, 0.15, size) + (1.0 if len(size) == 1 else 0.0)).astype(np.float32)
@@ -85,8 +86,9 @@ class TinyBase:
 def tower(seed: int = 1) -> dict[str, NDArray[np.float16]]:
     """Random tower and connector under Hugging Face names, strong enough that images matter."""
     draw = np.random.default_rng(seed)
-    sizes = {"patch_embedding.weight": (64, 3, 16, 16), "position_embedding": (16, 64), "modality_projection": (64, 256)}
+    sizes = {"patch_embedding.weight": (64, 3, VISION.patch, VISION.patch), "position_embedding": (VISION.grid**2, 64)}
     sizes |= {
+        "modality_projection": (64, 64 * VISION.shuffle**2),
         "layer_norm": (64,),
         "post_layernorm": (64,),
         "proj.weight": (64, 64),
@@ -95,7 +97,7 @@ def tower(seed: int = 1) -> dict[str, NDArray[np.float16]]:
         "fc2.weight": (64, 128),
     }
     made = {}
-    for name in export.tower_names(VISION):
+    for name in weights.tower_names(VISION.layers):
         size = next((s for part, s in sizes.items() if part in name), (64,))
         made[name] = (
             draw.normal(0, 0.1, size) + (1.0 if "norm.weight" in name or "norm1.weight" in name or "norm2.weight" in name else 0.0)

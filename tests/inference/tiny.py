@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from finetune import base, bundled, export, layout
+from finetune import bundled, export, layout
 from finetune.base import TextShape, Vocabulary
 from finetune.layout import Shape, VisionShape
-from inference import pixels
+from inference import pixels, weights
 from inference.engine import Image, Options, Request
 
 SHAPE_TEXT = TextShape(hidden=64, layers=2, intermediate=128, heads=2, kv_heads=1, context=2048, rope_theta=1e5, rms_eps=1e-5)
@@ -65,7 +65,7 @@ class Weights:
             return (vision.grid**2, vision.hidden)
         if "embed_tokens" in name:
             return (self.shape.vocabulary, text.hidden)
-        if name == export.CONNECTOR:
+        if name == weights.CONNECTOR:
             return (text.hidden, vision.hidden * vision.shuffle**2)
         if "norm" in name or name.endswith("bias"):
             return (wide[0],) if "fc1" in name else (hidden,)
@@ -82,13 +82,13 @@ def build(folder: Path, seed: int = 0) -> Path:
     """Write the model into `folder`: GGUF pair, `hf/` and `manifest.json`."""
     words = vocabulary()
     shape = Shape(SHAPE_TEXT, SHAPE_VISION, len(words.tokens))
-    weights = Weights(shape, seed)
+    values = Weights(shape, seed)
     (folder / "hf").mkdir(parents=True)
     full = gguf.GGMLQuantizationType.F32
-    export.text_gguf(folder / export.TEXT_FILE, shape, words, weights, full)
-    export.mmproj_gguf(folder / export.MMPROJ_FILE, shape, weights, full)
-    names = [*base.names(shape.text.layers), *export.tower_names(shape.vision)]
-    save_file({name: weights(name).astype(np.float16) for name in names}, folder / bundled.WEIGHTS, {"format": "pt"})
+    export.text_gguf(folder / export.TEXT_FILE, shape, words, values, full)
+    export.mmproj_gguf(folder / export.MMPROJ_FILE, shape, values, full)
+    names = [*weights.names(shape.text.layers), *weights.tower_names(shape.vision.layers)]
+    save_file({name: values(name).astype(np.float16) for name in names}, folder / bundled.WEIGHTS, {"format": "pt"})
     layout.write(folder / "hf", shape, words)
     bundled.write_manifest(folder, shape, "tiny", f"seed {seed}", "Random weights, for tests.")
     return folder

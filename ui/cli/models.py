@@ -53,10 +53,10 @@ def verify(
     settings, out = begin(context, data_dir, as_json)
     report = verified(settings, name)
     for file in report.files:
-        out.say(f"{file.outcome:8} {file.name}")
+        out.say(f"{file.outcome:9} {file.name}")
     out.result({"name": report.name, "ok": report.ok, "files": [{"name": file.name, "outcome": file.outcome} for file in report.files]})
     if not report.ok:
-        wrong = [f"{file.name} ({file.outcome})" for file in report.files if file.outcome != "ok"]
+        wrong = [f"{file.name} ({file.outcome})" for file in report.files if file.outcome not in ("ok", "on demand")]
         listed = ", ".join(wrong) or "no file is listed"
         raise ModelNotLoaded(f"Model {name} is not whole: {listed}; build or add it again.")
 
@@ -65,6 +65,9 @@ def verify(
 def build(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="bundled", help="Model to build; only the bundled one is built here.")] = "bundled",
+    hf: Annotated[
+        bool, typer.Option("--hf", help="Write the transformers weights (about 300 MB) now rather than when they are first needed.")
+    ] = False,
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -74,7 +77,7 @@ def build(
         raise InputError(f"Model {name} cannot be built here, only `bundled` can; put other models into {settings.models_dir}.")
     from finetune.bundled import build as merge
 
-    folder = merge(settings, progress_on(out))
+    folder = merge(settings, progress_on(out), hf=hf)
     out.say(f"The bundled model is in {folder}.")
     out.result({"name": name, "path": str(folder)})
 
