@@ -19,7 +19,7 @@ from pathlib import Path
 import typer
 
 from errors import IntervalError
-from ui.cli import ask, db, models, serve, studies
+from ui.cli import ask, db, evaluate, models, predict, serve, studies
 from ui.cli.common import DATA_DIR_HELP, Given
 
 DOC = """Interval answers one question of every follow-up: what changed since the prior?
@@ -30,11 +30,13 @@ app = typer.Typer(name="app.py", help=DOC, add_completion=False, rich_markup_mod
 app.command("serve")(serve.serve)
 app.command("ask")(ask.ask)
 app.command("import")(studies.import_studies)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
 
 STOPPED = 130
-COMMANDS = ("serve", "ask", "import", "models", "db")
+COMMANDS = ("serve", "ask", "import", "evaluate", "predict", "models", "db")
 
 
 @app.callback()
