@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import lru_cache
 
 from finetune.medmim import Item
 
-Rules = Sequence[tuple[str, str]]
+Rules = tuple[tuple[str, str], ...]
 """(class, pattern) in the order in which they are tried."""
 
 TUMOUR: Rules = (
@@ -66,11 +67,13 @@ YES_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 RESULT = re.compile(r"^.*?\bimage (?:is|shows) (?:an? )?", re.IGNORECASE | re.DOTALL)
 
 
+@lru_cache(maxsize=16384)
 def norm(text: str) -> str:
     """Lower case, letters and digits only: how two texts are compared."""
     return "".join(character for character in text.lower() if character.isascii() and character.isalnum())
 
 
+@lru_cache(maxsize=16384)
 def first_match(text: str, rules: Rules) -> str:
     """Class of the first rule that a text fits, `` if none."""
     lower = text.lower().strip()

@@ -198,7 +198,7 @@ def gain(items: Sequence[Item], real: Predicted, control: Predicted, draws: int 
 
 
 def baselines(items: Sequence[Item], draws: int = DRAWS, seed: int = 0) -> list[Measure]:
-    """What needs no model, for every figure of closed `items` but recalls: `kind` is `random`, `majority` or `text rule`, `note` says which.
+    """What needs no model, for every figure of closed `items` but recalls; `kind` is `random`, `majority` or `text rule`, `note` which one.
 
     The majority is the best constant class (or letter, where options have no class), known from the answers themselves: what a
     model could learn without looking.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,10 +80,13 @@ def estimate(data: Tally, weights: Floats | None = None) -> Floats:
     return result
 
 
+@lru_cache(maxsize=4)
 def drawn(clusters: int, draws: int = DRAWS, seed: int = 0) -> Floats:
-    """How often each cluster is drawn, with replacement, in each draw: (draws, clusters)."""
-    counts = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=draws)
-    return counts.astype(np.float64)
+    """How often each cluster is drawn, with replacement, in each draw: (draws, clusters), read-only."""
+    picked = np.random.default_rng(seed).integers(clusters, size=(draws, clusters)) + np.arange(draws)[:, None] * clusters
+    counts = np.bincount(picked.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(np.float64)
+    counts.flags.writeable = False
+    return counts
 
 
 def interval(estimates: Floats) -> tuple[float, float]:
