@@ -21,10 +21,10 @@ from finetune.layout import AROUND, END, GLOBAL, IMAGE, ROW
 from finetune.recipe import Recipe
 from finetune.synthesis import films, pairs, phantom, questions
 from finetune.synthesis.pairs import Pair
-from finetune.synthesis.truth import Truth
+from finetune.synthesis.truth import WEIGHTS, Truth
 from finetune.vision import EXTENT_SCALE, Targets
 from inference import chat, pixels
-from inference.engine import Image, Request
+from inference.engine import Ability, Image, Request
 from inference.prompts import FINDINGS, messages
 
 HELD_OUT = 50_000_000
@@ -32,8 +32,9 @@ HELD_OUT = 50_000_000
 PATIENTS = 80
 """Phantom patients of a run; each is rendered once."""
 DIRECTION = {"worse": 1, "new": 1, "stable": 0, "improved": -1, "resolved": -1}
-CLOSED = ("overall", "overall-open", "progression", "progressing", "which", "present", "side", "letters")
+CLOSED = ("overall", "overall-open", "progression", "progressing", "which", "present", "side", "position", "letters")
 """Kinds of question with a short answer."""
+ABILITIES: tuple[Ability, ...] = ("temporal", "comparison", "reasoning", "coreference")
 IGNORED = -100
 
 
@@ -45,11 +46,15 @@ class Sources:
     real: films.FilmSource | None
     phantom: float
 
-    def pair(self, seed: int, size: int, strength: float) -> Pair:
-        """Pair number `seed`, size x size."""
+    def pair(self, seed: int, size: int, strength: float, cells: int = 0) -> Pair:
+        """Pair number `seed`, size x size, with maps of `cells` a side."""
         synthetic = self.real is None or np.random.default_rng([seed, 77]).random() < self.phantom
         source: pairs.Source = self.synthetic if synthetic or self.real is None else self.real
-        return pairs.generate(seed, source, size, strength=strength)
+        return pairs.generate(seed, source, size, strength=strength, cells=cells)
+
+    def ranked(self, seed: int, size: int, strength: float) -> NDArray[np.uint8] | None:
+        """Two real films (2, size, size) of which the second is labelled more diseased; None without real films."""
+        return None if self.real is None else np.stack(pairs.ranked(seed, self.real, size, strength))
 
 
 def sources(recipe: Recipe, data_root: Path | None, split: str = "train") -> Sources:
@@ -78,7 +83,7 @@ def _change(pair: Pair) -> NDArray[np.int64]:
     if all(pair.clean) or pair.kind == "identical":
         out[:-1] = 0
     for name, change in pair.changes.items():
-        out[FINDINGS.index(name)] = DIRECTION[change]
+        out[FINDINGS.index(name)] = DIRECTION[change] if change != "stable" or WEIGHTS.get(name, 1.0) else 9  # a device may move
     out[-1] = DIRECTION[pair.overall]
     return out
 
@@ -92,7 +97,8 @@ def targets(batch: Sequence[Pair]) -> Targets:
     known = np.maximum(present, clean[:, :, None])
     extent = np.array([[truth.extent / EXTENT_SCALE for truth in both] for both in ends], dtype=np.float32)
     change = np.stack([_change(pair) for pair in batch])
-    return Targets(*(torch.from_numpy(values) for values in (present, known, sided, extent, clean, change)))
+    maps = None if batch[0].maps is None else torch.from_numpy(np.stack([pair.maps for pair in batch if pair.maps is not None]))
+    return Targets(*(torch.from_numpy(values) for values in (present, known, sided, extent, clean, change)), maps)
 
 
 def stack(batch: Sequence[Pair]) -> torch.Tensor:
@@ -104,9 +110,17 @@ class Steps(Dataset[Any]):
     """One item a training step: a batch of pairs, turned into what the stage reads by `form` in the worker."""
 
     def __init__(
-        self, source: Sources, first: int, count: int, size: int, strength: Callable[[int], float], form: Callable[..., Any]
+        self,
+        source: Sources,
+        first: int,
+        count: int,
+        size: int,
+        strength: Callable[[int], float],
+        form: Callable[..., Any],
+        cells: int = 0,
     ) -> None:
         self.source, self.first, self.count, self.size, self.strength, self.form = source, first, count, size, strength, form
+        self.cells = cells
         self.steps = range(0)
 
     def over(self, steps: range) -> Steps:
@@ -120,11 +134,11 @@ class Steps(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         step = self.steps[index]
         seeds = range(self.first + step * self.count, self.first + (step + 1) * self.count)
-        batch = [self.source.pair(seed, self.size, self.strength(step)) for seed in seeds]
+        batch = [self.source.pair(seed, self.size, self.strength(step), self.cells) for seed in seeds]
         return self.form(batch, step)
 
 
-def loader(data: Steps, workers: int = 1) -> DataLoader[Any]:
+def loader(data: Dataset[Any], workers: int = 1) -> DataLoader[Any]:
     """Steps in order, made ahead by a worker process (in this one with `workers` 0)."""
     more: dict[str, Any] = {"prefetch_factor": 8, "multiprocessing_context": "fork"} if workers else {}
     return DataLoader(data, batch_size=None, shuffle=False, num_workers=workers, **more)
@@ -210,10 +224,13 @@ def row(pair: Pair, asked: Sequence[questions.Item], words: Vocabulary, tokens: 
     return Row(columns[0], columns[1], columns[2], columns[3], np.repeat(shown, 2 if sliced else 1, axis=0))
 
 
-def choose(pair: Pair, count: int, rng: np.random.Generator) -> list[questions.Item]:
-    """At most `count` questions about `pair`, made to share images, order, roles and times so that they pack into one row: short
-    answers first, whose few words all hang on the images, then one in free text."""
-    every = questions.items(pair, rng)
+def choose(
+    pair: Pair, count: int, rng: np.random.Generator, abilities: Sequence[Ability] = ABILITIES, rounds: int = 2
+) -> list[questions.Item]:
+    """At most `count` questions of `abilities` about `pair`, made to share images, order, roles and times so that they pack into one
+    row: short answers first, whose few words all hang on the images, then one in free text. `rounds` draws of questions are mixed."""
+    drawn = (item for _ in range(rounds) for item in questions.items(pair, rng))
+    every = list({(item.images, item.question): item for item in drawn if item.ability in abilities}.values())
     if not every:
         return []
     view = every[int(rng.integers(len(every)))]

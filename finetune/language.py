@@ -7,7 +7,7 @@ Logits are computed where an answer's token is expected and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,25 +18,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaModel
 
-from finetune import base, layout
+from finetune import layout
 from finetune.base import BaseModel
 from finetune.dataset import IGNORED, Row
 from finetune.layout import Shape
 from finetune.recipe import Lora
-from finetune.vision import Sight
+from finetune.vision import SIDES, Sight
+from inference import weights
+from inference.prompts import FINDINGS
 
+AIM = (1.0, 1.0, 0.4, 0.3)
+"""Lengths at the start of what an image token says: which slot it is, how severe its finding, what other heads read, everything else."""
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A batch of rows: `ids`, `labels`, `position` (B, L); `mask` (B, 1, L, L) bool, True where a token may look; `films` (N, H, W)."""
+    """A batch of rows: `ids`, `labels`, `position` (B, L); `mask` (B, 1, L, L) bool, True where a token may look; `films` (N, H, W);
+    the number of `answers`."""
 
     ids: Tensor
     labels: Tensor
     position: Tensor
     mask: Tensor
     films: Tensor
+    answers: int
 
 
 def pack(rows: Sequence[Row]) -> Packed:
@@ -50,7 +56,8 @@ def pack(rows: Sequence[Row]) -> Packed:
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     visible = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
     films = torch.from_numpy(np.concatenate([row.films for row in rows]))
-    return Packed(padded("ids", 2), padded("labels", IGNORED), padded("position", 0), (visible & causal)[:, None], films)
+    answers = sum(int(row.branch.max()) for row in rows)
+    return Packed(padded("ids", 2), padded("labels", IGNORED), padded("position", 0), (visible & causal)[:, None], films, answers)
 
 
 def text_model(model: BaseModel, shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Any:
@@ -62,9 +69,9 @@ def text_model(model: BaseModel, shape: Shape, dtype: torch.dtype = torch.bfloat
     text = text.to_empty(device="cpu")
     text.rotary_emb.__init__(config)
     own = text.state_dict()
-    for name in base.names(shape.text.layers):
+    for name in weights.names(shape.text.layers):
         values = torch.from_numpy(model.tensor(name))
-        own[name.removeprefix(base.TEXT)][: len(values)].copy_(values)
+        own[name.removeprefix(weights.TEXT)][: len(values)].copy_(values)
     own["embed_tokens.weight"][shape.base_tokens :].zero_()
     return text.requires_grad_(False)
 
@@ -88,25 +95,34 @@ class Reader(nn.Module):
         self.train_only(("connector",))
 
     @torch.no_grad()
-    def aim(self, films: Tensor) -> None:
-        """Point the untrained connector by what `films` (N, H, W) uint8 look like to the tower.
+    def aim(self, films: Tensor, encode: Callable[[str], list[int]]) -> None:
+        """Point the untrained connector by what `films` (N, H, W) uint8 look like to the tower, so that an image reads like words.
 
-        What is the same in every film is projected out, or it drowns what differs. What the tower's heads read gets a
-        direction of its own each, of unit spread, so that a small language model need not search for it; everything else
-        comes at half that strength. The whole is as long as a word's embedding.
+        The token that is a finding's slot gets the embedding of the finding's name and side, found by ridge regression from the
+        tokens to which slot they are, and its severity the direction from "no" to "severe". What else the tower's heads read
+        gets a direction of its own, and everything else comes at random; both weak. What is the same in all tokens is projected
+        out, or it drowns what differs. The whole is as long as a word's embedding.
         """
-        tokens = torch.cat([self.sight.tokens(part) for part in torch.split(films, 16)]).flatten(0, 1)
-        mean, head = tokens.mean(0), self.sight.head.weight * self.sight.norm.weight
-        readings = (tokens - mean) @ head.T
-        directions = torch.empty(self.shape.text.hidden, len(head))
-        nn.init.orthogonal_(directions, generator=torch.Generator().manual_seed(len(head)))
-        strong = directions @ (head / readings.std(0)[:, None])
-        weak = self.connector.weight / self.connector.weight.norm(dim=1).mean()
-        weak *= 0.5 * len(head) ** 0.5 / ((tokens - mean) @ weak.T).norm(dim=1).mean()
-        both = strong + weak
+        tokens = torch.cat([self.sight.tokens(part) for part in torch.split(films, 16)])
+        count, slots = tokens.shape[1], len(FINDINGS) * SIDES
+        flat, mean = tokens.flatten(0, 1), tokens.mean((0, 1))
+        table = self.text.embed_tokens.weight.float()
+        named = _slot_words(table, encode)
+        wanted = torch.cat((named, named.new_zeros(count - slots, named.shape[1]))).repeat(len(tokens), 1)
+        parts = [_ridge(flat - mean, wanted)]
+        norm = self.sight.norm.weight
+        parts.append(_directed(flat - mean, self.sight.slots.weight[1:] * norm, _severity_word(table, encode)))
+        heads = torch.cat((self.sight.head.weight, self.sight.slots.weight[:1])) * norm
+        directions = torch.empty(self.shape.text.hidden, len(heads))
+        nn.init.orthogonal_(directions, generator=torch.Generator().manual_seed(len(heads)))
+        parts.append(_directed(flat - mean, heads, directions))
+        parts.append(self.connector.weight.clone())
+        both = torch.zeros_like(self.connector.weight)
+        for share, part in zip(AIM, parts, strict=True):
+            both += part * (share / ((flat - mean) @ part.T).norm(dim=1).mean())
         both -= torch.outer(both @ mean, mean) / mean.dot(mean)
-        length = self.text.embed_tokens.weight[: self.shape.base_tokens].float().norm(dim=1).mean()
-        self.connector.weight.copy_(both * length / (tokens @ both.T).norm(dim=1).mean())
+        length = table[: self.shape.base_tokens].norm(dim=1).mean()
+        self.connector.weight.copy_(both * length / (flat @ both.T).norm(dim=1).mean())
 
     def train_only(self, parts: Sequence[str]) -> None:
         """Train `connector` (with the added rows) and, if named, `lora`; everything else is frozen."""
@@ -143,9 +159,49 @@ class Reader(nn.Module):
         return functional.linear(self.answers(batch), self.text.embed_tokens.weight[: self.shape.base_tokens])
 
     def loss(self, batch: Packed) -> Tensor:
-        """Mean cross-entropy of the answers' tokens."""
+        """Cross-entropy of an answer's tokens, mean over answers: "worse" weighs as much alone as inside a sentence."""
         labels = batch.labels[batch.labels != IGNORED]
-        return functional.cross_entropy(self.logits(batch).float(), labels)
+        each = functional.cross_entropy(self.logits(batch).float(), labels, reduction="none")
+        return each.sum() / batch.answers
+
+
+@torch.no_grad()
+def exact(reader: Reader, batch: Packed, end: int) -> list[bool]:
+    """Of each answer, in row order, whether every word is the likeliest one; `end` is the token that ends an answer."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        guess = reader.logits(batch).argmax(-1)
+    labels = batch.labels[batch.labels != IGNORED]
+    lengths = torch.diff(torch.nonzero(labels == end)[:, 0], prepend=torch.tensor([-1])).tolist()
+    return [bool(part.all()) for part in torch.split(guess == labels, lengths)]
+
+
+def _embedded(table: Tensor, encode: Callable[[str], list[int]], text: str) -> Tensor:
+    """Mean embedding of a word inside a sentence, less the mean of all words."""
+    return table[encode(f" {text}")].mean(0) - table.mean(0)
+
+
+def _slot_words(table: Tensor, encode: Callable[[str], list[int]]) -> Tensor:
+    """(slots, hidden): finding's name and, at half its strength, side."""
+    sides = [functional.normalize(_embedded(table, encode, side), dim=0) for side in ("right", "left")]
+    names = [functional.normalize(_embedded(table, encode, name), dim=0) for name in FINDINGS]
+    return torch.stack([name + 0.5 * side for name in names for side in sides])
+
+
+def _severity_word(table: Tensor, encode: Callable[[str], list[int]]) -> Tensor:
+    """(hidden, 1): from none to severe."""
+    return functional.normalize(_embedded(table, encode, "severe") - _embedded(table, encode, "no"), dim=0)[:, None]
+
+
+def _ridge(tokens: Tensor, wanted: Tensor) -> Tensor:
+    """(hidden, width) that takes centred tokens (n, width) to `wanted` (n, hidden), in the dual form as n is below width."""
+    gram = tokens @ tokens.T
+    gram += torch.eye(len(gram)) * (0.02 * gram.diagonal().mean())
+    return (tokens.T @ torch.linalg.solve(gram, wanted)).T
+
+
+def _directed(tokens: Tensor, heads: Tensor, directions: Tensor) -> Tensor:
+    """(hidden, width): each head's reading, at unit spread over `tokens`, along its direction (hidden, heads)."""
+    return directions @ (heads / (tokens @ heads.T).std(0)[:, None])
 
 
 def language_parts(reader: Reader) -> dict[str, Any]:
@@ -154,7 +210,7 @@ def language_parts(reader: Reader) -> dict[str, Any]:
     for name, parameter in reader.text.named_parameters():
         if "lora_" in name:
             stem, kind, *_ = name.rsplit(".", 3)
-            parts[f"{base.TEXT}{stem}.{kind}"] = parameter.detach().half().contiguous().numpy()
+            parts[f"{weights.TEXT}{stem}.{kind}"] = parameter.detach().half().contiguous().numpy()
     return parts
 
 

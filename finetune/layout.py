@@ -50,7 +50,7 @@ class VisionShape:
     layers: int = 6
     heads: int = 6
     intermediate: int = 1536
-    shuffle: int = 2
+    shuffle: int = 4
     layer_norm_eps: float = 1e-6
 
     @property

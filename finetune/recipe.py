@@ -15,6 +15,7 @@ import yaml
 
 from errors import TuneError
 from finetune.layout import VisionShape
+from inference.engine import Ability
 
 STAGES = ("tower", "connector", "joint")
 
@@ -59,6 +60,8 @@ class TowerStage:
     """Share of the stage, at its start, that reads blocks of patches instead of patches, four times as fast."""
     strength: tuple[float, float] = (0.3, 1.0)
     """Acquisition differences at the start and at the end of the stage, 0 none to 2 strong."""
+    ranked: int = 0
+    """Pairs of real films a step, added to the batch, of which the second is labelled more diseased."""
 
     def __post_init__(self) -> None:
         """Refuse a share outside 0..1 and negative strengths."""
@@ -81,9 +84,14 @@ class LanguageStage:
     """Share of steps in the layout of stock llama.cpp servers, where each image comes twice."""
     strength: float = 1.0
     """Acquisition differences, 0 none to 2 strong."""
+    abilities: tuple[str, ...] = ("temporal", "comparison", "reasoning", "coreference")
+    """Abilities whose questions are asked."""
 
     def __post_init__(self) -> None:
-        """Refuse parts we do not have and stages that train nothing."""
+        """Refuse parts and abilities we do not have and stages that train nothing."""
+        strange = set(self.abilities) - set(get_args(Ability))
+        if strange or not self.abilities:
+            raise TuneError(f"abilities: {', '.join(strange) or 'none'}; it may name {', '.join(get_args(Ability))}")
         unknown = set(self.train) - {"connector", "lora"}
         if unknown or not self.train:
             raise TuneError(f"train: {', '.join(self.train) or 'nothing'}; it may name connector, lora")
@@ -145,7 +153,7 @@ def parse(kind: Any, value: Any, where: str) -> Any:
         return tuple(parse(get_args(kind)[0], entry, where) for entry in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(kind, types.UnionType) or not isinstance(value, kind) or isinstance(value, bool):
+    if isinstance(kind, types.UnionType) or not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise TuneError(f"{where}: {value!r} is not a {kind.__name__}; correct the recipe")
     return value
 

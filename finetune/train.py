@@ -25,19 +25,19 @@ from torch import nn
 from errors import IntervalError, TuneError
 from finetune import base, dataset, language, layout, loop, recipe, score, vision
 from finetune.dataset import HELD_OUT, Sources, Steps, Vocabulary
-from finetune.layout import Shape
+from finetune.layout import END, Shape
 from finetune.loop import Work
 from finetune.recipe import STAGES, LanguageStage, Recipe, Schedule
 from finetune.synthesis.pairs import Pair
 
 SPAN = 10_000_000
 """Seeds set aside for each stage."""
-CONNECTOR_SHARE = 0.05
-"""Rate of the connector against LoRA's: its entries are a hundred times smaller than the steps LoRA needs."""
-AIMED = 24
+WIDE = {"head.weight": 384, "slots.weight": 384, "connector.weight": 80}
+"""What reads whole blocks of patches: its rate against the rest is this over its inputs, or a step moves its output too far."""
+AIMED = 48
 """Pairs by which the connector is pointed before it is trained."""
-WATCHED = 64
-"""Held-out pairs looked at now and then during stage 1."""
+WATCHED, LISTENED = 64, 48
+"""Held-out pairs looked at now and then during stage 1, and asked about during stages 2 and 3."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class Run:
         """Pairs of other patients, to watch with."""
         return dataset.sources(self.recipe, self.data_root, "dev")
 
-    def steps(self, stage: str, schedule: Schedule, strength: Callable[[int], float], form: Callable[..., Any]) -> Steps:
-        """Data of a stage."""
+    def steps(self, stage: str, schedule: Schedule, strength: Callable[[int], float], form: Callable[..., Any], cells: int = 0) -> Steps:
+        """Data of a stage; maps of `cells` a side."""
         first = self.recipe.seed + SPAN * STAGES.index(stage)
-        return Steps(self.train, first, schedule.batch, self.recipe.vision.tile, strength, form)
+        return Steps(self.train, first, schedule.batch, self.recipe.vision.tile, strength, form, cells)
 
 
 def matrices(module: nn.Module, schedule: Schedule, muon: bool) -> list[torch.optim.Optimizer]:
@@ -72,10 +72,10 @@ def matrices(module: nn.Module, schedule: Schedule, muon: bool) -> list[torch.op
     inner = [p for name, p in parameters.items() if muon and p.ndim == 2 and ".encoder." in name]
     inner_ids = {id(parameter) for parameter in inner}
     rest = [p for p in parameters.values() if id(p) not in inner_ids]
-    small = {id(p) for name, p in parameters.items() if name == "connector.weight"}
+    wide = {name: WIDE[name] / p.shape[1] for name, p in parameters.items() if name in WIDE}
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in rest if p.ndim >= 2 and id(p) not in small], "weight_decay": schedule.decay},
-        {"params": [p for p in rest if id(p) in small], "weight_decay": schedule.decay, "share": CONNECTOR_SHARE},
+        {"params": [p for p in rest if p.ndim >= 2 and all(p is not parameters[name] for name in wide)], "weight_decay": schedule.decay},
+        *({"params": [parameters[name]], "weight_decay": schedule.decay, "share": min(1.0, share)} for name, share in wide.items()),
         {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
     ]
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW([g for g in groups if g["params"]], lr=schedule.rate, betas=(0.9, 0.98))]
@@ -87,27 +87,48 @@ def matrices(module: nn.Module, schedule: Schedule, muon: bool) -> list[torch.op
     return found
 
 
-def tower_form(batch: Sequence[Pair], _step: int) -> tuple[torch.Tensor, vision.Targets]:
-    """A batch of pairs as the tower reads it."""
-    return dataset.stack(batch), dataset.targets(batch)
+def tower_form(run: Run, strength: Callable[[int], float]) -> Callable[[Sequence[Pair], int], Any]:
+    """From a batch of pairs to what the tower reads: films, truth, and films ranked by their labels."""
+    stage = run.recipe.tower
+
+    def form(batch: Sequence[Pair], step: int) -> tuple[torch.Tensor, vision.Targets, torch.Tensor | None]:
+        first, tile = run.recipe.seed + step * stage.ranked, run.recipe.vision.tile
+        ranked = [run.train.ranked(first + number, tile, strength(step)) for number in range(stage.ranked)]
+        films = [films for films in ranked if films is not None]
+        return dataset.stack(batch), dataset.targets(batch), torch.from_numpy(np.stack(films)) if films else None
+
+    return form
 
 
 @torch.no_grad()
-def look(sight: vision.Sight, films: torch.Tensor, truth: vision.Targets) -> dict[str, float]:
-    """How well the tower's own heads see held-out pairs, films (B, 2, H, W): change (balanced accuracy), presence and side."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        reading = sight.read(torch.cat([sight.tokens(part) for part in torch.split(films.flatten(0, 1), 32)]))
-    guess = sight.change(vision.paired(reading.severity()))[:, -1].argmax(-1) - 1
+def look(
+    sight: vision.Sight, films: torch.Tensor, truth: vision.Targets, ranked: torch.Tensor | None = None, coarse: bool = False
+) -> dict[str, float]:
+    """How well the tower's own heads see held-out pairs, films (B, 2, H, W): change (balanced accuracy), presence and side.
+
+    Of `ranked` (K, 2, H, W), real films of which the second is labelled more diseased: how often it is seen so.
+    """
+
+    def read(films: torch.Tensor) -> vision.Reading:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return sight.read(torch.cat([sight.tokens(part, coarse) for part in torch.split(films.flatten(0, 1), 32)]))
+
+    reading = read(films)
+    guess = sight.change(vision.paired(reading.slot_severity()))[:, -1].argmax(-1) - 1
     wanted = truth.change[:, -1]
     judged, known = wanted != 9, truth.known.flatten(0, 1) > 0
     right, left = truth.sided.flatten(0, 1).unbind(-1)
     one = ((right - left).abs() > 0.1) & known
-    seen_right, seen_left = reading.sided.mean(1).unbind(-1)
-    return {
+    seen_right, seen_left = reading.slot.unbind(-1)
+    seen = reading.slot_present.amax(-1)
+    found = {
         "change": score.balanced(guess[judged].tolist(), wanted[judged].tolist()),
-        "present_auc": score.auc(reading.present.mean(1)[known].tolist(), truth.present.flatten(0, 1)[known].tolist()),
+        "present_auc": score.auc(seen[known].tolist(), truth.present.flatten(0, 1)[known].tolist()),
         "side": float(((right > left) == (seen_right > seen_left))[one].float().mean()),
     }
+    if ranked is not None:
+        found["ranked"] = float((vision.paired(read(ranked).severity())[:, :, -1].diff(dim=1) > 0).float().mean())
+    return found
 
 
 def tower(run: Run) -> None:
@@ -118,17 +139,25 @@ def tower(run: Run) -> None:
     last = stage.schedule.steps - 1
     low, high = stage.strength
 
+    def coarse(step: int) -> bool:
+        return step < stage.coarse_until * stage.schedule.steps
+
     def losses(batch: Any, step: int) -> loop.Losses:
-        films, truth = batch
-        return vision.loss(sight, films, truth, coarse=step < stage.coarse_until * stage.schedule.steps)
+        films, truth, ranked = batch
+        return vision.loss(sight, films, truth, ranked, coarse(step))
+
+    def strength(step: int) -> float:
+        return low + (high - low) * step / max(1, last)
 
     held_out = [run.dev.pair(HELD_OUT + number, run.recipe.vision.tile, 1.0) for number in range(WATCHED)]
     seen, known = dataset.stack(held_out), dataset.targets(held_out)
+    real = [run.dev.ranked(HELD_OUT + number, run.recipe.vision.tile, 1.0) for number in range(WATCHED)]
+    ranked = torch.from_numpy(np.stack([pair for pair in real if pair is not None])) if run.dev.real else None
 
-    def watch(_step: int) -> Mapping[str, float]:
-        return look(sight, seen, known)
+    def watch(step: int) -> Mapping[str, float]:
+        return look(sight, seen, known, ranked, coarse(step - 1))
 
-    data = run.steps("tower", stage.schedule, lambda step: low + (high - low) * step / max(1, last), tower_form)
+    data = run.steps("tower", stage.schedule, strength, tower_form(run, strength), run.recipe.vision.grid)
     loop.fit(Work("tower", sight, matrices(sight, stage.schedule, True), data, losses, stage.schedule, watch, 60), run.folder, run.workers)
 
 
@@ -169,6 +198,26 @@ def reader(run: Run, stages: Sequence[str]) -> tuple[language.Reader, Words]:
     return model, known
 
 
+def told(run: Run, stage: LanguageStage, known: Words, model: language.Reader) -> Callable[[int], Mapping[str, float]]:
+    """How often the answers to held-out questions are right word for word, by kind of question."""
+    vocabulary, shape = known.vocabulary, known.shape.vision
+    kinds: list[str] = []
+    packs: list[language.Packed] = []
+    for number in range(LISTENED):
+        pair = run.dev.pair(HELD_OUT + number, shape.tile, 1.0)
+        asked = dataset.choose(pair, 8, np.random.default_rng([run.recipe.seed, number]), stage.abilities)
+        if asked:
+            kinds += [item.kind for item in asked]
+            packs.append(language.pack([dataset.row(pair, asked, vocabulary, shape.tokens, shape.tile)]))
+
+    def watch(_step: int) -> Mapping[str, float]:
+        right = [each for pack in packs for each in language.exact(model, pack, vocabulary.control(END))]
+        rows = [(kind, good) for kind, good in zip(kinds, right, strict=True)]
+        return {kind: float(np.mean([good for name, good in rows if name == kind])) for kind in sorted(set(kinds))}
+
+    return watch
+
+
 def question_form(stage: LanguageStage, known: Words, seed: int) -> Callable[[Sequence[Pair], int], language.Packed]:
     """From a batch of pairs to packed questions; what is drawn depends on the pair's seed alone."""
     vocabulary, shape = known.vocabulary, known.shape.vision
@@ -177,7 +226,7 @@ def question_form(stage: LanguageStage, known: Words, seed: int) -> Callable[[Se
         sliced = np.random.default_rng([seed, step]).random() < stage.sliced
         rows = []
         for pair in batch:
-            asked = dataset.choose(pair, stage.questions, np.random.default_rng([seed, pair.seed]))
+            asked = dataset.choose(pair, stage.questions, np.random.default_rng([seed, pair.seed]), stage.abilities)
             if asked:
                 rows.append(dataset.row(pair, asked, vocabulary, shape.tokens, shape.tile, sliced))
         return language.pack(rows)
@@ -193,13 +242,14 @@ def read(run: Run, name: str) -> None:
     model.train_only(stage.train)
     if name == "connector":
         seen = [run.train.pair(run.recipe.seed + number, run.recipe.vision.tile, stage.strength) for number in range(AIMED)]
-        model.aim(dataset.stack(seen).flatten(0, 1))
+        model.aim(dataset.stack(seen).flatten(0, 1), known.vocabulary.encode)
 
     def losses(batch: Any, _step: int) -> loop.Losses:
         return model.loss(batch), {}
 
     data = run.steps(name, stage.schedule, lambda _step: stage.strength, question_form(stage, known, run.recipe.seed))
-    loop.fit(Work(name, model, matrices(model, stage.schedule, False), data, losses, stage.schedule), run.folder, run.workers)
+    work = Work(name, model, matrices(model, stage.schedule, False), data, losses, stage.schedule, told(run, stage, known, model), 100)
+    loop.fit(work, run.folder, run.workers)
 
 
 def train(run: Run, stages: Sequence[str] = STAGES) -> None:

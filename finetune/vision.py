@@ -1,9 +1,11 @@
 """Stage 1's model: the image tower of the bundled model with heads that make it see, and the loss that teaches it.
 
 Every image token, after pixel shuffle, must tell the whole film's findings: presence, severity of each side, extent of
-disease. Tokens that already know this let a small language model read them with little training. Change between two films is the
-difference of what was read from each, compared with a learned dead zone; so prior and current exchanged invert the answer by
-construction, and identical films are stable. Heads are used in training alone and are not shipped.
+disease. Besides, each token is the *slot* of one finding on one side, and two readings that all slots share tell whether it is
+there and how severe: so an image reads like a list of words, which a small language model can look up with little training.
+Change between two films is the difference of what was read from each, compared with a learned dead zone; so prior and current
+exchanged invert the answer by construction, and identical films are stable. Real films labelled diseased must have more extent
+than films labelled normal. Heads are used in training alone and are not shipped.
 """
 
 from __future__ import annotations
@@ -18,10 +20,18 @@ from torch.nn import functional
 from transformers import Idefics3VisionConfig
 from transformers.models.idefics3.modeling_idefics3 import Idefics3VisionTransformer
 
+from errors import TuneError
 from finetune.layout import MEAN, STD, VisionShape
+from finetune.synthesis.truth import WEIGHTS
 from inference.prompts import FINDINGS
 
 SIDES = 2
+COARSE = 2
+"""Patches a side of a block that a coarse reading takes together."""
+SCALES = {"severity": 8.0, "slot": 8.0, "where": 4.0, "ranked": 0.5}
+"""Weights of the parts of the loss, by name; 1 for the others."""
+AGGREGATING = 2
+"""Last layers of the tower, which gather what the layers before them have found in place."""
 EXTENT_SCALE = 2.0
 """Extents of disease are divided by this, so that targets are of the order of 1."""
 
@@ -32,7 +42,8 @@ class Targets:
 
     `present` (B, 2, F) float 0/1 and `known` (B, 2, F) whether presence may be judged; `sided` (B, 2, F, 2) severity of the
     right and the left; `extent` (B, 2); `usable` (B, 2) whether severities are complete; `change` (B, F + 1) -1 improved,
-    0 stable, 1 worse, 9 not to be judged, the last column being the extent as a whole.
+    0 stable, 1 worse, 9 not to be judged, the last column being the extent as a whole; `maps` (B, 2, F, G, G) uint8 where each
+    finding was painted, on the G x G patches.
     """
 
     present: Tensor
@@ -41,19 +52,31 @@ class Targets:
     extent: Tensor
     usable: Tensor
     change: Tensor
+    maps: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the heads read from N films: `present` (N, T, F) logits, `sided` (N, T, F, 2), `extent` (N, T), for T tokens."""
+    """What the heads read from N films: `present` (N, T, F) logits, `sided` (N, T, F, 2), `extent` (N, T), for T tokens.
+
+    `slot_present` (N, F, 2) logits and `slot` (N, F, 2) severities are read from the token that is the finding's slot.
+    """
 
     present: Tensor
     sided: Tensor
     extent: Tensor
+    slot_present: Tensor
+    slot: Tensor
 
     def severity(self) -> Tensor:
         """(N, F + 1): severity of each finding, sides summed, and the extent, averaged over tokens."""
         return torch.cat((self.sided.sum(-1).mean(1), self.extent.mean(1)[:, None]), dim=1)
+
+    def slot_severity(self) -> Tensor:
+        """(N, F + 1): the same from each finding's own slots, the extent being their weighted sum."""
+        found = self.slot.sum(-1)
+        weights = torch.tensor([WEIGHTS.get(name, 1.0) for name in FINDINGS])
+        return torch.cat((found, (found @ weights)[:, None] / EXTENT_SCALE), dim=1)
 
 
 def tower(shape: VisionShape) -> Any:
@@ -129,32 +152,59 @@ class Sight(nn.Module):
         width = shape.hidden * shape.shuffle**2
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, len(FINDINGS) * (1 + SIDES) + 1)
+        self.slots = nn.Linear(width, 2)
+        self.where = nn.Linear(shape.hidden, len(FINDINGS))
+        if shape.tokens < len(FINDINGS) * SIDES:
+            raise TuneError(
+                f"{shape.tokens} image tokens are fewer than {len(FINDINGS)} findings on two sides; lower shuffle in the recipe"
+            )
         self.dead_zone = nn.Parameter(torch.full((len(FINDINGS) + 1,), -2.5))
         self.sharpness = nn.Parameter(torch.full((len(FINDINGS) + 1,), 2.0))
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        for head in (self.head, self.slots, self.where):
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
 
     def tokens(self, films: Tensor, coarse: bool = False) -> Tensor:
         """(N, H, W) uint8 -> (N, T, hidden * shuffle**2) tokens after pixel shuffle.
 
         The same numbers as transformers' tower and pixel shuffle give; only the order of patches inside the tower differs.
-        `coarse` reads the mean of each block of patches that pixel shuffle will join, at a quarter of the cost.
+        `coarse` reads the mean of each 2 x 2 patches instead, at a quarter of the cost.
         """
+        return self.look(films, coarse)[0]
+
+    def look(self, films: Tensor, coarse: bool = False) -> tuple[Tensor, Tensor]:
+        """`tokens` and, from a layer inside the tower, (N, P, F) logits of where each finding shows, patches in the tower's order."""
         embeddings, side, block = self.tower.embeddings, self.shape.grid // self.shape.shuffle, self.shape.shuffle
         patches = embeddings.patch_embedding(normalised(films)).flatten(2).transpose(1, 2) + embeddings.position_embedding.weight
         count, width = patches.shape[0], patches.shape[2]
-        blocks = patches.view(count, side, block, side, block, width).permute(0, 1, 3, 2, 4, 5).reshape(count, side * side, -1, width)
-        inside = blocks.mean(2) if coarse else blocks.reshape(count, -1, width)
-        read = self.tower.post_layernorm(self.tower.encoder(inputs_embeds=inside).last_hidden_state)
-        result: Tensor = read.repeat(1, 1, block**2) if coarse else read.reshape(count, side * side, -1)
-        return result
+        read = self.ordered(patches.view(count, side * block, side * block, width), coarse)
+        for number, layer in enumerate(self.tower.encoder.layers):
+            if number == max(0, len(self.tower.encoder.layers) - AGGREGATING):
+                inner = read
+            read = layer(read, None)
+        where = self.where(functional.layer_norm(inner, (width,)))
+        read = self.tower.post_layernorm(read)
+        if coarse:
+            halves = block // COARSE
+            read = read.view(count, side**2, halves, 1, halves, 1, width).expand(-1, -1, -1, COARSE, -1, COARSE, -1)
+        return read.reshape(count, side**2, block**2 * width), where
+
+    def ordered(self, grid: Tensor, coarse: bool = False) -> Tensor:
+        """(N, G, G, C) by row and column -> (N, P, C) in the tower's order, block by block as pixel shuffle joins them."""
+        count, side, block, width = len(grid), self.shape.grid // self.shape.shuffle, self.shape.shuffle, grid.shape[-1]
+        blocks = grid.view(count, side, block, side, block, width).permute(0, 1, 3, 2, 4, 5)
+        if coarse:
+            halves = block // COARSE
+            blocks = blocks.reshape(count, side, side, halves, COARSE, halves, COARSE, width).mean((4, 6))
+        return blocks.reshape(count, -1, width)
 
     def read(self, tokens: Tensor) -> Reading:
         """Heads on every token, (N, T, width) -> `Reading`."""
         count = len(FINDINGS)
-        out = self.head(self.norm(tokens)).float()
+        known = self.norm(tokens)
+        out, slots = self.head(known).float(), self.slots(known[:, : count * SIDES]).float().unflatten(1, (count, SIDES))
         sided = out[..., count : 3 * count].reshape(*out.shape[:-1], count, SIDES)
-        return Reading(out[..., :count], sided, out[..., -1])
+        return Reading(out[..., :count], sided, out[..., -1], slots[..., 0], slots[..., 1])
 
     def change(self, severity: Tensor) -> Tensor:
         """(B, 2, F + 1) severities at both ends -> (B, F + 1, 3) log-probabilities of improved, stable, worse."""
@@ -169,21 +219,58 @@ def paired(values: Tensor) -> Tensor:
     return values.reshape(-1, 2, *values.shape[1:])
 
 
-def loss(model: Sight, films: Tensor, truth: Targets, coarse: bool = False) -> tuple[Tensor, dict[str, float]]:
-    """Loss of B pairs, films (B, 2, H, W) uint8, and its parts by name."""
-    reading = model.read(model.tokens(films.flatten(0, 1), coarse))
-    present = paired(reading.present)
+def loss(
+    model: Sight, films: Tensor, truth: Targets, ranked: Tensor | None = None, coarse: bool = False
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of B pairs, films (B, 2, H, W) uint8, and its parts by name.
+
+    `ranked` (K, 2, H, W) are real films of which the second is more diseased than the first by their labels.
+    """
+    every = films.flatten(0, 1) if ranked is None else torch.cat((films.flatten(0, 1), ranked.flatten(0, 1)))
+    tokens, where = model.look(every, coarse)
+    reading, both = model.read(tokens), 2 * len(films)
+    present = paired(reading.present[:both])
     wanted = truth.present[:, :, None].expand_as(present)
     each = functional.binary_cross_entropy_with_logits(present, wanted, reduction="none").mean(2)
-    seen = (each * truth.known).sum() / truth.known.sum().clamp(min=1)
     usable = truth.usable[:, :, None, None]
-    sided = ((paired(reading.sided) - truth.sided[:, :, None]) ** 2).mean(2) * usable
-    extent = ((paired(reading.extent) - truth.extent[:, :, None]) ** 2 * truth.usable[:, :, None]).mean()
-    logp = model.change(paired(reading.severity()))
-    judged = truth.change != 9
-    picked = logp.gather(2, (truth.change.clamp(max=1) + 1)[..., None])[..., 0]
-    weight = judged * torch.tensor([0.4] * len(FINDINGS) + [1.0])
-    change = -(picked * weight).sum() / weight.sum().clamp(min=1e-6)
-    total = seen + 8 * sided.mean() + extent + change
-    parts = {"present": seen, "severity": sided.mean(), "extent": extent, "change": change}
+    there = (truth.sided > 0).float()
+    slot = functional.binary_cross_entropy_with_logits(paired(reading.slot_present[:both]), there, reduction="none")
+    own, whole = reading.severity(), reading.slot_severity()
+    parts = {
+        "present": _mean(each, truth.known) + _mean(slot, torch.maximum(there, usable.expand_as(there))),
+        "severity": (((paired(reading.sided[:both]) - truth.sided[:, :, None]) ** 2).mean(2) * usable).mean(),
+        "slot": (((paired(reading.slot[:both]) - truth.sided) ** 2) * usable).mean(),
+        "extent": ((paired(reading.extent[:both]) - truth.extent[:, :, None]) ** 2 * truth.usable[:, :, None]).mean(),
+        "change": _change(model.change(paired(own[:both])), truth) + 0.5 * _change(model.change(paired(whole[:both])), truth),
+    }
+    if truth.maps is not None:
+        parts["where"] = _where(model, where[:both].float(), truth, coarse)
+    if ranked is not None:
+        parts["ranked"] = _ranked(own[both:, -1]) + _ranked(whole[both:, -1])
+    total = torch.stack([SCALES.get(name, 1.0) * value for name, value in parts.items()]).sum()
     return total, {name: float(value.detach()) for name, value in parts.items()}
+
+
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    return (values * counted).sum() / counted.sum().clamp(min=1)
+
+
+def _change(logp: Tensor, truth: Targets) -> Tensor:
+    """Cross-entropy of the change classes that may be judged; the extent as a whole weighs most."""
+    picked = logp.gather(2, (truth.change.clamp(max=1) + 1)[..., None])[..., 0]
+    weight = (truth.change != 9) * torch.tensor([0.4] * len(FINDINGS) + [1.0])
+    return -(picked * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def _where(model: Sight, logits: Tensor, truth: Targets, coarse: bool) -> Tensor:
+    """Cross-entropy of where findings show, (2 * B, P, F) logits; on films with disease of their own only where something was painted."""
+    assert truth.maps is not None
+    wanted = model.ordered(truth.maps.flatten(0, 1).permute(0, 2, 3, 1).float() / 255, coarse)
+    counted = torch.maximum((wanted > 0).float(), truth.usable.flatten()[:, None, None].expand_as(wanted))
+    return _mean(functional.binary_cross_entropy_with_logits(logits, wanted.clamp(max=1), reduction="none"), counted)
+
+
+def _ranked(extent: Tensor) -> Tensor:
+    """Logistic loss of extents (2 * K,), less and more in turn, apart by about a quarter of the scale."""
+    less, more = paired(extent).unbind(1)
+    return functional.softplus(8 * (0.25 - more + less)).mean() / 8

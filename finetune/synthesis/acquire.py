@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,15 +119,23 @@ def _processed(image: Floats, a: Acquisition) -> Floats:
     """What a vendor's processing does to (H, W): edges raised, an automatic window, broad brightness evened out."""
     width = image.shape[1]
     if a.kernel:
-        image = image + np.float32(a.kernel) * (image - low_pass(image, max(2, width // 75)))
+        edges = image - low_pass(image, max(2, width // 75))
+        edges *= np.float32(a.kernel)
+        image = np.add(image, edges, out=edges)
     if a.window:
         middle = image[image.shape[0] // 8 : -image.shape[0] // 8 : 3, width // 8 : -width // 8 : 3]
         low, high = (float(value) for value in np.percentile(middle, (2, 97)))
-        fitted = (image - np.float32(low)) * np.float32(0.80 / max(high - low, 0.2)) + np.float32(0.08)
-        image = np.float32(1 - a.window) * image + np.float32(a.window) * fitted
+        fitted = image - np.float32(low)
+        fitted *= np.float32(0.80 / max(high - low, 0.2))
+        fitted += np.float32(0.08)
+        fitted *= np.float32(a.window)
+        image = np.float32(1 - a.window) * image
+        image += fitted
     if a.local:
         broad = low_pass(image, max(4, width // 7))
-        image = image - np.float32(a.local) * (broad - np.float32(broad.mean()))
+        evened = broad - np.float32(broad.mean())
+        evened *= np.float32(a.local)
+        image = np.subtract(image, evened, out=evened)
     return np.asarray(image, dtype=np.float32)
 
 
@@ -154,12 +163,17 @@ def _compressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
         return np.asarray(opened, dtype=np.uint8)
 
 
+@lru_cache(maxsize=16)
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)
+
+
 def _overlay(a: Acquisition, height: int, width: int, rng: np.random.Generator) -> Floats:
     """Lead markers and monitoring wires (height, width) in 0..1."""
     canvas = Image.new("L", (width, height))
     pen = ImageDraw.Draw(canvas)
     for text, x, y, size in a.marks:
-        pen.text((x * width, y * height), text, fill=240, font=ImageFont.load_default(size=max(8, size * width)))
+        pen.text((x * width, y * height), text, fill=240, font=_font(max(8, size * width)))
     for _ in range(a.wires):
         t = np.linspace(0, 1, 24)
         knots = rng.uniform(0.05, 0.95, (4, 2))
@@ -180,16 +194,35 @@ def acquired(film: Floats, a: Acquisition, height: int, width: int) -> Floats:
         image = ndimage.gaussian_filter(image, a.blur, truncate=2.5)
     image = _processed(image, a)
     if a.gamma != 1:
-        image = np.power(np.clip(image, 0, 1), np.float32(a.gamma))
-    tilt = _field(a, height, width)
-    image = np.asarray((image - np.float32(0.5)) * np.float32(a.contrast) + np.float32(0.5 + a.brightness) + tilt, dtype=np.float32)
+        image = np.clip(image, 0, 1)
+        np.power(image, np.float32(a.gamma), out=image)
+    image = image - np.float32(0.5)
+    image *= np.float32(a.contrast)
+    image += np.float32(0.5 + a.brightness)
+    np.add(image, _field(a, height, width), out=image, casting="same_kind")
     if a.marks or a.wires:
         image = np.maximum(image, 0) + _overlay(a, height, width, rng) * (1 - np.clip(image, 0, 1))
     if a.noise:
-        image = image + np.float32(a.noise) * rng.standard_normal(image.shape, dtype=np.float32)
+        grain = rng.standard_normal(image.shape, dtype=np.float32)
+        grain *= np.float32(a.noise)
+        image += grain
     if any(a.borders):
         image = _shutters(image, a)
-    return np.clip(image, 0, 1)
+    return np.clip(image, 0, 1, out=image)
+
+
+def located(where: Floats, a: Acquisition, cells: int) -> NDArray[np.uint8]:
+    """A map (H, W) in 0..1 of the film -> (cells, cells) uint8: its share of each cell of the square that `expose` gives."""
+    rows, columns = where.shape
+    fine = cells * 4
+    height, width = max(1, round(rows * fine / max(rows, columns))), max(1, round(columns * fine / max(rows, columns)))
+    image = _warp(where, a, height, width)
+    if a.heart:
+        image = _widen(image, a.heart)
+    out = np.zeros((fine, fine), dtype=np.float32)
+    top, left = (fine - height) // 2, (fine - width) // 2
+    out[top : top + height, left : left + width] = image
+    return np.asarray(out.reshape(cells, 4, cells, 4).mean((1, 3)) * 255 + 0.5, dtype=np.uint8)
 
 
 def expose(film: Floats, a: Acquisition, size: int) -> NDArray[np.uint8]:

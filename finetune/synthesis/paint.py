@@ -7,8 +7,9 @@ between two dates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as also
 
 import numpy as np
 
@@ -22,13 +23,35 @@ Sides = Mapping[str, Field]
 
 @dataclass(frozen=True)
 class Canvas:
-    """A scene made ready for painting: lung coordinates, broad brightness, the brightness of dense tissue."""
+    """A scene made ready for painting: lung coordinates, whole and cropped, broad brightness, the brightness of dense tissue.
+
+    `kept` holds what two dates, or a film and its map, share, so that it is drawn once.
+    """
 
     scene: Scene
     lungs: Mapping[str, Field]
     broad: Floats
     dense: float
     seed: tuple[int, ...]
+    boxed: Mapping[str, Field]
+    kept: dict[object, Floats] = also(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one finding looks in one lung: `rng` as seeded for the patient, and noise that is drawn once for both dates."""
+
+    rng: np.random.Generator
+    board: Canvas
+    key: tuple[int, ...]
+    box: tuple[slice, slice]
+
+    def noise(self, cells: tuple[int, ...]) -> Floats:
+        """Noise of the film cut to the lung; to be the last thing that is drawn from `rng`."""
+        kept = self.board.kept.get((self.key, cells))
+        if kept is None:
+            kept = self.board.kept[self.key, cells] = noise(self.rng, *self.board.scene.film.shape, cells=cells)
+        return kept[self.box]
 
 
 def canvas(scene: Scene, seed: tuple[int, ...]) -> Canvas:
@@ -39,17 +62,20 @@ def canvas(scene: Scene, seed: tuple[int, ...]) -> Canvas:
     columns = np.flatnonzero((scene.right + scene.left).max(axis=0) > 0.5)
     box = broad[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) and len(columns) else broad
     dense = float(np.percentile(box[::4, ::4], 90))
-    return Canvas(scene, lungs, broad, min(0.97, max(dense, float(box.mean()) + 0.12)), seed)
+    return Canvas(
+        scene, lungs, broad, min(0.97, max(dense, float(box.mean()) + 0.12)), seed, {name: lung.cropped() for name, lung in lungs.items()}
+    )
 
 
 def _fields(board: Canvas, side: str) -> list[Field]:
-    return [board.lungs[name] for name in ("right", "left") if side in (name, "bilateral")]
+    return [board.boxed[name] for name in ("right", "left") if side in (name, "bilateral")]
 
 
-def _consolidation(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+def _consolidation(lung: Field, zone: str, severity: float, look: Look) -> Floats:
+    rng = look.rng
     centre_u, centre_v = rng.uniform(0.3, 0.7), ZONE_CENTRE[zone] + rng.uniform(-0.07, 0.07)
     stretch, lobar = rng.uniform(0.75, 1.3), rng.random() < 0.35
-    rough = noise(rng, lung.mask.shape[0], lung.mask.shape[1], cells=(7, 16, 37))
+    rough = look.noise((7, 16, 37))
     aspect = lung.height / lung.width
     reach = 0.20 + 0.55 * severity
     distance = np.sqrt((lung.u - centre_u) ** 2 + ((lung.v - centre_v) * aspect * stretch) ** 2) / reach - 0.24 * rough
@@ -64,10 +90,10 @@ def _consolidation(lung: Field, zone: str, severity: float, rng: np.random.Gener
     return np.asarray(lung.mask * soft * mottled * (0.40 + 0.50 * severity), dtype=np.float32)
 
 
-def _diffuse(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+def _diffuse(lung: Field, zone: str, severity: float, look: Look) -> Floats:
     del zone
+    rng = look.rng
     pattern, texture = rng.integers(4), rng.integers(3)
-    shape = lung.mask.shape
     spread = 0.35 + 0.5 * severity
     if pattern == 0:  # perihilar, bat wing
         where = np.exp(-((lung.u / (0.75 * spread + 0.15)) ** 2) - ((lung.v - 0.5) / (0.5 * spread + 0.1)) ** 2)
@@ -76,22 +102,23 @@ def _diffuse(lung: Field, zone: str, severity: float, rng: np.random.Generator) 
     elif pattern == 2:  # peripheral
         where = ramp(lung.u, 0.85 - 0.7 * severity, 1.15 - 0.5 * severity) * ramp(lung.v, -0.1, 0.5)
     else:  # whole lung
-        where = np.full(shape, 0.8, dtype=np.float32)
-    grain = _grain(int(texture), severity, shape, rng)
+        where = np.full((1, 1), 0.8, dtype=np.float32)
+    grain = _grain(int(texture), severity, look)
     return np.asarray(lung.mask * where * grain * (0.18 + 0.62 * severity), dtype=np.float32)
 
 
-def _grain(texture: int, severity: float, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+def _grain(texture: int, severity: float, look: Look) -> Floats:
     if texture == 0:  # haze
-        return 0.85 + 0.15 * np.clip(noise(rng, *shape, cells=(4, 9)), -1, 1)
+        return 0.85 + 0.15 * np.clip(look.noise((4, 9)), -1, 1)
     if texture == 1:  # patches that grow and merge
-        return 0.25 + 0.75 * ramp(noise(rng, *shape, cells=(7, 15)) + np.float32(1.6 * severity), 0.2, 1.3)
-    fine = np.abs(noise(rng, *shape, cells=(26, 52)))  # reticular
+        return 0.25 + 0.75 * ramp(look.noise((7, 15)) + np.float32(1.6 * severity), 0.2, 1.3)
+    fine = np.abs(look.noise((26, 52)))  # reticular
     return 0.55 + 0.45 * ramp(fine, 0.75, 0.1)
 
 
-def _effusion(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+def _effusion(lung: Field, zone: str, severity: float, look: Look) -> Floats:
     del zone
+    rng = look.rng
     climb, inner = rng.uniform(0.10, 0.20), rng.uniform(0.0, 0.05)
     surface = 0.985 - 0.62 * severity**1.1 - climb * np.clip(lung.u, 0, 1) ** 2.2 - inner * np.clip(1 - 3 * lung.u, 0, 1)
     layer = ramp(lung.v - surface.astype(np.float32), -0.035, 0.045)
@@ -99,7 +126,8 @@ def _effusion(lung: Field, zone: str, severity: float, rng: np.random.Generator)
     return np.asarray(lung.mask * np.maximum(layer * 0.93, veil), dtype=np.float32)
 
 
-def _nodule(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+def _nodule(lung: Field, zone: str, severity: float, look: Look) -> Floats:
+    rng = look.rng
     u, v = rng.uniform(0.32, 0.72), ZONE_CENTRE[zone] + rng.uniform(-0.08, 0.08)
     radius = (0.085 + 0.26 * severity) * lung.width
     dx, dy = (lung.u - u) * lung.width, (lung.v - v) * lung.height
@@ -117,7 +145,8 @@ def _cardiomegaly(lung: Field, right: bool, severity: float, rng: np.random.Gene
     return np.asarray(where * ramp(edge.astype(np.float32) - lung.u, -0.05, 0.05) * 0.90, dtype=np.float32)
 
 
-def _atelectasis(lung: Field, zone: str, severity: float, rng: np.random.Generator) -> Floats:
+def _atelectasis(lung: Field, zone: str, severity: float, look: Look) -> Floats:
+    rng = look.rng
     total = np.zeros(lung.mask.shape, dtype=np.float32)
     for _ in range(int(rng.integers(2, 4))):
         u, v = rng.uniform(0.3, 0.65), ZONE_CENTRE[zone] + rng.uniform(-0.10, 0.12)
@@ -142,7 +171,7 @@ def _pneumothorax(lung: Field, severity: float, rng: np.random.Generator) -> tup
     return np.asarray(air, dtype=np.float32), np.asarray(line, dtype=np.float32)
 
 
-Painter = Callable[[Field, str, float, np.random.Generator], Floats]
+Painter = Callable[[Field, str, float, Look], Floats]
 PAINTERS: dict[str, Painter] = {
     "consolidation": _consolidation,
     "diffuse opacity": _diffuse,
@@ -154,6 +183,13 @@ PAINTERS: dict[str, Painter] = {
 
 def opacity(board: Canvas, finding: Finding) -> Floats:
     """Opacity of one finding in 0..1, (H, W): 0 leaves the film, 1 covers it. Zero for pneumothorax and devices."""
+    kept = board.kept.get(finding)
+    if kept is None:
+        kept = board.kept[finding] = _opacity(board, finding)
+    return kept
+
+
+def _opacity(board: Canvas, finding: Finding) -> Floats:
     total = np.zeros(board.scene.film.shape, dtype=np.float32)
     if finding.severity <= 0 or finding.name in ("pneumothorax", DEVICE):
         return total
@@ -163,9 +199,37 @@ def opacity(board: Canvas, finding: Finding) -> Floats:
             total = np.maximum(total, _cardiomegaly(board.lungs[side], side == "right", finding.severity, np.random.default_rng(code)))
         return total
     for number, lung in enumerate(_fields(board, finding.side)):
-        own = [*code] if finding.name == "diffuse opacity" else [*code, number]  # one process in both lungs looks alike
-        drawn = PAINTERS[finding.name](lung, finding.zone, finding.severity, np.random.default_rng(own))
-        total = np.maximum(total, drawn)
+        own = (*code,) if finding.name == "diffuse opacity" else (*code, number)  # one process in both lungs looks alike
+        look = Look(np.random.default_rng(own), board, own, lung.box)
+        drawn = PAINTERS[finding.name](lung, finding.zone, finding.severity, look)
+        total[lung.box] = np.maximum(total[lung.box], drawn)
+    return total
+
+
+def _free_air(board: Canvas, finding: Finding) -> Iterator[tuple[Field, Floats, Floats]]:
+    """Each lung with a pneumothorax, its free air and its pleural line, cut to the lung."""
+    for number, lung in enumerate(_fields(board, finding.side)):
+        rng = np.random.default_rng([*board.seed, *finding.name.encode(), number])
+        yield lung, *_pneumothorax(lung, finding.severity, rng)
+
+
+def _device(board: Canvas, finding: Finding) -> Floats:
+    kept = board.kept.get(finding)
+    if kept is None:
+        rng = np.random.default_rng([*board.seed, *finding.name.encode()])
+        kept = board.kept[finding] = devices.drawn(board.scene, finding.severity, rng)
+    return kept
+
+
+def place(board: Canvas, finding: Finding) -> Floats:
+    """Where a finding shows, (H, W) in 0..1: its opacity, a pneumothorax's free air, a device's shadow."""
+    if finding.name == DEVICE and finding.severity > 0:
+        return _device(board, finding)
+    if finding.name != "pneumothorax":
+        return opacity(board, finding)
+    total = np.zeros_like(board.scene.film)
+    for lung, air, _ in _free_air(board, finding):
+        total[lung.box] = np.maximum(total[lung.box], air)
     return total
 
 
@@ -175,31 +239,43 @@ def paint(board: Canvas, findings: tuple[Finding, ...]) -> Floats:
     if not findings:
         return film
     detail = film - board.broad
-    broad, keep = board.broad, np.ones_like(film)
+    broad, keep = board.broad.copy(), np.ones_like(film)
     clear = np.ones_like(film)
     line = np.zeros_like(film)
     for finding in findings:
         if finding.name == "pneumothorax":
-            for number, lung in enumerate(_fields(board, finding.side)):
-                rng = np.random.default_rng([*board.seed, *finding.name.encode(), number])
-                air, edge = _pneumothorax(lung, finding.severity, rng)
-                broad = broad - air * np.float32(0.05 + 0.30 * 0.4) * np.clip(broad * 2.2, 0.15, 1)
-                keep *= 1 - 0.55 * air
-                line = np.maximum(line, edge)
-                clear *= 1 - lung.mask * (1 - air) * np.float32(0.20 * finding.severity)
-        else:
+            for lung, air, edge in _free_air(board, finding):
+                box = lung.box
+                broad[box] -= air * np.float32(0.05 + 0.30 * 0.4) * np.clip(broad[box] * 2.2, 0.15, 1)
+                keep[box] *= 1 - 0.55 * air
+                line[box] = np.maximum(line[box], edge)
+                clear[box] *= 1 - lung.mask * (1 - air) * np.float32(0.20 * finding.severity)
+        elif finding.name != DEVICE:
             clear *= 1 - opacity(board, finding)
-    cover = 1 - clear
-    painted = broad + cover * np.clip(board.dense - broad, 0, None) + detail * keep * (1 - 0.7 * cover)
-    film = np.asarray(np.clip(painted + 0.10 * line * (1 - cover), 0, 1), dtype=np.float32)
+    film = _covered(broad, detail, keep, clear, line, board.dense)
     for finding in findings:
         if finding.name == DEVICE and finding.severity > 0:
-            film = _with_device(film, board, finding)
+            film = _with_device(film, _device(board, finding))
     return film
 
 
-def _with_device(film: Floats, board: Canvas, finding: Finding) -> Floats:
+def _covered(broad: Floats, detail: Floats, keep: Floats, clear: Floats, line: Floats, dense: float) -> Floats:
+    """What is left of the film, (H, W): dense where covered, its detail faded there, the pleural line where it is not."""
+    cover = 1 - clear
+    fill = dense - broad
+    np.clip(fill, 0, None, out=fill)
+    fill *= cover
+    fill += broad
+    detail *= keep
+    detail *= 1 - 0.7 * cover
+    fill += detail
+    line *= np.float32(0.10)
+    line *= 1 - cover
+    fill += line
+    return np.clip(fill, 0, 1, out=fill)
+
+
+def _with_device(film: Floats, tube: Floats) -> Floats:
     """A tube or line over everything else, with the dark rim that processing gives a thin bright structure."""
-    tube = devices.drawn(board.scene, finding.severity, np.random.default_rng([*board.seed, *finding.name.encode()]))
     rim = np.clip(low_pass(tube, 4) - tube, 0, None)
     return np.asarray(np.clip(film + 0.55 * tube * (1.08 - film) - 0.30 * rim * film, 0, 1), dtype=np.float32)

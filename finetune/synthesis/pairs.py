@@ -37,6 +37,7 @@ from finetune.synthesis.truth import (
     changes,
     overall,
 )
+from inference.prompts import FINDINGS
 
 Kind = Literal["pair", "identical", "unrelated", "single"]
 
@@ -49,7 +50,8 @@ class Pair:
     `pair` (one patient, two acquisitions; half of the stable ones differ by acquisition alone), `identical` (the same
     bytes twice), `unrelated` (two patients: `changes` empty, `overall` uncertain), `single` (only `current` counts;
     `prior` is the same array). `clean` tells of each end whether the truth is complete: on a film that may carry disease of
-    its own, painted findings are present but nothing may be called absent, new or resolved.
+    its own, painted findings are present but nothing may be called absent, new or resolved. `maps` (2, F, cells, cells), when they
+    were asked for, tell where each of `FINDINGS` was painted at both ends, 0..255.
     """
 
     prior: NDArray[np.uint8]
@@ -63,6 +65,7 @@ class Pair:
     kind: Kind
     seed: int
     clean: tuple[bool, bool] = (True, True)
+    maps: NDArray[np.uint8] | None = None
 
 
 def exchanged(pair: Pair) -> Pair:
@@ -70,6 +73,7 @@ def exchanged(pair: Pair) -> Pair:
     return replace(
         pair,
         clean=pair.clean[::-1],
+        maps=None if pair.maps is None else pair.maps[::-1],
         prior=pair.current,
         current=pair.prior,
         prior_truth=pair.current_truth,
@@ -180,9 +184,15 @@ def truths(rng: np.random.Generator, clean: bool) -> tuple[Truth, Truth]:
             return prior, current
 
 
-def _film(scene: Scene, truth: Truth, seed: int, rng: np.random.Generator, size: int, strength: float) -> NDArray[np.uint8]:
-    board = paint.canvas(scene, (seed, 0x10C))
-    return acquire.expose(paint.paint(board, truth.findings), acquire.draw(rng, strength), size)
+Shot = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def _shot(board: paint.Canvas, truth: Truth, look: acquire.Acquisition, size: int, cells: int) -> Shot:
+    """A film (size, size) of `truth` and its maps (F, cells, cells)."""
+    maps = np.zeros((len(FINDINGS), cells, cells), dtype=np.uint8)
+    for finding in truth.findings if cells else ():
+        maps[FINDINGS.index(finding.name)] = acquire.located(paint.place(board, finding), look, cells)
+    return acquire.expose(paint.paint(board, truth.findings), look, size), maps
 
 
 def _other(source: Source, scene: Scene, rng: np.random.Generator) -> Scene:
@@ -201,11 +211,11 @@ def ranked(seed: int, source: FilmSource, size: int = 256, strength: float = 1.0
     return acquire.expose(less.film, acquire.draw(rng, strength), size), acquire.expose(more.film, acquire.draw(rng, strength), size)
 
 
-def generate(seed: int, source: Source, size: int = 256, kind: Kind | None = None, strength: float = 1.0) -> Pair:
+def generate(seed: int, source: Source, size: int = 256, kind: Kind | None = None, strength: float = 1.0, cells: int = 0) -> Pair:
     """Pair number `seed` of `source`, (size, size) uint8 each.
 
     `kind` forces the kind (by default drawn: 78 % pair, 7 % identical, 8 % unrelated, 7 % single); `strength` scales
-    the acquisition differences (0 none, 1 weak to moderate, 2 strong).
+    the acquisition differences (0 none, 1 weak to moderate, 2 strong); `cells` asks for maps of that many cells a side.
     """
     rng = np.random.default_rng([seed, 0x9A1])
     drawn = KINDS[int(rng.choice(len(KINDS), p=[share for _, share in KINDS]))][0]
@@ -217,18 +227,18 @@ def generate(seed: int, source: Source, size: int = 256, kind: Kind | None = Non
     if chosen == "pair":
         board = paint.canvas(scene, (seed, 0x10C))
         looks = acquire.draw(rng, strength), acquire.draw(rng, strength)
-        prior, current = (
-            acquire.expose(paint.paint(board, truth.findings), look, size) for truth, look in zip((before, after), looks, strict=True)
-        )
+        shots = [_shot(board, truth, look, size, cells) for truth, look in zip((before, after), looks, strict=True)]
     elif chosen == "unrelated":
         other = _other(source, scene, rng)
         clean = (other.clean, scene.clean)
         before = truths(rng, other.clean)[0]
-        prior = _film(other, before, seed + 1, rng, size, strength)
-        current = _film(scene, after, seed, rng, size, strength)
+        boards = paint.canvas(other, (seed + 1, 0x10C)), paint.canvas(scene, (seed, 0x10C))
+        looks = acquire.draw(rng, strength), acquire.draw(rng, strength)
+        shots = [_shot(*each, size, cells) for each in zip(boards, (before, after), looks, strict=True)]
     else:
         before = after
-        prior = current = _film(scene, after, seed, rng, size, strength)
+        shots = [_shot(paint.canvas(scene, (seed, 0x10C)), after, acquire.draw(rng, strength), size, cells)] * 2
+    (prior, prior_maps), (current, current_maps) = shots
     unrelated = chosen == "unrelated"
     return Pair(
         prior=prior,
@@ -242,4 +252,5 @@ def generate(seed: int, source: Source, size: int = 256, kind: Kind | None = Non
         kind=chosen,
         seed=seed,
         clean=clean,
+        maps=np.stack((prior_maps, current_maps)) if cells else None,
     )

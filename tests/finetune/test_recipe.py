@@ -36,7 +36,7 @@ def changed(stage: str, **changes: Any) -> dict[str, Any]:
         (changed("tower", schedule={"steps": 4, "batch": 1, "rate": 0.1, "warmup": 9}), "warm-up of 9 steps does not fit into 4"),
         (changed("tower", schedule={"steps": 4, "batch": 1, "rate": 3.0}), "learning rate 3.0 is not in"),
         (changed("tower", schedule={"steps": 4, "batch": 1}), "missing 1 required positional argument: 'rate'"),
-        ({"vision": {"tile": 80, "patch": 16}}, "5 patches a side cannot be shuffled by 2"),
+        ({"vision": {"tile": 80, "patch": 16}}, "5 patches a side cannot be shuffled by 4"),
         ({"seed": "seven"}, "tiny.seed: 'seven' is not a int"),
         ({"colour": 1}, "there is no colour"),
     ],

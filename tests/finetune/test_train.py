@@ -17,6 +17,7 @@ from finetune.dataset import Sources, Steps
 from finetune.loop import Work
 from finetune.recipe import Schedule
 from finetune.synthesis import questions
+from inference.prompts import FINDINGS
 from tests.finetune import tiny
 
 
@@ -57,7 +58,7 @@ def test_the_tower_learns_films_it_is_shown() -> None:
 @pytest.mark.parametrize("parts", [("connector",), ("connector", "lora")])
 def test_the_language_stages_learn_answers_they_are_shown(parts: tuple[str, ...]) -> None:
     model, batch = reader(), packed()
-    model.aim(dataset.stack([tiny.pair(seed) for seed in range(2)]).flatten(0, 1))
+    model.aim(dataset.stack([tiny.pair(seed) for seed in range(2)]).flatten(0, 1), tiny.words().encode)
     model.train_only(parts)
     losses = repeated(model, batch, lambda b: model.loss(b), 12)
     assert losses[-1] < losses[0] - 0.05
@@ -65,7 +66,7 @@ def test_the_language_stages_learn_answers_they_are_shown(parts: tuple[str, ...]
 
 def test_exchanged_films_give_the_inverse_change_by_construction() -> None:
     sight = vision.Sight(tiny.VISION)
-    severity = torch.rand(3, 2, 8)
+    severity = torch.rand(3, 2, len(FINDINGS) + 1)
     ahead, back = sight.change(severity), sight.change(severity.flip(1))
     assert torch.allclose(ahead, back.flip(-1), atol=1e-5)
 
@@ -82,7 +83,7 @@ def test_our_tower_and_transformers_read_a_film_alike() -> None:
 def test_a_packed_question_is_answered_as_if_it_stood_alone() -> None:
     """Two questions in one row share the images and must not see each other, or training would differ from asking."""
     model, pair = reader().eval(), tiny.pair(5)
-    asked = dataset.choose(pair, 2, np.random.default_rng(1))
+    asked = dataset.choose(pair, 2, np.random.default_rng(2))
 
     def make(items: list[questions.Item]) -> language.Packed:
         return language.pack([dataset.row(pair, items, tiny.words(), tiny.VISION.tokens, 64)])
@@ -121,7 +122,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
             return vision.loss(sight, *batch)
 
-        data = Steps(sources(), 0, 2, 64, lambda _step: 0.0, train.tower_form)
+        data = Steps(sources(), 0, 2, 64, lambda _step: 0.0, lambda batch, _step: (dataset.stack(batch), dataset.targets(batch)))
         work = Work("tower", sight, train.matrices(sight, schedule, True), data, losses, schedule)
         loop.fit(work, folder, workers=0, say=lambda _line: None)
         return loop.trained(sight)
