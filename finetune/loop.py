@@ -13,17 +13,53 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from errors import TuneError
-from finetune.dataset import Steps, loader
+from finetune.dataset import loader
 from finetune.recipe import Schedule
 
 Losses = tuple[Tensor, Mapping[str, float]]
 CURVE_EVERY = 10
+
+
+class Data(Protocol):
+    """What a stage reads: for a range of steps, one item each."""
+
+    def over(self, steps: range) -> Dataset[Any]:
+        """The same data, for these steps."""
+        ...
+
+
+class Hands:
+    """How one process takes a step and keeps a stage; `sft` puts accelerate's way in its place."""
+
+    main = True
+    """Whether this process writes and speaks."""
+
+    def gradients(self, work: Work, batch: Any, step: int) -> dict[str, float]:
+        """Leave the gradients of a step behind; returns the losses by name."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss, parts = work.losses(batch, step)
+        refuse_no_number(work, loss, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return {"loss": float(loss.detach()), **parts}
+
+    def clip(self, work: Work) -> float:
+        """Hold the gradients to the schedule's norm; returns what it was."""
+        return float(nn.utils.clip_grad_norm_(trained(work.module).values(), work.schedule.clip))
+
+    def save(self, work: Work, folder: Path, step: int) -> None:
+        """Checkpoint and curve after `step` steps."""
+        save(work, folder, step)
+
+    def resume(self, work: Work, folder: Path) -> int:
+        """Load the stage's own checkpoint, if any; returns how many steps are done."""
+        return resume(work, folder)
 
 
 @dataclass
@@ -33,13 +69,16 @@ class Work:
     name: str
     module: nn.Module
     optimisers: Sequence[torch.optim.Optimizer]
-    data: Steps
+    data: Data
     losses: Callable[[Any, int], Losses]
     schedule: Schedule
     watch: Callable[[int], Mapping[str, float]] | None = None
     watch_every: int = 100
     curve: list[dict[str, float]] = field(default_factory=list)
+    recent: list[dict[str, float]] = field(default_factory=list)
+    """Steps that are not in the curve yet."""
     seconds: float = 0.0
+    hands: Hands = field(default_factory=Hands)
 
 
 def rate(schedule: Schedule, step: int) -> float:
@@ -74,9 +113,15 @@ def save(work: Work, folder: Path, step: int) -> None:
         "module": {name: value.detach() for name, value in trained(work.module).items()},
         "optimisers": [optimiser.state_dict() for optimiser in work.optimisers],
         "curve": work.curve,
+        "recent": work.recent,
         "seconds": work.seconds,
     }
     atomic(folder / f"{work.name}.pt", lambda path: torch.save(state, path))
+    write_curve(work, folder, step)
+
+
+def write_curve(work: Work, folder: Path, step: int) -> None:
+    """`<stage>.json`: the curve up to `step`."""
     text = json.dumps({"stage": work.name, "steps": step, "seconds": round(work.seconds, 1), "curve": work.curve})
     atomic(folder / f"{work.name}.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
@@ -110,7 +155,7 @@ def resume(work: Work, folder: Path) -> int:
     restore(work.module, state["module"])
     for optimiser, saved in zip(work.optimisers, state["optimisers"], strict=True):
         optimiser.load_state_dict(saved)
-    work.curve, work.seconds = state["curve"], state["seconds"]
+    work.curve, work.recent, work.seconds = state["curve"], state.get("recent", []), state["seconds"]
     return int(state["step"])
 
 
@@ -120,16 +165,20 @@ def step_once(work: Work, batch: Any, step: int) -> dict[str, float]:
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * rate(work.schedule, step)
     torch.manual_seed(step)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss, parts = work.losses(batch, step)
-    if not torch.isfinite(loss):
-        raise TuneError(f"{work.name}: the loss of step {step} is not a number; lower the rate and go on from the last checkpoint")
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_([p for p in work.module.parameters() if p.requires_grad], work.schedule.clip)
+    losses = work.hands.gradients(work, batch, step)
+    norm = work.hands.clip(work)
+    if not math.isfinite(norm):
+        raise TuneError(f"{work.name}: the gradient of step {step} is not a number; lower the rate and go on from the last checkpoint")
     for optimiser in work.optimisers:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-    return {"loss": float(loss.detach()), "norm": float(norm), **parts}
+    return {**losses, "norm": norm}
+
+
+def refuse_no_number(work: Work, loss: Tensor, step: int) -> None:
+    """Raises `TuneError` when the loss of `step` is not finite; the last checkpoint is left as it is."""
+    if not torch.isfinite(loss):
+        raise TuneError(f"{work.name}: the loss of step {step} is not a number; lower the rate and go on from the last checkpoint")
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -138,21 +187,25 @@ def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def fit(work: Work, folder: Path, workers: int = 1, say: Callable[[str], None] = print) -> None:
     """Run `work` to the end of its schedule, from its checkpoint if there is one."""
-    first = resume(work, folder)
-    recent: list[dict[str, float]] = []
+    first = work.hands.resume(work, folder)
+    say = say if work.hands.main else _nobody
     started, before = time.monotonic(), work.seconds
     steps = range(first, work.schedule.steps)
     for step, batch in zip(steps, loader(work.data.over(steps), workers), strict=True):
-        recent.append(step_once(work, batch, step))
+        work.recent.append(step_once(work, batch, step))
         work.seconds = before + time.monotonic() - started
         done = step + 1
         if done % CURVE_EVERY == 0 or done == work.schedule.steps:
-            work.curve.append({"step": done, "seconds": round(work.seconds, 1), **_mean(recent)})
+            work.curve.append({"step": done, "seconds": round(work.seconds, 1), **_mean(work.recent)})
             say(f"{work.name} " + " ".join(f"{name} {value:g}" for name, value in work.curve[-1].items()))
-            recent = []
+            work.recent = []
         if work.watch and (done % work.watch_every == 0 or done == work.schedule.steps):
             seen = {name: round(value, 4) for name, value in work.watch(done).items()}
             work.curve.append({"step": done, "seconds": round(work.seconds, 1), **seen})
             say(f"{work.name} watch " + " ".join(f"{name} {value:g}" for name, value in work.curve[-1].items()))
         if done % work.schedule.save_every == 0 or done == work.schedule.steps:
-            save(work, folder, done)
+            work.hands.save(work, folder, done)
+
+
+def _nobody(_line: str) -> None:
+    return

@@ -66,7 +66,7 @@ def segments(chat: Sequence[Message], family: str = "idefics3", *, reply: bool =
         for part in message.parts:
             out += [*form.before_image, part, *form.after_image] if isinstance(part, ImageSlot) else [part]
         out += [form.closing, "\n"]
-    return _joined([*out, form.opening, "assistant\n"] if reply else out)
+    return joined([*out, form.opening, "assistant\n"] if reply else out)
 
 
 def request_segments(request: Request, family: str = "idefics3") -> tuple[Segment, ...]:
@@ -97,7 +97,8 @@ def written(parts: Sequence[Segment]) -> str:
     return "".join(p.name if isinstance(p, Control) else f"[image {p.index + 1}]" if isinstance(p, ImageSlot) else p for p in parts)
 
 
-def _joined(parts: Sequence[Segment]) -> tuple[Segment, ...]:
+def joined(parts: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The same with neighbouring pieces of text made one, and empty ones dropped."""
     out: list[Segment] = []
     for part in parts:
         if isinstance(part, str) and out and isinstance(out[-1], str):
