@@ -30,9 +30,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Field:
-    """Coordinates inside one lung: `u` 0 medial .. 1 lateral, `v` 0 apex .. 1 base, (H, W) float32, and its `mask`.
+    """Coordinates inside one lung: `u` (H, W) 0 medial .. 1 lateral, `v` (H, 1) 0 apex .. 1 base, float32, and its `mask` (H, W).
 
-    `width` and `height` are the lung's mean width and height in pixels.
+    `width` and `height` are the lung's mean width and height in pixels; `box` is the part of the film that these arrays cover.
     """
 
     u: Floats
@@ -40,6 +40,16 @@ class Field:
     mask: Floats
     width: float
     height: float
+    box: tuple[slice, slice]
+
+    def cropped(self) -> Field:
+        """The same lung without the film around it: outside the box the mask is 0."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        if not len(rows):
+            return self
+        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        u, mask = (np.ascontiguousarray(plane[box]) for plane in (self.u, self.mask))
+        return Field(u, self.v[box[0]], mask, self.width, self.height, box)
 
 
 def field(mask: Floats, right: bool) -> Field:
@@ -56,8 +66,8 @@ def field(mask: Floats, right: bool) -> Field:
     middle = (near + far) / 2
     across = (np.arange(columns, dtype=np.float32)[None, :] - middle[:, None].astype(np.float32)) / span[:, None].astype(np.float32)
     u = 0.5 - across if right else 0.5 + across
-    v = np.broadcast_to(((every - top) / max(bottom - top, 1)).astype(np.float32)[:, None], mask.shape)
-    return Field(u=u, v=v, mask=mask, width=float(span[top : bottom + 1].mean()), height=float(bottom - top + 1))
+    v = ((every - top) / max(bottom - top, 1)).astype(np.float32)[:, None]
+    return Field(u, v, mask, float(span[top : bottom + 1].mean()), float(bottom - top + 1), (slice(0, rows), slice(0, columns)))
 
 
 def resize(image: Floats, height: int, width: int, smooth: bool = True) -> Floats:
@@ -69,8 +79,8 @@ def resize(image: Floats, height: int, width: int, smooth: bool = True) -> Float
 def low_pass(image: Floats, cell: int) -> Floats:
     """Broad brightness of (H, W): box average over cells of `cell` pixels, smoothly interpolated."""
     height, width = image.shape
-    small = resize(image, max(3, round(height / cell)), max(3, round(width / cell)), smooth=False)
-    return resize(small, height, width)
+    small = Image.fromarray(image).resize((max(3, round(width / cell)), max(3, round(height / cell))), Image.Resampling.BOX)
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def noise(rng: np.random.Generator, height: int, width: int, cells: tuple[int, ...] = (5, 11, 23)) -> Floats:
@@ -87,5 +97,11 @@ def noise(rng: np.random.Generator, height: int, width: int, cells: tuple[int, .
 
 def ramp(values: Floats, low: float, high: float) -> Floats:
     """Smooth step from 0 at `low` to 1 at `high` (`high` may be below `low`)."""
-    t = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
+    t = values - np.float32(low)
+    t *= np.float32(1 / (high - low))
+    np.clip(t, 0, 1, out=t)
+    rest = 2 * t
+    np.subtract(3, rest, out=rest)
+    t *= t
+    t *= rest
+    return np.asarray(t, dtype=np.float32)
