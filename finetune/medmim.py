@@ -243,10 +243,11 @@ def _ability(name: str, source: str, where: str) -> Ability:
     if plain and plain != "composed":
         return SUBSETS[plain]
     words = re.split(r"[^a-z]+", source.lower())
-    ability = next((SUBSETS[word] for word in words if word in SUBSETS), None) or SUBSETS.get(plain)
+    ability = next((SUBSETS[word] for word in words if word in SUBSETS and word != "composed"), None) or SUBSETS.get(plain)
     if ability is None:
         raise TuneError(
-            f"{where}: neither the file's name nor the source {source!r} names a known ability; put one of {', '.join(SUBSETS)} in the name"
+            f"{where}: neither the file's name nor the source {source!r} names a known ability; put one of {', '.join(SUBSETS)} "
+            "in the file's name"
         )
     return ability
 

@@ -80,7 +80,7 @@ def estimate(data: Tally, weights: Floats | None = None) -> Floats:
     return result
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def drawn(clusters: int, draws: int = DRAWS, seed: int = 0) -> Floats:
     """How often each cluster is drawn, with replacement, in each draw: (draws, clusters), read-only."""
     picked = np.random.default_rng(seed).integers(clusters, size=(draws, clusters)) + np.arange(draws)[:, None] * clusters
