@@ -4,10 +4,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTED := .cache/test-data
 
-.PHONY: help run test check bench hostile browser screens clean setup-check setup-test
+# The bundled model from nothing: folder with the data folders, folder of checkpoints and curves, recipe, where the reports go.
+DATA_ROOT ?= ../data
+RUN ?= runs/bundled
+RECIPE ?= finetune/recipes/bundled.yaml
+REPORTS ?= docs/model
+PAIRS ?= 150
+RAD := Med_MIM_benchmark_Held_out_RAD.json
+TRAIN = $(BIN)/python -m finetune.train --recipe $(RECIPE) --run $(RUN) --data-root $(DATA_ROOT)
+MEASURED = .cache/model-data
+STAGES := model-tower model-connector model-joint model-ship model-measure model-card
+
+.PHONY: help run test check bench hostile browser screens clean setup-check setup-test model $(STAGES)
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 run: ## from a fresh clone to http://127.0.0.1:7860 with the bundled model and demo cases
 	@$(PYTHON) .ci/setup.py run
@@ -35,6 +46,36 @@ browser: setup-test ## the page in a real Chromium
 
 screens: setup-test ## draw docs/screens anew
 	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m tests.browser.screens
+
+model: setup-check ## the bundled model from nothing, all six stages; variables DATA_ROOT, RUN, RECIPE; each stage goes on where it stopped
+	@for stage in $(STAGES); do echo "[model] $$stage"; $(MAKE) --no-print-directory $$stage || exit 1; done
+
+model-tower: ## 1: the image tower learns to see (generator, real films of DATA_ROOT)
+	@$(TRAIN) --stage tower
+
+model-connector: ## 2: the connector learns to speak to the language model
+	@$(TRAIN) --stage connector
+
+model-joint: ## 3: connector and low-rank adapters learn questions and answers
+	@$(TRAIN) --stage joint
+
+model-ship: ## 4: the trained parts go to assets/bundled, and are built from there as set-up does
+	@$(BIN)/python -m finetune.ship --recipe $(RECIPE) --run $(RUN)
+	@$(BIN)/python app.py --data-dir $(MEASURED) models build bundled --hf
+
+model-measure: ## 5: figures on held-out pairs, GGUF against torch, real pairs, Held-out RAD; reports in docs/model
+	@$(BIN)/python -m finetune.measure --data-dir $(MEASURED) --data-root $(DATA_ROOT) --pairs $(PAIRS) --out $(REPORTS)/figures.json
+	@$(BIN)/python -m finetune.parity --data-dir $(MEASURED) --data-root $(DATA_ROOT) --out $(REPORTS)/parity.json
+	@if [ -f $(DATA_ROOT)/pairs_cxr.csv ]; then $(BIN)/python -m finetune.realpairs --data-dir $(MEASURED) \
+		--pairs $(DATA_ROOT)/pairs_cxr.csv --image-root $(DATA_ROOT) --out $(REPORTS)/real-pairs.json; \
+	else echo "[model] no real pairs: $(DATA_ROOT)/pairs_cxr.csv is not there"; fi
+	@if [ -f $(DATA_ROOT)/med_mim/$(RAD) ]; then $(BIN)/python app.py --data-dir $(MEASURED) evaluate --out $(REPORTS)/rad \
+		--benchmark $(DATA_ROOT)/med_mim/$(RAD) --image-root $(DATA_ROOT)/vqa_rad/images; \
+	else echo "[model] no Held-out RAD: $(DATA_ROOT)/med_mim/$(RAD) is not there"; fi
+
+model-card: ## 6: the card beside the parts, from the run's curves and the reports
+	@$(BIN)/python -m finetune.card --recipe $(RECIPE) --run $(RUN) --reports $(REPORTS)
+	@$(BIN)/python .ci/tables.py
 
 clean: ## remove the environment and caches of this checkout (never your data, never the compiled wheel)
 	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""The README's two generated tables: every setting from settings.py, every command from the command line itself.
+"""What the README says of code: every setting from settings.py, every command from the command line, the caution on the model's card.
 
 python .ci/tables.py            # write them into README.md
 python .ci/tables.py --check    # exit 1 when README.md differs
@@ -6,6 +6,7 @@ python .ci/tables.py --check    # exit 1 when README.md differs
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -59,13 +60,19 @@ def commands_table() -> str:
     return "\n".join(rows)
 
 
+def caution() -> str:
+    """How well the bundled model does, as its own card has it."""
+    card = json.loads((ROOT / "assets" / "bundled" / "card.json").read_text(encoding="utf-8"))
+    return f"> {card['caution']}"
+
+
 def filled(text: str) -> str:
-    """The README's text with both tables made anew between their markers."""
-    for marker, table in (("settings", settings_table()), ("commands", commands_table())):
-        pattern = rf"(<!-- {marker}: [^>]*-->\n).*?(<!-- end -->)"
+    """The README's text with tables and caution made anew between their markers."""
+    for marker, table in (("settings", settings_table()), ("commands", commands_table()), ("caution", caution())):
+        pattern = rf"(<!-- {marker}: [^>]*-->\n).*?((?:> )?<!-- end -->)"
         text, count = re.subn(pattern, lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL)  # type: ignore[misc]
         if count != 1:
-            raise SystemExit(f"README.md: the markers of the {marker} table are missing")
+            raise SystemExit(f"README.md: the markers of {marker} are missing")
     return text
 
 

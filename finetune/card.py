@@ -1,167 +1,289 @@
 """The bundled model's card: what it is, what it learnt from, how it scores beside chance, in plain words, as JSON and as a page.
 
-    python -m finetune.card --recipe finetune/recipes/first_cut.yaml --run runs/first_cut --data-root ../data
+    python -m finetune.card --recipe finetune/recipes/bundled.yaml --run runs/bundled --reports docs/model
 
-Every figure on the page comes from `card.json`, which this command measures on the built model; nothing is typed in by hand.
+Everything on the page comes from the run's curves, the recipe and the reports of `finetune.measure`, `finetune.parity`,
+`finetune.realpairs` and `evaluate`; its judgements are rules over their figures (`finetune.standing`). Nothing is typed in by hand.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from threading import Event
 from typing import Any
 
-import numpy as np
-from PIL import Image as Pillow
-
-import settings
-from errors import IntervalError
-from finetune import bundled, dataset, loop, measure, recipe
-from finetune.measure import Figure, Film
+from errors import IntervalError, TuneError
+from finetune import bundled, files, recipe, standing
 from finetune.recipe import STAGES, Recipe
-from finetune.synthesis.films import split_of
-from finetune.train import WATCHED
-from inference.engine import Engine, Options, Request
-from inference.prompts import FINDINGS, TEMPLATES
-from inference.select import open_engine
+from inference.prompts import FINDINGS
 
-DATA = (
-    ("SmolLM2-135M-Instruct (Hugging Face), the language model", "Apache-2.0"),
-    ("Interval's parametric chest phantom and painted lesions (this repository)", "Apache-2.0"),
-    ("Paediatric chest radiographs, Kermany et al. 2018", "CC BY 4.0"),
-    ("COVID-19 chest radiographs, Hannover Medical School (Winther et al. 2020)", "CC BY 3.0"),
-    ("ChestX-ray14 samples, NIH Clinical Center (Wang et al. 2017)", "free use with attribution"),
-)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How many items each measurement takes."""
-
-    pairs: int = 48
-    identical: int = 24
-    greedy: int = 24
+BASE = ("SmolLM2-135M-Instruct (Hugging Face), the language model", "Apache-2.0")
+OURS = ("Interval's parametric chest phantom and painted lesions (this repository)", "Apache-2.0")
+DATA: Mapping[str, tuple[str, str]] = {
+    "cxr_kermany": ("Paediatric chest radiographs, Kermany et al. 2018", "CC BY 4.0"),
+    "cxr_hannover": ("COVID-19 chest radiographs, Hannover Medical School (Winther et al. 2020)", "CC BY 3.0"),
+    "cxr_nih": ("ChestX-ray14 samples, NIH Clinical Center (Wang et al. 2017)", "free use with attribution"),
+}
+"""Folders of films -> what they are, licence."""
+SHEET = "interval-score-sheet"
+REPOSITORY_MB, MERGED_MB, HOURS = 60, 180, 3.5
+"""The design's limits: what the repository carries, what the merged model takes on disk, how long the recipe runs."""
 
 
-def greedy(engine: Engine, asked: Request) -> str:
-    """The greedy answer of at most 24 tokens."""
-    limited = Request(asked.images, asked.question, asked.ability, asked.relationship, asked.history, Options(max_tokens=24))
-    return "".join(token.text for token in engine.stream(limited, Event()))
+def curves(run: Path) -> dict[str, Any]:
+    """Steps, seconds and curve of every stage. Raises `TuneError` when a stage left none."""
+    remedy = "train the stage first, or name the run's folder with --run"
+    found = {stage: files.read_json(run / f"{stage}.json", remedy) for stage in STAGES}
+    return {stage: {name: state[name] for name in ("steps", "seconds", "curve")} for stage, state in found.items()}
 
 
-def fixed_questions(tests: Sequence[Any], count: int) -> list[Request]:
-    """`count` questions of all four abilities about held-out pairs."""
-    asked: list[tuple[str, Any]] = [(question, ability) for ability, questions in TEMPLATES.items() for question in questions]
-    rows = [(tests[number % len(tests)], asked[number % len(asked)]) for number in range(count)]
-    return [measure.request(pair.prior, pair.current, question, ability) for pair, (question, ability) in rows]
-
-
-def real_pairs(data_root: Path) -> Iterator[tuple[Film, Film]]:
-    """Real prior and current radiographs (H, W) uint8 of patients that training never saw."""
-    with (data_root / "pairs_cxr.csv").open(newline="") as file:
-        for line in csv.DictReader(file):
-            if split_of(line["patient"]) == "dev":
-                yield _film(data_root / line["prior_path"]), _film(data_root / line["current_path"])
-
-
-def _film(path: Path) -> Film:
-    with Pillow.open(path) as opened:
-        return np.asarray(opened.convert("L"), dtype=np.uint8)
-
-
-def real(engine: Engine, data_root: Path) -> list[Figure]:
-    """What real pairs without a change label can tell: exchanged films invert, identical films are stable."""
-    turned, same = [], []
-    for prior, current in real_pairs(data_root):
-        ahead, _ = measure.overall(engine, prior, current)
-        turned.append(measure.overall(engine, current, prior)[0] == measure.INVERSE[ahead])
-        same.append(measure.overall(engine, prior, prior)[0] == "stable")
-    if not turned:
-        return []
-    return [
-        Figure("real pairs: prior and current exchanged, the answer inverts", float(np.mean(turned)), 1 / 3, len(turned)),
-        Figure("real films twice: called stable", float(np.mean(same)), 1 / 3, len(same)),
-    ]
-
-
-def scores(gguf: Engine, torch: Engine, source: dataset.Sources, size: int, data_root: Path | None, budget: Budget) -> list[Figure]:
-    """All figures of the card, on the GGUF as shipped."""
-    tests = list(measure.held_out(source, size, "pair", budget.pairs))
-    figures = [*measure.change(gguf, tests), measure.brightness(tests)]
-    figures += [measure.identical(gguf, tests[: budget.identical]), measure.which(gguf, tests), measure.present(gguf, tests, FINDINGS)]
-    figures += [measure.image_use(gguf, tests[: budget.identical]), *(real(gguf, data_root) if data_root else [])]
-    return [*figures, measure.agreement(gguf, torch, fixed_questions(tests, budget.greedy), greedy)]
-
-
-def content(given: Recipe, run: Path, figures: Sequence[Figure], built_s: float) -> dict[str, Any]:
-    """`card.json`: everything the page says, as data."""
-    stages = {}
-    for stage in STAGES:
-        state = json.loads((run / f"{stage}.json").read_text(encoding="utf-8"))
-        stages[stage] = {"steps": state["steps"], "seconds": state["seconds"], "curve": state["curve"]}
-    parts = json.loads((bundled.PARTS / bundled.PARTS_FILE).read_text(encoding="utf-8"))
+def reports(folder: Path, revision: str) -> dict[str, Any]:
+    """The reports in `folder`. Raises `TuneError` when figures or parity are missing or any is of another revision."""
+    figures = files.read_json(folder / "figures.json", "run `python -m finetune.measure --out` with this file")
+    parity = files.read_json(folder / "parity.json", "run `python -m finetune.parity --out` with this file")
+    for name, found in (("figures.json", figures), ("parity.json", parity)):
+        if found["revision"] != revision:
+            raise TuneError(f"{folder / name} is of revision {found['revision']}, the shipped parts are {revision}; measure again")
+    real = folder / "real-pairs.json"
     return {
-        "name": bundled.NAME,
-        "revision": parts["revision"],
-        "base": parts["base"],
-        "data": [{"what": what, "licence": licence} for what, licence in DATA],
-        "recipe": asdict(given),
-        "stages": stages,
-        "build_seconds": round(built_s, 1),
-        "figures": [{**asdict(figure), "value": round(figure.value, 3), "chance": round(figure.chance, 3)} for figure in figures],
+        "figures": figures,
+        "parity": parity,
+        "real_pairs": _real(files.read_json(real, "run `python -m finetune.realpairs` again"), figures["sha256"])
+        if real.exists()
+        else None,
+        "sheets": list(_sheets(folder, revision)),
     }
 
 
-def _rows(card: dict[str, Any]) -> str:
-    lines = ["| what | value | chance | items |", "|---|---|---|---|"]
-    lines += [f"| {row['what']} | {row['value']:.2f} | {row['chance']:.2f} | {row['items']} |" for row in card["figures"]]
-    return "\n".join(lines)
+def _real(report: Mapping[str, Any], sha256: str) -> dict[str, Any]:
+    """What the card says of real pairs: their figures, not their readings."""
+    if report["model"]["sha256"] != sha256:
+        raise TuneError("real-pairs.json is of another model than figures.json; run `python -m finetune.realpairs` again")
+    return {name: report[name] for name in ("notice", "trained", "pairs", "patients", "figures") if name in report}
 
 
-def page(card: dict[str, Any]) -> str:
+def _sheets(folder: Path, revision: str) -> Iterator[dict[str, Any]]:
+    """Score sheets of this revision below `folder`; of other models they are left out."""
+    for path in sorted(folder.rglob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict) and found.get("kind") == SHEET and found["model"]["revision"] == revision:
+            kept = {name: found[name] for name in ("benchmark", "scores", "baselines", "image_gain", "notes")}
+            yield {**kept, "file": path.relative_to(folder).as_posix()}
+
+
+def content(
+    given: Recipe, parts: Mapping[str, Any], stages: Mapping[str, Any], measured: Mapping[str, Any], shipped: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`card.json`: everything the page says, as data.
+
+    `parts` is `parts.json`; `shipped` is what shipping measured: build seconds and bytes.
+    """
+    rows = measured["figures"]["figures"]
+    parity = {name: value for name, value in measured["parity"].items() if name != "parted"}
+    made: dict[str, Any] = files.plain(
+        {
+            "name": bundled.NAME,
+            "revision": parts["revision"],
+            "caution": standing.caution(rows),
+            "base": parts["base"],
+            "data": [{"what": what, "licence": licence} for what, licence in (BASE, OURS, *(DATA[name] for name in given.films))],
+            "recipe": asdict(given),
+            "stages": stages,
+            "shipped": dict(shipped),
+            "tokens_per_image": given.vision.tokens,
+            "findings": list(FINDINGS),
+            "figures": rows,
+            "by_finding": measured["figures"]["by_finding"],
+            "confusion": measured["figures"]["confusion"],
+            "parity": parity,
+            "real_pairs": measured["real_pairs"],
+            "sheets": measured["sheets"],
+            "knows": standing.knows(rows),
+            "missed": standing.missed(rows, parity),
+        }
+    )
+    return made
+
+
+def page(card: Mapping[str, Any]) -> str:
     """`card.md` from `card.json`."""
-    given, parts = card["recipe"], card["base"]
-    minutes = {name: stage["seconds"] / 60 for name, stage in card["stages"].items()}
-    pairs = {name: stage["steps"] * given[name]["schedule"]["batch"] for name, stage in card["stages"].items()}
-    stages = "\n".join(f"| {name} | {card['stages'][name]['steps']} | {pairs[name]} | {minutes[name]:.0f} |" for name in STAGES)
-    seen = next(row for row in reversed(card["stages"]["tower"]["curve"]) if "present_auc" in row)
-    data = "\n".join(f"- {row['what']}: {row['licence']}" for row in card["data"])
-    return f"""# The bundled model, {given["name"]} (revision {card["revision"]})
+    return "\n".join(part.strip() + "\n" for part in (_head(card), _little(card), _scores(card), _beyond(card), _made(card)))
+
+
+def _head(card: Mapping[str, Any]) -> str:
+    given, base, vision = card["recipe"], card["base"], card["recipe"]["vision"]
+    return f"""
+# The bundled model, {given["name"]} (revision {card["revision"]})
 
 **For research and teaching. Not a medical device; nothing it says may guide care.**
 
-A small vision-language model that reads two or more images in order: an image tower of {given["vision"]["layers"]} layers trained from
-nothing, a linear connector, and {parts["package"]} {parts["version"]} (SmolLM2-135M-Instruct) with low-rank adapters. One tile of
-{given["vision"]["tile"]} pixels an image, 64 image tokens. It exists so that every part of Interval works on a machine without a GPU
-and without a network; it is a first cut, trained for {sum(minutes.values()):.0f} minutes on two CPU cores.
+A small vision-language model that reads two or more images in order: an image tower of {vision["layers"]} layers of width
+{vision["hidden"]} trained from nothing, a linear connector, and {base["package"]} {base["version"]} (SmolLM2-135M-Instruct) with
+low-rank adapters. One tile of {vision["tile"]} pixels an image, {card["tokens_per_image"]} image tokens. It exists so that every part of
+Interval works on a machine without a GPU and without a network. It was trained for {_hours(card):.1f} hours on two CPU cores.
+"""
 
+
+def _hours(card: Mapping[str, Any]) -> float:
+    return float(sum(stage["seconds"] for stage in card["stages"].values()) / 3600)
+
+
+def _little(card: Mapping[str, Any]) -> str:
+    pairs = sum(_pairs(card, stage) for stage in STAGES)
+    known = "\n".join(f"- {sentence}" for sentence in card["knows"])
+    missed = "\n".join(f"- {sentence}" for sentence in card["missed"]) or "- none"
+    return f"""
 ## How little it knows
-It has seen some thousand synthetic pairs of frontal chest radiographs and nothing else: no CT, no MR, no mammogram, no lateral
-view, no report. Its lesions were painted. On real disease its answers are close to guesses, and fluent sentences hide that.
-The tower by itself, read by the heads that trained it on {WATCHED} held-out pairs, tells worse, stable and improved with a
-balanced accuracy of {seen["change"]:.2f} (chance 0.33), a finding's presence with an area under the curve of
-{seen["present_auc"]:.2f} and its side in {100 * seen["side"]:.0f} %. How much of that the language model has learnt to say is in the
-table below, and it is little: its words are often the likeliest phrase rather than a reading.
-It names only these findings: {", ".join(FINDINGS)}. Compare its figures with the chance column before believing any answer.
+{card["caution"]}
 
+It has seen {pairs:,} synthetic pairs of frontal chest radiographs{_ranked(card)} and nothing else: no CT, no MR, no mammogram, no
+lateral view, no report, no change that a radiologist has read. Its lesions were painted. Fluent sentences hide how little that is.
+It names only these findings: {", ".join(card["findings"])}.
+
+On held-out generated pairs:
+
+{known}
+
+Targets of the design that it does not reach:
+
+{missed}
+"""
+
+
+def _pairs(card: Mapping[str, Any], stage: str) -> int:
+    return int(card["stages"][stage]["steps"] * card["recipe"][stage]["schedule"]["batch"])
+
+
+def _ranked(card: Mapping[str, Any]) -> str:
+    count = card["recipe"]["tower"].get("ranked", 0) * card["stages"]["tower"]["steps"]
+    return f", {count:,} pairs of real films of which one is labelled more diseased," if count else ""
+
+
+def _scores(card: Mapping[str, Any]) -> str:
+    rows = card["figures"]
+    return f"""
 ## Scores
-Measured on the GGUF files as built, by likelihood of the offered words, on generator seeds and patients held out from training.
-Small samples: a figure on 48 items is uncertain by about 0.14 either way.
+Measured on the GGUF files as built, by likelihood of the offered answers, on generator seeds and patients held out from training: on the
+phantom, on real films with painted lesions, and on both together. In brackets the 95 % interval by bootstrap over patients.
 
-{_rows(card)}
+{_table(rows)}
 
 A model that calls everything stable passes the rows of exchanged and identical films; read them beside the balanced accuracy.
+{_confused(card["confusion"])}
+{_by_finding(card["by_finding"])}
+{_alike(card["parity"])}
+"""
 
-Not measured yet: agreement with radiologists on real change, any Med-MIM benchmark file, other modalities. Where GGUF and torch
-differ, the eight-bit text model rounds a close call the other way.
 
+def _alike(parity: Mapping[str, Any]) -> str:
+    greedy, images, logits = parity["greedy"], parity["images"], parity["logits"]
+    told = f"GGUF against torch: {greedy['equal']} of {greedy['asked']} greedy answers equal"
+    if not images or not logits:
+        return f"{told}."
+    alike = f"{100 * logits['top1_agreement']:.1f} % of {logits['places']} places, mean KL divergence {logits['kl_mean']:.4f}"
+    seen = f"{100 * images['relative_difference_max']:.2f} % at most (least cosine of a token {images['cosine_min']:.4f})"
+    margin = greedy["margin_where_they_part"]
+    close = f" Where they part, torch's first choice was ahead of its second by {margin['median']:.2f} at the median." if margin else ""
+    return f"{told}; the likeliest token is the same at {alike}; image embeddings differ by {seen}.{close}"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    sources = [source for source in standing.ORDER if any(row["source"] == source for row in rows)]
+    lines = [f"| what | {' | '.join(sources)} | chance | target |", "|---|" + "---|" * (len(sources) + 2)]
+    for key in dict.fromkeys(row["key"] for row in rows):
+        found = {row["source"]: row for row in rows if row["key"] == key}
+        first = next(iter(found.values()))
+        cells = [standing.figure(found[source]) if source in found and found[source]["value"] is not None else "-" for source in sources]
+        target = f"{first['target']:.2f}" if first["target"] is not None else ""
+        lines.append(f"| {first['what']} | {' | '.join(cells)} | {first['chance']:.2f} | {target} |")
+    counts = [max((row["items"] for row in rows if row["source"] == source), default=0) for source in sources]
+    patients = [max((row["units"] for row in rows if row["source"] == source), default=0) for source in sources]
+    return "\n".join(
+        [
+            *lines,
+            f"| largest number of items | {' | '.join(map(str, counts))} | | |",
+            f"| patients | {' | '.join(map(str, patients))} | | |",
+        ]
+    )
+
+
+def _confused(table: Mapping[str, Mapping[str, int]]) -> str:
+    parts = []
+    if not table:
+        return ""
+    for truth, called in table.items():
+        listed = ", ".join(f"{count} {name}" for name, count in called.items() if count)
+        parts.append(f"{sum(called.values())} pairs that are {truth} were called: {listed or 'nothing'}")
+    return f"Read both ways, {'; '.join(parts)}.\n"
+
+
+def _by_finding(rows: Sequence[Mapping[str, Any]]) -> str:
+    kinds = {
+        kind: {row["key"].removeprefix(f"{kind} "): row for row in rows if row["key"].startswith(f"{kind} ")}
+        for kind in ("present", "side")
+    }
+    if not rows:
+        return ""
+    lines = ["By finding, all sources together:", "", "| finding | present | items | side | items |", "|---|---|---|---|---|"]
+    for name in FINDINGS:
+        cells = []
+        for found in kinds.values():
+            row = found.get(name)
+            cells += [standing.figure(row), str(row["items"])] if row and row["value"] is not None else ["-", "0"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _beyond(card: Mapping[str, Any]) -> str:
+    return f"""
+## Real films and benchmarks
+{_real_page(card["real_pairs"])}
+
+{_sheet_page(card["sheets"])}
+
+Not measured: agreement with radiologists on change, other modalities than chest radiographs.
+"""
+
+
+def _real_page(real: Mapping[str, Any] | None) -> str:
+    if not real:
+        return "Real pairs of films: not measured."
+    lines = "\n".join(f"- {figure['group']}: {figure['sentence']}" for figure in real["figures"])
+    return f"{real['pairs']} real pairs of {real['patients']} patients. {real['notice']} {real['trained']}\n\n{lines}"
+
+
+def _sheet_page(sheets: Sequence[Mapping[str, Any]]) -> str:
+    if not sheets:
+        return "Med-MIM benchmark files: not measured."
+    return "\n\n".join(_sheet(sheet) for sheet in sheets)
+
+
+def _sheet(sheet: Mapping[str, Any]) -> str:
+    lines = ["| what | condition | reading | value | chance | items |", "|---|---|---|---|---|---|"]
+    for row in sheet["scores"]:
+        if row["headline"] and row["value"] is not None:
+            chance = f"{row['chance']:.2f}" if row["chance"] is not None else ""
+            lines.append(f"| {row['name']} | {row['condition']} | {row['reading']} | {standing.figure(row)} | {chance} | {row['items']} |")
+    for row in sheet["image_gain"]:
+        if row["headline"] and row["value"] is not None:
+            what = f"image gain: {row['name']}"
+            lines.append(f"| {what} | real less {row['control']} | {row['reading']} | {standing.figure(row)} | 0.00 | {row['items']} |")
+    notes = "\n".join(f"- {note}" for note in sheet["notes"])
+    return f"{sheet['benchmark']['subset']} (whole sheet: `docs/model/{sheet['file']}`):\n\n" + "\n".join(lines) + f"\n\n{notes}"
+
+
+def _made(card: Mapping[str, Any]) -> str:
+    data = "\n".join(f"- {row['what']}: {row['licence']}" for row in card["data"])
+    given = card["recipe"]
+    stages = "\n".join(
+        f"| {name} | {card['stages'][name]['steps']:,} | {_pairs(card, name):,} | {card['stages'][name]['seconds'] / 60:.0f} |"
+        for name in STAGES
+    )
+    return f"""
 ## Data and licences
 {data}
 
@@ -173,56 +295,56 @@ No image of these sets is distributed with Interval.
 |---|---|---|---|
 {stages}
 
-The tower learns with heads of its own: presence and severity of each finding and side from every image token, and change between
-two films as a difference with a learned dead zone. Then the connector alone, then connector and low-rank adapters on questions of
-all four abilities, {given["joint"]["questions"]} to a pair. The layout in which stock llama.cpp servers send an image (the tile twice)
-made up {100 * given["joint"]["sliced"]:.0f} % of the last stage's steps, so expect less there. The whole recipe is
-`finetune/recipes/{given["name"].replace("-", "_")}.yaml`.
+{_hours(card):.1f} hours in all (limit {HOURS}). The tower learns with heads of its own: where which finding is, how severe, on which
+side, and change between two films as a difference with a learned dead zone. Then the connector alone, then connector and low-rank
+adapters on questions of all four abilities, {given["joint"]["questions"]} to a pair. The layout in which stock llama.cpp servers send an
+image (the tile twice) made up {100 * given["joint"]["sliced"]:.0f} % of the last stage's steps, so expect less there. The recipe with
+every number is in `card.json`.
 
-## Building
-Set-up merges the trained parts with the base in about {card["build_seconds"]:.0f} s; the result is the same bytes on every machine.
+## Size and building
+{_size(card["shipped"])}
 """
 
 
-def make(run: Path, given: Recipe, data_root: Path | None, data_dir: Path | None, budget: Budget) -> dict[str, Any]:
-    """Build the model, measure it, write `card.json` and `card.md` beside the trained parts; returns the content."""
-    chosen = settings.load(data_dir=data_dir)
-    started = time.monotonic()
-    bundled.build(chosen)
-    built_s = time.monotonic() - started
-    gguf, torch = (open_engine(chosen, bundled.NAME, engine).engine for engine in ("gguf", "torch"))
-    try:
-        figures = scores(gguf, torch, dataset.sources(given, data_root, "dev"), given.vision.tile, data_root, budget)
-    finally:
-        gguf.close()
-        torch.close()
-    card = content(given, run, figures, built_s)
-    write(card)
-    return card
+def _size(shipped: Mapping[str, Any]) -> str:
+    if not shipped:
+        return "Set-up merges the trained parts with the base; the result is the same bytes on every machine."
+    parts, merged = shipped["parts_bytes"] / 1e6, shipped["merged_bytes"] / 1e6
+    return (
+        f"The repository carries {parts:.0f} MB of trained parts (limit {REPOSITORY_MB}); set-up merges them with the base into "
+        f"{merged:.0f} MB (limit {MERGED_MB}), in {shipped['build_seconds']:.0f} s on the machine that shipped it. The result is the same "
+        "bytes on every machine."
+    )
 
 
-def write(card: dict[str, Any]) -> None:
-    """Write `card.json` and `card.md` beside the trained parts."""
-    text = json.dumps(card, indent=1) + "\n"
-    loop.atomic(bundled.PARTS / "card.json", lambda path: path.write_text(text, encoding="utf-8"))
-    loop.atomic(bundled.PARTS / "card.md", lambda path: path.write_text(page(card), encoding="utf-8"))
+def write(card: Mapping[str, Any], folder: Path) -> None:
+    """Write `card.json` and `card.md` beside the trained parts. Raises `TuneError` when they cannot be written."""
+    files.write_json(folder / bundled.CARD_FILE, card)
+    files.write_text(folder / "card.md", page(card))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m finetune.card", description="Measure the bundled model and write its card.")
+    parser = argparse.ArgumentParser(
+        prog="python -m finetune.card", description="Write the bundled model's card from its run and its reports."
+    )
     parser.add_argument("--recipe", type=Path, required=True, help="the run's recipe")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run's curves")
-    parser.add_argument("--data-root", type=Path, help="folder of the data folders that the recipe names")
-    parser.add_argument("--data-dir", type=Path, help="where the model is built; by default Interval's own data directory")
-    parser.add_argument("--pairs", type=int, default=48, help="held-out pairs to ask about")
+    parser.add_argument(
+        "--reports", type=Path, default=Path("docs/model"), help="folder of figures.json, parity.json and the other reports"
+    )
+    parser.add_argument("--parts", type=Path, default=bundled.PARTS, help="folder of the trained parts, where the card goes")
     given = parser.parse_args(arguments)
     try:
-        card = make(given.run, recipe.load(given.recipe), given.data_root, given.data_dir, Budget(pairs=given.pairs))
+        parts = files.read_json(given.parts / bundled.PARTS_FILE, "ship the run first")
+        shipped = given.run / "ship.json"
+        told = files.read_json(shipped, "ship the run again") if shipped.exists() else {}
+        card = content(recipe.load(given.recipe), parts, curves(given.run), reports(given.reports, parts["revision"]), told)
+        write(card, given.parts)
     except IntervalError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(json.dumps(card["figures"]))
+    print(card["caution"])
     return 0
 
 

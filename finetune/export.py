@@ -3,14 +3,15 @@
 Written on the `gguf` package alone, so that set-up needs neither torch nor llama.cpp's converter; tensors come out
 bit-identical to the converter's. Queries and keys change their rotary order on the way (`weights.interleave`).
 
-    from finetune.export import export
-    export(Path("hf"), Path("out"))        # out/text-q8_0.gguf, out/mmproj-f16.gguf
+    python -m finetune.export hf --out out        # out/text-q8_0.gguf, out/mmproj-f16.gguf
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from errors import TuneError
+from errors import IntervalError, TuneError
 from finetune import base, layout
 from finetune.base import TextShape, Vocabulary
 from finetune.layout import Shape, VisionShape
@@ -235,10 +236,13 @@ def read(folder: Path) -> Folder:
 def export(folder: Path, out: Path) -> tuple[Path, Path]:
     """Write `folder` as (text Q8_0, projector F16) GGUF files in `out`, which is made.
 
-    Raises `TuneError` for an unknown family, a missing file or tensor; nothing is left behind then.
+    Raises `TuneError` for an unknown family, a missing file or tensor, or a full disk; nothing is left behind then.
     """
     model = read(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TuneError(f"{out} cannot be made ({error.strerror}); name another folder") from error
     text, mmproj = out / TEXT_FILE, out / MMPROJ_FILE
     parts = [path.with_suffix(".part") for path in (text, mmproj)]
     try:
@@ -248,7 +252,28 @@ def export(folder: Path, out: Path) -> tuple[Path, Path]:
         parts[1].replace(mmproj)
     except KeyError as error:
         raise TuneError(f"{folder}: it has no tensor {error}; the export needs a complete {layout.FAMILY} model") from error
+    except OSError as error:
+        raise TuneError(f"{out}: the GGUF pair cannot be written ({error.strerror or error}); make room and export again") from error
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
     return text, mmproj
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.export", description="Write a transformers folder as a GGUF pair.")
+    parser.add_argument("folder", type=Path, help=f"transformers folder of the family {' or '.join(FAMILIES)}")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the pair, made if it is not there")
+    given = parser.parse_args(arguments)
+    try:
+        pair = export(given.folder, given.out)
+    except IntervalError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(*pair, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,161 +1,254 @@
-"""Short, honest measurements of a model through its engine, for the model card: each figure beside what chance would give.
+"""How well a model reads held-out pairs, each figure with its interval, what chance gives and what mean brightness gives.
 
-Closed questions are scored by likelihood: the choice with the highest log-probability is the answer. Pairs come from generator
-seeds and patients that training never saw. The full evaluation with intervals and controls is another matter; this one is small
-enough to run whenever a model is built.
+    python -m finetune.measure --model bundled --pairs 150 --data-root ../data --out docs/model/figures.json
+
+Closed questions are read by likelihood: of the offered answers the likeliest counts. Pairs come from generator seeds and patients
+that training never saw, phantom and painted on real films. Questions about the same images follow each other, so that an engine
+reads the images once; every pair's readings are kept in a journal, and the same command goes on after a stop. What is made
+of the readings is in `finetune.outcomes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune import score
-from finetune.dataset import HELD_OUT, Sources
-from finetune.synthesis import pairs
+import settings
+from errors import IntervalError
+from finetune import files, heldout, outcomes
+from finetune.heldout import Held
+from finetune.journal import Journal
+from finetune.outcomes import Asked, Reading
+from finetune.synthesis import pairs, wording
 from finetune.synthesis.pairs import Pair
+from finetune.synthesis.truth import DEVICE, Truth
 from inference import pixels
-from inference.engine import Ability, Engine, Request
-from inference.prompts import OVERALL, OVERALL_QUESTION, TEMPLATES
+from inference.engine import Ability, Engine, ModelCard, Request
+from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, TEMPLATES
+from inference.reading import shares
+from inference.select import open_engine
 
 Film = NDArray[np.uint8]
 """(H, W)."""
-FIRST = HELD_OUT + 1_000_000
-INVERSE = {"worse": "improved", "stable": "stable", "improved": "worse"}
+VERSION = "1"
+"""Of the questions; readings of another version are asked again."""
 WHICH = ("The first image.", "The second image.")
 YES_NO = ("Yes.", "No.")
+SIDES = ("Right.", "Left.")
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One measurement: what, its value 0..1, what chance gives, on how many items."""
+class Closed:
+    """A question with the answers offered, and which is true; `kind` and `finding` say what it is about."""
 
-    what: str
-    value: float
-    chance: float
-    items: int
-
-
-def request(prior: Film, current: Film, question: str, ability: Ability = "temporal") -> Request:
-    """A question about two films (H, W) uint8, prior first."""
-    shown = (pixels.image(prior, "prior"), pixels.image(current, "current"))
-    return Request(shown, question, ability)
+    kind: str
+    question: str
+    choices: tuple[str, ...]
+    truth: int
+    finding: str = ""
+    ability: Ability = "coreference"
 
 
-def likely(engine: Engine, asked: Request, choices: Sequence[str]) -> tuple[int, list[float]]:
-    """Index of the likeliest choice and the probability of each, choices compared with each other alone."""
-    logprobs = np.array(engine.score(asked, choices).logprobs)
-    odds = np.exp(logprobs - logprobs.max())
-    return int(logprobs.argmax()), [float(value) for value in odds / odds.sum()]
+def request(prior: Film, current: Film) -> Request:
+    """Two films (H, W) uint8, prior first, without a question."""
+    return Request((pixels.image(prior, "prior"), pixels.image(current, "current")), "")
 
 
-def overall(engine: Engine, prior: Film, current: Film) -> tuple[str, list[float]]:
-    """Worse, stable or improved, and the probability of each."""
-    best, odds = likely(engine, request(prior, current, OVERALL_QUESTION), OVERALL)
-    return OVERALL[best], odds
+def alone(current: Film) -> Request:
+    """The current film without its prior."""
+    return Request((pixels.image(current),), "")
 
 
-def held_out(source: Sources, size: int, kind: pairs.Kind, count: int) -> Iterator[Pair]:
-    """`count` held-out pairs of one kind, films of real patients and phantoms in the recipe's proportion."""
-    found, seed = 0, FIRST
-    while found < count:
-        pair = source.pair(seed, size, 1.0)
-        seed += 1
-        if pair.kind == kind:
-            found += 1
-            yield pair
+def closed(pair: Pair) -> list[Closed]:
+    """Questions about one pair: which image, presence in one of them, side; about as often one answer true as the other."""
+    rng = np.random.default_rng([pair.seed, 0x9A3])
+    return [*_which_more(pair), *_which_shows(pair, rng), *_present(pair, rng), *_side(pair, rng)]
 
 
-def change(engine: Engine, tests: Sequence[Pair]) -> list[Figure]:
-    """Change of extent, its direction by the odds of worse less those of improved, and the same with the films exchanged."""
-    truths, guesses, turned, scores = [], [], [], []
-    for pair in tests:
-        guess, odds = overall(engine, pair.prior, pair.current)
-        back, _ = overall(engine, pair.current, pair.prior)
-        truths.append(OVERALL.index(pair.overall))
-        guesses.append(OVERALL.index(guess))
-        turned.append(back == INVERSE[guess])
-        scores.append(odds[0] - odds[2])
-    moved = [index for index, truth in enumerate(truths) if truth != 1]
+def _which_more(pair: Pair) -> list[Closed]:
+    if pair.overall not in ("worse", "improved"):
+        return []
+    return [Closed("more", TEMPLATES["coreference"][0], WHICH, int(pair.overall == "worse"))]
+
+
+def _which_shows(pair: Pair, rng: np.random.Generator) -> list[Closed]:
+    """Which image shows a finding that only one of them has, where the film without it is known to be free of it."""
+    only = {"new": 1, "resolved": 0}
+    names = [name for name, change in pair.changes.items() if change in only]
+    if not names or not all(pair.clean):
+        return []
+    name = names[int(rng.integers(len(names)))]
+    asked = wording.DEVICE_ASKS[0] if name == DEVICE else wording.LARGER_ASKS[2].format(name=name)
+    return [Closed("shows", asked, WHICH, only[pair.changes[name]], name)]
+
+
+def _present(pair: Pair, rng: np.random.Generator) -> list[Closed]:
+    """One finding that is there and one that is not, both drawn by how often findings are painted."""
+    end = int(rng.integers(2))
+    truth = (pair.prior_truth, pair.current_truth)[end]
+    here = [finding.name for finding in truth.findings]
+    gone = [name for name in FINDINGS if name not in here]
+    if not pair.clean[end] or not here or not gone:
+        return []
+    asked = [(_drawn(here, rng), 0), (_drawn(gone, rng), 1)]
+    where = f"the {('first', 'second')[end]} image"
     return [
-        Figure("change of extent (worse, stable, improved), balanced accuracy", score.balanced(guesses, truths), 1 / 3, len(tests)),
-        Figure("worse against improved, area under the curve", _auc(scores, truths, moved), 0.5, len(moved)),
-        Figure("prior and current exchanged: the answer inverts", float(np.mean(turned)), 1 / 3, len(tests)),
+        Closed("present", wording.PRESENT_ASKS[0].format(name=wording.article(name), where=where), YES_NO, no, name) for name, no in asked
     ]
 
 
-def _auc(scores: Sequence[float], truths: Sequence[int], chosen: Sequence[int]) -> float:
-    return score.auc([scores[index] for index in chosen], [float(truths[index] == 0) for index in chosen])
+def _drawn(names: Sequence[str], rng: np.random.Generator) -> str:
+    weights = np.array([pairs.FREQUENCY.get(name, 0.08) for name in names])
+    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
 
 
-def identical(engine: Engine, tests: Sequence[Pair]) -> Figure:
-    """The same film twice must be called stable."""
-    answers = [overall(engine, pair.current, pair.current)[0] == "stable" for pair in tests]
-    return Figure("identical pair called stable", float(np.mean(answers)), 1 / 3, len(answers))
+def _side(pair: Pair, rng: np.random.Generator) -> list[Closed]:
+    end = int(rng.integers(2))
+    truth: Truth = (pair.prior_truth, pair.current_truth)[end]
+    sided = [finding for finding in truth.findings if finding.side in ("right", "left")]
+    if not sided:
+        return []
+    finding = sided[int(rng.integers(len(sided)))]
+    question = wording.SIDE_ASKS[0].format(name=finding.name, where=f"the {('first', 'second')[end]} image")
+    return [Closed("side", question, SIDES, int(finding.side == "left"), finding.name)]
 
 
-def which(engine: Engine, tests: Sequence[Pair]) -> Figure:
-    """Which image shows more disease, where it changed."""
-    guesses, truths = [], []
-    for pair in tests:
-        if pair.overall in ("worse", "improved"):
-            asked = request(pair.prior, pair.current, TEMPLATES["coreference"][0], "coreference")
-            guesses.append(likely(engine, asked, WHICH)[0])
-            truths.append(int(pair.overall == "worse"))
-    return Figure("which image shows more disease, balanced accuracy", score.balanced(guesses, truths), 0.5, len(truths))
+def read(engine: Engine, held: Held, other: Film) -> Reading:
+    """Everything asked about one pair, images in an order that reads each pair of images once. `other` is another patient's film."""
+    pair = held.pair
 
+    def overall(prior: Film, current: Film) -> tuple[float, ...]:
+        return tuple(shares(engine, request(prior, current), OVERALL_QUESTION, OVERALL).values())
 
-def present(engine: Engine, tests: Sequence[Pair], names: Sequence[str]) -> Figure:
-    """Whether the current film shows a finding, on films whose truth is complete; yes and no equally weighted by AUC."""
-    scores, truths = [], []
-    for number, pair in enumerate(pair for pair in tests if pair.clean[1]):
-        shown = [finding.name for finding in pair.current_truth.findings]
-        absent = [name for name in names if name not in shown]
-        for name in (*shown[:1], absent[number % len(absent)]):
-            asked = request(pair.prior, pair.current, f"Is there {_article(name)} in the second image?", "coreference")
-            scores.append(likely(engine, asked, YES_NO)[1][0])
-            truths.append(float(name in shown))
-    return Figure("finding present in the second image, area under the curve", score.auc(scores, truths), 0.5, len(truths))
-
-
-def _article(name: str) -> str:
-    return name if name in ("consolidation", "diffuse opacity", "cardiomegaly", "atelectasis") else f"a {name}"
-
-
-def image_use(engine: Engine, tests: Sequence[Pair]) -> Figure:
-    """Share of pairs in which another second image moves the probability of `worse` by more than a hundredth."""
-    moved = []
-    for pair, other in zip(tests, [*tests[1:], tests[0]], strict=True):
-        _, odds = overall(engine, pair.prior, pair.current)
-        _, replaced = overall(engine, pair.prior, other.current)
-        moved.append(abs(odds[0] - replaced[0]) > 0.01)
-    return Figure("another second image moves the answer's probabilities", float(np.mean(moved)), 0.0, len(moved))
-
-
-def agreement(first: Engine, second: Engine, asked: Sequence[Request], answer: Callable[[Engine, Request], str]) -> Figure:
-    """Share of greedy answers that two engines of the same model give alike."""
-    same = [answer(first, request) == answer(second, request) for request in asked]
-    return Figure("GGUF and torch give the same greedy answer", float(np.mean(same)), 0.0, len(same))
-
-
-def brightness(tests: Sequence[Pair]) -> Figure:
-    """The plainest comparator there is: difference of mean brightness of the middle of the films, against which a model must stand."""
-    moved = [pair for pair in tests if pair.overall in ("worse", "improved")]
-    scores = [_middle(pair.current) - _middle(pair.prior) for pair in moved]
-    truths = [float(pair.overall == "worse") for pair in moved]
-    return Figure(
-        "worse against improved by difference of mean brightness alone (no model), area under the curve",
-        score.auc(scores, truths),
-        0.5,
-        len(moved),
+    given = request(pair.prior, pair.current)
+    asked = [_asked(engine, given, question) for question in closed(pair)]
+    ahead = overall(pair.prior, pair.current)
+    back, same = overall(pair.current, pair.prior), overall(pair.current, pair.current)
+    replaced = overall(pair.prior, other)
+    cannot = shares(engine, alone(pair.current), OVERALL_QUESTION, (wording.CANNOT_SINGLE, *OVERALL))
+    return Reading(
+        source=held.source,
+        patient=pair.patient,
+        truth=pair.overall,
+        ahead=ahead,
+        back=back,
+        same=same,
+        replaced=replaced,
+        cannot=cannot[wording.CANNOT_SINGLE],
+        brightness=_middle(pair.current) - _middle(pair.prior),
+        asked=tuple(asked),
     )
 
 
+def _asked(engine: Engine, given: Request, question: Closed) -> Asked:
+    found = shares(engine, given, question.question, question.choices)
+    return Asked(question.kind, question.finding, question.truth, tuple(found.values()))
+
+
 def _middle(film: Film) -> float:
-    """Mean brightness of the middle of a film less that of its lit part."""
+    """Mean brightness of the middle of a film less that of its lit part: the plainest comparator there is."""
     height, width = film.shape
     middle = film[height // 5 : 4 * height // 5, width // 8 : 7 * width // 8]
     return float(middle.mean() - film[film > 0].mean()) if (film > 0).any() else 0.0
+
+
+def readings(engine: Engine, held: Sequence[Held], kept: Path, say: Say = lambda _line: None) -> list[Reading]:
+    """Readings of every pair, those in the journal `kept` taken from there. Raises what the engine raises."""
+    found: list[Reading] = []
+    asked, started = 0, time.monotonic()
+    with Journal(kept) as journal:
+        for number, one in enumerate(held):
+            other = _stranger(held, number)
+            address = _address(engine.card, one, other)
+            row = journal.rows.get(address)
+            if row is None:
+                row = journal.add(address, asdict(read(engine, one, other)))
+                asked += 1
+                if asked in (3, 10) or asked % 25 == 0:
+                    left = (time.monotonic() - started) / asked * (len(held) - number - 1)
+                    say(f"{number + 1} of {len(held)} pairs, about {left:.0f} s to go")
+            found.append(outcomes.recalled(row))
+    return found
+
+
+def _stranger(held: Sequence[Held], number: int) -> Film:
+    """The current film of the next pair that is of another patient and from the same source."""
+    one = held[number]
+    for step in range(1, len(held)):
+        other = held[(number + step) % len(held)]
+        if other.source == one.source and other.pair.patient != one.pair.patient:
+            return other.pair.current
+    return one.pair.current
+
+
+def _address(card: ModelCard, held: Held, other: Film) -> str:
+    pair = held.pair
+    digest = hashlib.sha256("|".join((VERSION, card.sha256, held.source, pair.patient, str(pair.seed))).encode())
+    for film in (pair.prior, pair.current, other):
+        digest.update(film.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def report(card: ModelCard, found: Sequence[Reading], seconds: float) -> dict[str, Any]:
+    """`figures.json`."""
+    return {
+        "model": card.name,
+        "revision": card.revision,
+        "engine": card.engine,
+        "sha256": card.sha256,
+        "pairs": {source: sum(one.source == source for one in found) for source in sorted({one.source for one in found})},
+        "figures": [asdict(figure) for figure in outcomes.figures(found)],
+        "by_finding": [asdict(figure) for figure in outcomes.by_finding(found)],
+        "confusion": outcomes.confusion(found),
+        "seconds": round(seconds, 1),
+    }
+
+
+def measure(model: str, count: int, data_root: Path | None, data_dir: Path | None = None, say: Say = lambda _line: None) -> dict[str, Any]:
+    """Measure `model` on `count` pairs of each source. Raises `ModelNotLoaded`, `TuneError`."""
+    here = settings.load(data_dir=data_dir)
+    engine = open_engine(here, model).engine
+    started = time.monotonic()
+    try:
+        held = heldout.draw(count, engine.card.tile or 256, data_root)
+        say(f"reading {len(held)} held-out pairs, about ten questions each, with {engine.card.name} {engine.card.revision}")
+        found = readings(engine, held, here.data_dir / "measured" / f"{engine.card.sha256[:12]}.jsonl", say)
+    finally:
+        engine.close()
+    return report(engine.card, found, time.monotonic() - started)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.measure", description="Measure a model on held-out generated pairs.")
+    parser.add_argument("--model", default="bundled", help="name or folder of the model; @gguf or @torch forces the engine")
+    parser.add_argument("--pairs", type=int, default=150, help="held-out pairs of each source")
+    parser.add_argument("--data-root", type=Path, help="folder of the folders of real films; without it the phantom alone is asked about")
+    parser.add_argument("--data-dir", type=Path, help="where the model is; by default Interval's own data directory")
+    parser.add_argument("--out", type=Path, required=True, help="file of the figures, such as docs/model/figures.json")
+    given = parser.parse_args(arguments)
+    try:
+        found = measure(given.model, given.pairs, given.data_root, given.data_dir, lambda line: print(line, file=sys.stderr, flush=True))
+        files.write_json(given.out, found)
+    except IntervalError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    for row in found["figures"]:
+        print(outcomes.line(row))
+    print(json.dumps({"out": str(given.out), "seconds": found["seconds"]}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

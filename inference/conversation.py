@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,6 +162,20 @@ class Conversation:
                 self._model.read([token], len(self._kept), last=True)
                 self._kept.append(token)
         return most
+
+    def follow(self, ids: Sequence[int]) -> Iterator[NDArray[np.float64]]:
+        """(vocabulary,) log-probabilities before each of `ids`, which are read one by one as an answer would be written."""
+        for number, token in enumerate(ids):
+            yield self._model.logprobs()
+            if number + 1 < len(ids):
+                self._model.read([token], len(self._kept), last=True)
+                self._kept.append(token)
+
+    def embedding(self, sha256: str) -> NDArray[np.float32]:
+        """(tokens, width) of an image that was read."""
+        found = self._seen[sha256].embedding
+        assert found is not None
+        return found
 
     def score(self, choices: Sequence[Sequence[int]]) -> list[float]:
         """Log-probability of each choice (token ids, the ending included) after the conversation as it stands."""

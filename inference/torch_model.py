@@ -25,7 +25,7 @@ Device = Literal["cpu", "cuda"]
 class TorchModel:
     """Weights, tokenizer, image cache and one conversation. `after` are the log-probabilities behind its last token."""
 
-    def __init__(self, folder: Path, device: Device, threads: int) -> None:
+    def __init__(self, folder: Path, device: Device, threads: int, adapter: Path | None = None) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         import torch
         from tokenizers import Tokenizer
@@ -50,6 +50,8 @@ class TorchModel:
             )
         except Exception as error:
             raise ModelNotLoaded(f"{folder} cannot be loaded ({_first_line(error)}); build or copy the model again") from error
+        if adapter:
+            self._net = _merged(self._net, adapter)
         self._net.eval().requires_grad_(False).to(device)
         self._cache: Any = DynamicCache(config=self._net.config.text_config)
         self._features: OrderedDict[str, Any] = OrderedDict()
@@ -119,6 +121,11 @@ class TorchModel:
             self._features.popitem(last=False)
         return len(found[0])
 
+    def embedding(self, sha256: str) -> NDArray[np.float32]:
+        """(tokens, width) of an image that was embedded."""
+        found: NDArray[np.float32] = self._features[sha256].float().cpu().numpy()
+        return found
+
     # Reading
 
     def read(self, keys: Sequence[Key]) -> int:
@@ -168,6 +175,16 @@ class TorchModel:
             if extra > 0:
                 layer.crop(-extra)
         del self._kept[tokens:]
+
+
+def _merged(net: Any, adapter: Path) -> Any:
+    """The network with a PEFT adapter in its weights, which costs nothing when it answers. Raises `ModelNotLoaded`."""
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(net, adapter, local_files_only=True).merge_and_unload()
+    except Exception as error:
+        raise ModelNotLoaded(f"{adapter} cannot be put on its base ({_first_line(error)}); train it again") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -152,6 +152,22 @@ def test_a_folder_without_a_tensor_leaves_nothing_behind(settings: Settings, par
     assert not list((tmp_path / "gguf").iterdir())
 
 
+@pytest.mark.usefixtures("tiny_base")
+def test_a_disk_that_fills_up_during_export_leaves_nothing_behind(
+    settings: Settings, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = bundled.build(settings, parts=parts, hf=True) / "hf"
+
+    def full(path: Path, *_: object) -> None:
+        path.write_bytes(b"half a projector")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "mmproj_gguf", full)
+    assert export.main([str(folder), "--out", str(tmp_path / "gguf")]) == 1
+    assert "cannot be written (No space left on device); make room" in capsys.readouterr().err
+    assert not list((tmp_path / "gguf").iterdir())
+
+
 def test_a_tower_that_llama_cpp_would_misread_is_refused(tmp_path: Path) -> None:
     """llama.cpp tells swapped inner matrices by their width; of equal widths it made other image tokens than torch, silently."""
     square = replace(tiny.shape(), vision=replace(tiny.VISION, intermediate=tiny.VISION.hidden))

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from finetune import base, bundled, dataset, export, language, ship, vision
+from finetune import base, bundled, dataset, export, heldout, language, parity, ship, vision
 from finetune.export import Quant
 from finetune.synthesis.questions import Item
-from inference import pixels
+from inference import manifest, pixels
 from inference.engine import Engine, Request
 from inference.gguf import GgufEngine
 from inference.torch_engine import TorchEngine
@@ -23,6 +23,8 @@ from tests.finetune import tiny
 
 CHOICES = tuple("abcdefghijklmnopqrstuvwxyzABCDEFGHIJ")
 QUESTION = "Which image shows more disease?"
+LEAST_EQUAL = 0.8
+"""Share of greedy answers that the shipped weights must give alike, on few questions."""
 
 
 def asked(seed: int, words: str = QUESTION) -> Request:
@@ -114,3 +116,54 @@ def test_another_second_image_changes_the_probabilities(built: Path) -> None:
         assert np.abs(distribution(engine, first) - distribution(engine, exchanged)).max() > 1e-4
     finally:
         engine.close()
+
+
+def test_the_report_finds_two_forms_of_the_same_numbers_alike(built: Path) -> None:
+    """In F32 nothing is rounded: every token, every place and every image must agree."""
+    sides = parity.Sides(built, manifest.read(built), threads=1)
+    held = [heldout.Held("phantom", tiny.pair(seed)) for seed in range(2)]
+    answers = parity.compare(sides, held)
+    found = parity.report(sides.listed, list(sides.pictures.values()), answers, 1.0)
+    assert {answer.ability for answer in answers} >= {"temporal", "comparison"}
+    assert found["greedy"]["equal"] == found["greedy"]["asked"] == len(answers) > 4
+    assert found["logits"]["top1_agreement"] == 1.0
+    assert found["logits"]["kl_max"] < 1e-3
+    assert found["images"]["count"] == 4
+    assert found["images"]["cosine_min"] > 0.999
+
+
+def test_the_report_finds_a_text_model_that_differs(built: Path, tmp_path: Path) -> None:
+    """A report that could only praise would be worth nothing: weights moved by a tenth part ways, and are shown where."""
+    for path in built.rglob("*"):
+        if path.is_file():
+            (tmp_path / path.relative_to(built)).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path.relative_to(built)).write_bytes(path.read_bytes())
+    tensors, draw = export.stored(built / bundled.WEIGHTS), np.random.default_rng(0)
+
+    def moved(name: str) -> Any:
+        values = tensors(name).astype(np.float32)
+        return values + draw.normal(0, 0.3 * values.std(), values.shape).astype(np.float32)
+
+    export.text_gguf(tmp_path / export.TEXT_FILE, tiny.shape(), tiny.vocabulary(), moved, Quant.F32)
+    bundled.write_manifest(tmp_path, tiny.shape(), "tiny", "2", "Random weights, for tests.")
+    sides = parity.Sides(tmp_path, manifest.read(tmp_path), threads=1)
+    answers = parity.compare(sides, [heldout.Held("phantom", tiny.pair(0))])
+    found = parity.report(sides.listed, list(sides.pictures.values()), answers, 1.0)
+    assert found["greedy"]["equal"] < found["greedy"]["asked"]
+    assert found["logits"]["kl_mean"] > 1e-3
+    assert found["parted"][0]["torch"] != found["parted"][0]["gguf"]
+    assert found["parted"][0]["margin"] >= 0
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_shipped_pair_answers_as_torch_does(bundled_models: Path) -> None:
+    """The weights as shipped, on held-out questions of all abilities; `docs/model/parity.json` has more of them."""
+    folder = bundled_models / "bundled"
+    listed = manifest.read(folder)
+    sides = parity.Sides(folder, listed)
+    answers = parity.compare(sides, heldout.draw(6, listed.tile, None))
+    found = parity.report(listed, list(sides.pictures.values()), answers, 1.0)
+    assert found["images"]["cosine_min"] > 0.99
+    assert found["logits"]["top1_agreement"] > 0.96
+    assert found["greedy"]["share"] >= LEAST_EQUAL
