@@ -128,8 +128,12 @@ def _columns(table: Path, rows: Sequence[Mapping[str, str]]) -> _Columns:
     found = {column: finding(column) for column in binary}
     if label is None and not found:
         raise TuneError(f"{table.name}: no column tells what an image shows (it has {', '.join(heads.values())}); name one `label`")
-    sides, severities = ({column: heads[name] for column in found if (name := f"{plain(column)}_{what}") in heads} for what in ("side", "severity"))  # fmt: skip  # noqa: E501
-    return _Columns(image, patient, label, found, sides, severities)
+    return _Columns(image, patient, label, found, _beside(found, heads, "side"), _beside(found, heads, "severity"))
+
+
+def _beside(found: Iterable[str], heads: Mapping[str, str], what: str) -> dict[str, str]:
+    """Column of a finding -> the column of its side or severity, where there is one."""
+    return {column: heads[name] for column in found if (name := f"{plain(column)}_{what}") in heads}
 
 
 def _binary(rows: Sequence[Mapping[str, str]], column: str, words: frozenset[str]) -> bool:

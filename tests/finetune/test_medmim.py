@@ -116,7 +116,7 @@ def test_the_first_of_several_roots_that_holds_an_image_wins(tmp_path: Path) -> 
 
 
 def test_one_file_is_never_taken_for_two_images(tmp_path: Path) -> None:
-    """Every LUMIERE slice is called week_NNN.png: one of them alone in a folder stood for all patients."""
+    """Every LUMIERE slice is called week_NNN.png: one of them alone in a folder must not stand for all patients."""
     (tmp_path / "week_000.png").touch()
     names = [SLICE.format("003", "000"), SLICE.format("007", "000")]
     assert lookup.find(names, [tmp_path]) == {}

@@ -21,11 +21,32 @@ OPTIONS = (("A", "The first image."), ("B", "the second image"), ("C", "neither"
 RNG = 7
 
 
-def item(number: int, options: Sequence[str], letter: str = "A", source: str = "s", file: str = "rad", images: Sequence[str] = ("1.png", "2.png"), stem: str = "Which?") -> Item:  # fmt: skip  # noqa: E501
+def item(
+    number: int,
+    options: Sequence[str],
+    letter: str = "A",
+    source: str = "s",
+    file: str = "rad",
+    images: Sequence[str] = ("1.png", "2.png"),
+    stem: str = "Which?",
+) -> Item:
     patient, cluster = lookup.unit(file, source, images)
     lettered = tuple(zip("ABCDEFGH", options, strict=False))
-    answer = f"{letter}: {dict(lettered)[letter]}"
-    return Item(f"{number:040d}", file, f"i-{number}", source, "comparison", tuple(images), (None,) * len(images), stem, lettered, answer, letter, cluster, patient)  # fmt: skip  # noqa: E501
+    return Item(
+        key=f"{number:040d}",
+        file=file,
+        id=f"i-{number}",
+        source=source,
+        ability="comparison",
+        images=tuple(images),
+        paths=(None,) * len(images),
+        stem=stem,
+        options=lettered,
+        answer=f"{letter}: {dict(lettered)[letter]}",
+        letter=letter,
+        cluster=cluster,
+        patient=patient,
+    )
 
 
 def by_name(measures: Sequence[Measure]) -> dict[str, Measure]:
@@ -63,7 +84,7 @@ def test_words_become_a_letter_only_by_the_strict_rule(text: str, letter: str | 
 
 
 def test_an_option_is_found_as_words_not_as_letters() -> None:
-    """"unstable" held "stable" when punctuation and spaces were taken out before comparing."""  # fmt: skip
+    """The word unstable is not the option stable, though it holds its letters."""
     assert accept("it is unstable", (("A", "stable"), ("B", "worse"))) is None
     assert accept("it is stable now", (("A", "stable"), ("B", "worse"))) == "A"
 
@@ -224,7 +245,8 @@ def test_the_gain_counts_items_that_both_answered() -> None:
 
 def test_two_thousand_draws_of_a_file_take_less_than_a_second() -> None:
     rng = np.random.default_rng(RNG)
-    items = [item(n, ["first", "second"], "A", "EMBED_multichoice_typeA", "coreference", (f"cohort_1/{n // 2}/a.png", "b.png")) for n in range(1400)]  # fmt: skip  # noqa: E501
+    images = [(f"cohort_1/{n // 2}/a.png", "b.png") for n in range(1400)]
+    items = [item(n, ["first", "second"], "A", "EMBED_multichoice_typeA", "coreference", images[n]) for n in range(1400)]
     said = {one.key: "AB"[rng.integers(2)] for one in items}
     started = time.process_time()
     assert protocol.headline(items, said)[0].units == 700
