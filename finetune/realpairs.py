@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import InputError, IntervalError, StudyError
 from finetune import files, score, uncertainty
@@ -33,7 +32,6 @@ from inference.reading import INVERSE, Shares, exchanged, shares, showing, symme
 from inference.select import open_engine
 from settings import load as load_settings
 
-Floats = NDArray[np.float64]
 NOTICE = (
     "There is no change label in this set: exchange and identical-pair figures test the model against itself, and the records' trends "
     "are surrogates that follow the lungs loosely (oxygen pressure also follows the ventilator, CRP any inflammation)."
@@ -141,19 +139,6 @@ def readings(engine: Engine, rows: Sequence[PairRow], source: Films, say: Callab
 # Intervals
 
 
-def auc_draws(scores: Sequence[float], truths: Sequence[float], clusters: Sequence[str], draws: int = uncertainty.DRAWS) -> Floats:
-    """(draws,) areas under the ROC curve with whole clusters drawn again; NaN for a draw with one class only."""
-    values, positive = np.asarray(scores, dtype=float), np.asarray(truths) > 0.5
-    _, index = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
-    weights = uncertainty.drawn(int(index.max(initial=-1)) + 1, draws)[:, index]
-    ahead = values[positive][:, None] - values[~positive][None, :]
-    wins = (np.sign(ahead) + 1) / 2
-    up, down = weights[:, positive], weights[:, ~positive]
-    pairs = up.sum(1) * down.sum(1)
-    found: Floats = np.divide(((up @ wins) * down).sum(1), pairs, out=np.full(draws, np.nan), where=pairs > 0)
-    return found
-
-
 def share(name: str, group: str, right: Sequence[bool], clusters: Sequence[str], chance: float, words: str) -> Figure:
     """A share of pairs; `words` is its sentence's end."""
     value = float(np.mean(right)) if right else float("nan")
@@ -165,7 +150,7 @@ def share(name: str, group: str, right: Sequence[bool], clusters: Sequence[str],
 def area(name: str, group: str, scores: Sequence[float], truths: Sequence[float], clusters: Sequence[str], words: str) -> Figure:
     """An area under the curve; `words` say of what against what."""
     value = score.auc(scores, truths)
-    low, high = uncertainty.interval(auc_draws(scores, truths, clusters)) if len(set(clusters)) > 1 else (float("nan"),) * 2
+    low, high = score.auc_interval(scores, truths, clusters)
     told = f"AUC {_number(value, low, high)} for {words}, {int(sum(truths))} against {len(truths) - int(sum(truths))} pairs."
     return Figure(name, group, value, low, high, 0.5, len(set(clusters)), len(scores), told)
 
@@ -175,9 +160,7 @@ def ahead_of(
 ) -> Figure:
     """Difference of two areas on the same pairs, the same patients drawn for both."""
     value = score.auc(first, truths) - score.auc(second, truths)
-    low, high = float("nan"), float("nan")
-    if len(set(clusters)) > 1:
-        low, high = uncertainty.interval(auc_draws(first, truths, clusters) - auc_draws(second, truths, clusters))
+    low, high = uncertainty.interval(score.auc_draws(first, truths, clusters) - score.auc_draws(second, truths, clusters))
     verdict = "above" if low > 0 else "below" if high < 0 else "not shown to differ from"
     told = f"The reading's AUC is {verdict} that of {BASELINES[0]}: difference {_number(value, low, high)}."
     return Figure(name, group, value, low, high, 0.0, len(set(clusters)), len(first), told)

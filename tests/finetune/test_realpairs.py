@@ -123,20 +123,11 @@ def test_what_the_record_says_of_a_pair(name: str, before: str, after: str, trut
     assert SURROGATES[name](before, after) == truth
 
 
-def test_the_bootstrap_draws_patients_and_its_middle_is_the_area() -> None:
-    draw = np.random.default_rng(1)
-    truths = [float(number % 2) for number in range(80)]
-    scores = [truth + float(draw.normal(0, 1)) for truth in truths]
-    alone = realpairs.auc_draws(scores, truths, [str(number) for number in range(80)])
-    pooled = realpairs.auc_draws(scores, truths, [str(number // 20) for number in range(80)])
-    assert abs(np.nanmedian(alone) - realpairs.area("a", "b", scores, truths, ["p"] * 80, "").value) < 0.02
-    assert np.nanstd(alone) == pytest.approx(
-        np.nanstd(realpairs.auc_draws(scores, truths, [f"x{number}" for number in range(80)])), rel=0.2
-    )
-    assert not np.allclose(np.nanstd(pooled), np.nanstd(alone), rtol=0.01)
-    one = realpairs.area("a", "b", scores, truths, ["p"] * 80, "this against that")
+def test_one_patient_gives_a_figure_without_an_interval() -> None:
+    one = realpairs.area("a", "b", [0.1, 0.9, 0.4], [0, 1, 0], ["p"] * 3, "this against that")
+    assert one.value == 1
     assert np.isnan(one.low)
-    assert "no interval" in one.sentence
+    assert "1.00 (one patient or class, no interval)" in one.sentence
 
 
 def test_a_patient_of_the_development_split_is_counted_apart(pairs: Path) -> None:
