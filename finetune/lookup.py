@@ -19,13 +19,18 @@ EMBED = re.compile(r"^cohort_\d+/(\d+)/")
 MIMIC = re.compile(r"(?:^|/)p\d\d/(p\d{8})/")
 ODIR = re.compile(r"(\d+)_(?:left|right)\.\w+$")
 
+LONGEST, LONGEST_PART = 1000, 200
+"""Characters of a name, and of one part of it, that every file system takes."""
+
 Index = Mapping[str, Sequence[tuple[str, ...]]]
 """Last part of a path -> the paths below a root that end in it, in parts."""
 
 
 def safe(name: str) -> bool:
-    """Whether a name stays below the folder it is looked for in: relative, no `..`, no drive, no back slash, no NUL."""
+    """Whether a name stays below the folder it is looked for in and can be a file's: relative, no `..`, drive, back slash or NUL."""
     parts = name.split("/")
+    if len(name) > LONGEST or max(map(len, parts)) > LONGEST_PART:
+        return False
     return not (parts[0] == "" or ".." in parts or set(parts) <= {".", ""} or "\\" in name or "\0" in name or name[1:2] == ":")
 
 

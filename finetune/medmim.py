@@ -125,7 +125,7 @@ def load(path: Path, image_root: Path | Sequence[Path] | None = None) -> Benchma
     seen: dict[str, int] = {}
     items = []
     for number, entry in enumerate(entries, 1):
-        where = f"{path.name}: item {number} ({entry.id})"
+        where = f"{path.name}: item {number} ({_short(entry.id)})"
         item = _item(entry, name, published, tuple(found.get(image) for image in entry.images), where)
         if seen.setdefault(item.key, number) != number:
             raise TuneError(f"{where} repeats the id, source and question of item {seen[item.key]}; keep one of them")
@@ -163,15 +163,32 @@ def _entry(raw: Any, where: str) -> _Entry:
     for field in ("id", "source"):
         if not isinstance(raw.get(field), str) or not raw[field]:
             raise TuneError(f"{where} has no {field}; {REMEDY}")
-    where = f"{where} ({raw['id']})"
+    where = f"{where} ({_short(raw['id'])})"
+    if not _is_text(raw):
+        raise TuneError(f"{where} holds characters that no text has; {REMEDY}")
     images = raw.get("images")
     if not isinstance(images, list) or not images or not all(isinstance(image, str) and image for image in images):
         raise TuneError(f"{where} names no images; {REMEDY}")
     for image in images:
         if not lookup.safe(image):
-            raise TuneError(f"{where} names an image outside the image folder ({image!r}); {REMEDY}")
+            raise TuneError(f"{where} names an image that cannot lie in the image folder ({_short(image)}); {REMEDY}")
     question, answer = _turns(raw.get("conversation"), where)
     return _Entry(raw["id"], raw["source"], tuple(images), question, answer)
+
+
+def _short(text: str) -> str:
+    """A name as an error shows it: one line, not too long, printable."""
+    line = "".join(character if character.isprintable() else "?" for character in text)
+    return line if len(line) <= 80 else f"{line[:79]}…"
+
+
+def _is_text(raw: dict[str, Any]) -> bool:
+    """Whether every string of an item can be encoded; JSON can hold half a character."""
+    try:
+        json.dumps(raw, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _turns(conversation: Any, where: str) -> tuple[str, str]:

@@ -130,9 +130,11 @@ def test_two_files_of_one_name_are_nobodys(tmp_path: Path) -> None:
     assert lookup.find(["a/1.png"], [tmp_path]) == {"a/1.png": tmp_path / "a/1.png"}
 
 
-@pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/x.png", "..\\x.png", "C:/x.png", "C:x.png", ".", "a\0.png"])
+@pytest.mark.parametrize(
+    "name", ["../x.png", "a/../../x.png", "/etc/x.png", "..\\x.png", "C:/x.png", "C:x.png", ".", "a\0.png", "x" * 300, "a/" * 600]
+)
 def test_an_image_outside_the_folder_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(TuneError, match=r"item 1 \(a-1\) names an image outside the image folder"):
+    with pytest.raises(TuneError, match=r"item 1 \(a-1\) names an image that cannot lie in the image folder"):
         load(write(tmp_path, [entry("What?", "It.", [name])]), tmp_path)
 
 
@@ -184,6 +186,8 @@ LATE = {**LAME, "conversation": [{"role": "user", "content": "What is <image> th
         ([LATE], "one after its first word"),
         ([entry("Which?\nA: one\nB: two", "C: three", ["1.png"])], "has the answer C and offers only A, B"),
         ([entry("Which?\nA: one\nA: two", "A: one", ["1.png"])], "offers the same letter twice"),
+        ([entry("Is it \ud800?", "It.", ["1.png"])], "characters that no text has"),
+        ([entry("What?", "It.", ["../1.png"], "a\n" * 99)], r"item 1 \((a\?){39}a…\) names an image"),
         ([CLOSED, CLOSED], r"item 2 \(a-1\) repeats the id, source and question of item 1"),
     ],
 )
