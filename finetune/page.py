@@ -33,6 +33,7 @@ LEGEND = {
 WORDS = {key: LEGEND[key] for key in ("blind", "shuffled", "exchanged")} | {"real": "with the images"}
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+ROUNDS_TO_ZERO = 0.0005
 
 Rows = list[dict[str, Any]]
 
@@ -40,7 +41,7 @@ Rows = list[dict[str, Any]]
 def html(content: Mapping[str, Any]) -> str:
     """The page of a sheet's content."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters.update(percent=percent, points=points, span=span, at=at, number=number)
+    environment.filters.update(percent=percent, points=points, span=span, at=at, number=number, signed=signed)
     template = environment.get_template("sheet.html")
     return template.render(
         sheet=content,
@@ -52,6 +53,9 @@ def html(content: Mapping[str, Any]) -> str:
         bins=points_of(content["reliability"]),
         grids=grids(content["confusion"]),
         words=WORDS,
+        floors=floors(content),
+        rates=pivot(content["controls"]),
+        similar=pivot(content["open"]),
     )
 
 
@@ -71,7 +75,14 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def points(value: float | None) -> str:
     """0.031 -> ``+3.1``, in percentage points."""
-    return NONE if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
+    if value is None:
+        return NONE
+    return f"{100 * value:+.1f}".replace("-", MINUS) if abs(value) >= ROUNDS_TO_ZERO else "0.0"
+
+
+def signed(value: float | None) -> str:
+    """0.25 -> ``+0.25``."""
+    return NONE if value is None else f"{value:+.2f}".replace("-", MINUS)
 
 
 def span(measure: Mapping[str, Any], signed: bool = False) -> str:
@@ -130,7 +141,7 @@ def gains(content: Mapping[str, Any]) -> dict[str, Any]:
     """Image gain by likelihood against each control, on one axis that holds every interval."""
     rows = [row for row in content["image_gain"] if row["reading"] == "likelihood" and row["value"] is not None]
     ends = [abs(row[end]) for row in rows for end in ("low", "high", "value") if row[end] is not None]
-    reach = next((step for step in (0.1, 0.2, 0.3, 0.5, 1.0) if step >= max(ends, default=0.1)), 1.0)
+    reach = next((step for step in (0.1, 0.2, 0.3, 0.5, 0.75, 1.0) if step >= max(ends, default=0.1)), 1.0)
     return {"rows": rows, "reach": reach, "ticks": [-reach, -reach / 2, 0.0, reach / 2, reach]}
 
 
@@ -153,3 +164,24 @@ def grids(tables: Sequence[Mapping[str, Any]]) -> Rows:
             rows.append({"name": name, "total": total, "cells": [(count, count / total if total else 0.0) for count in counts]})
         out.append({**table, "lines": rows})
     return out
+
+
+def floors(content: Mapping[str, Any]) -> Rows:
+    """For each figure what needs no image: random, majority, text rule, the model blind; then its score and skill, where there is one."""
+    rows = []
+    for name in dict.fromkeys(row["name"] for row in content["baselines"]):
+        kinds = {row["kind"]: row for row in content["baselines"] if row["name"] == name}
+        blind = _same(content["scores"], name, condition="blind", reading="likelihood")
+        real = _same(content["scores"], name, condition="real", reading="likelihood")
+        rows.append({"name": name, "kinds": kinds, "blind": blind, "real": real, "skill": _same(content["skill"], name)})
+    return rows
+
+
+def pivot(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows of one name in one line, a column for each condition."""
+    conditions = list(dict.fromkeys(row["condition"] for row in rows))
+    lines = []
+    for name in dict.fromkeys(row["name"] for row in rows):
+        cells = {row["condition"]: row for row in rows if row["name"] == name}
+        lines.append({**next(iter(cells.values())), "cells": [cells.get(condition) for condition in conditions]})
+    return {"conditions": conditions, "lines": lines}

@@ -321,7 +321,7 @@ def _table(items: Sequence[Item], predicted: Predicted, read: Reader) -> dict[st
     """Counts of (truth, answer) with the classes in order of how often they are the truth; `none` is an answer without a class."""
     pairs = Counter((_class(item, item.letter, read), _class(item, predicted[item.key], read)) for item in items)
     truths = Counter(truth for truth, _ in pairs.elements())
-    rows = [name for name, _ in truths.most_common()]
+    rows = sorted(truths) if all(len(name) == 1 for name in truths) else [name for name, _ in truths.most_common()]
     columns = [*rows, *sorted({answer for _, answer in pairs} - {*rows, "none"}), *(["none"] if any(a == "none" for _, a in pairs) else [])]
     return {"rows": rows, "columns": columns, "counts": [[pairs[row, column] for column in columns] for row in rows]}
 
