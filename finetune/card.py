@@ -56,6 +56,7 @@ def reports(folder: Path, revision: str) -> dict[str, Any]:
         if real.exists()
         else None,
         "sheets": list(_sheets(folder, revision)),
+        "further": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".html", ".png")),
     }
 
 
@@ -102,6 +103,7 @@ def content(
             "parity": parity,
             "real_pairs": measured["real_pairs"],
             "sheets": measured["sheets"],
+            "further": measured["further"],
             "knows": standing.knows(rows),
             "missed": standing.missed(rows, parity),
         }
@@ -246,6 +248,8 @@ def _beyond(card: Mapping[str, Any]) -> str:
 {_sheet_page(card["sheets"])}
 
 Not measured: agreement with radiologists on change, other modalities than chest radiographs.
+
+{_further(card["further"])}
 """
 
 
@@ -254,6 +258,10 @@ def _real_page(real: Mapping[str, Any] | None) -> str:
         return "Real pairs of films: not measured."
     lines = "\n".join(f"- {figure['group']}: {figure['sentence']}" for figure in real["figures"])
     return f"{real['pairs']} real pairs of {real['patients']} patients. {real['notice']} {real['trained']}\n\n{lines}"
+
+
+def _further(names: Sequence[str]) -> str:
+    return f"To look at, in `docs/model`: {', '.join(f'`{name}`' for name in names)}." if names else ""
 
 
 def _sheet_page(sheets: Sequence[Mapping[str, Any]]) -> str:

