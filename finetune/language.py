@@ -21,14 +21,14 @@ from transformers import LlamaConfig, LlamaModel
 from finetune import layout
 from finetune.base import BaseModel
 from finetune.dataset import IGNORED, Row
-from finetune.layout import Shape
+from finetune.layout import Shape, VisionShape
 from finetune.recipe import Lora
-from finetune.vision import SIDES, Sight
+from finetune.vision import Sight
 from inference import weights
 from inference.prompts import FINDINGS
 
-AIM = (1.0, 1.0, 0.4, 0.3)
-"""Lengths at the start of what an image token says: which slot it is, how severe its finding, what other heads read, everything else."""
+AIM = (0.7, 1.0, 0.7, 0.3, 0.3)
+"""Lengths at the start of what an image token says: its place, each finding's amount, the film's extent, other heads, the rest."""
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -98,21 +98,19 @@ class Reader(nn.Module):
     def aim(self, films: Tensor, encode: Callable[[str], list[int]]) -> None:
         """Point the untrained connector by what `films` (N, H, W) uint8 look like to the tower, so that an image reads like words.
 
-        The token that is a finding's slot gets the embedding of the finding's name and side, found by ridge regression from the
-        tokens to which slot they are, and its severity the direction from "no" to "severe". What else the tower's heads read
-        gets a direction of its own, and everything else comes at random; both weak. What is the same in all tokens is projected
-        out, or it drowns what differs. The whole is as long as a word's embedding.
+        A token gets the embedding of the words for its place in the film ("right upper"), found by ridge regression, and for how
+        much of each finding it shows the embedding of the finding's name; the extent of disease goes from "no" to "severe". What
+        else the tower's heads read gets a direction of its own, and everything else comes at random; both weak. What is the
+        same in all tokens is projected out, or it drowns what differs. The whole is as long as a word's embedding.
         """
         tokens = torch.cat([self.sight.tokens(part) for part in torch.split(films, 16)])
-        count, slots = tokens.shape[1], len(FINDINGS) * SIDES
         flat, mean = tokens.flatten(0, 1), tokens.mean((0, 1))
         table = self.text.embed_tokens.weight.float()
-        named = _slot_words(table, encode)
-        wanted = torch.cat((named, named.new_zeros(count - slots, named.shape[1]))).repeat(len(tokens), 1)
-        parts = [_ridge(flat - mean, wanted)]
-        norm = self.sight.norm.weight
-        parts.append(_directed(flat - mean, self.sight.slots.weight[1:] * norm, _severity_word(table, encode)))
-        heads = torch.cat((self.sight.head.weight, self.sight.slots.weight[:1])) * norm
+        parts = [_ridge(flat - mean, _place_words(table, encode, self.shape.vision).repeat(len(tokens), 1))]
+        amount = self.sight.amount.weight.repeat(1, self.shape.vision.shuffle**2)
+        parts.append(_directed(flat - mean, amount, torch.stack([_word(table, encode, name) for name in FINDINGS], dim=1)))
+        heads = self.sight.head.weight * self.sight.norm.weight
+        parts.append(_directed(flat - mean, heads[-1:], (_word(table, encode, "severe") - _word(table, encode, "no"))[:, None]))
         directions = torch.empty(self.shape.text.hidden, len(heads))
         nn.init.orthogonal_(directions, generator=torch.Generator().manual_seed(len(heads)))
         parts.append(_directed(flat - mean, heads, directions))
@@ -175,21 +173,17 @@ def exact(reader: Reader, batch: Packed, end: int) -> list[bool]:
     return [bool(part.all()) for part in torch.split(guess == labels, lengths)]
 
 
-def _embedded(table: Tensor, encode: Callable[[str], list[int]], text: str) -> Tensor:
-    """Mean embedding of a word inside a sentence, less the mean of all words."""
-    return table[encode(f" {text}")].mean(0) - table.mean(0)
+def _word(table: Tensor, encode: Callable[[str], list[int]], text: str) -> Tensor:
+    """Direction of the words' mean embedding inside a sentence, less the mean of all words."""
+    return functional.normalize(table[encode(f" {text}")].mean(0) - table.mean(0), dim=0)
 
 
-def _slot_words(table: Tensor, encode: Callable[[str], list[int]]) -> Tensor:
-    """(slots, hidden): finding's name and, at half its strength, side."""
-    sides = [functional.normalize(_embedded(table, encode, side), dim=0) for side in ("right", "left")]
-    names = [functional.normalize(_embedded(table, encode, name), dim=0) for name in FINDINGS]
-    return torch.stack([name + 0.5 * side for name in names for side in sides])
-
-
-def _severity_word(table: Tensor, encode: Callable[[str], list[int]]) -> Tensor:
-    """(hidden, 1): from none to severe."""
-    return functional.normalize(_embedded(table, encode, "severe") - _embedded(table, encode, "no"), dim=0)[:, None]
+def _place_words(table: Tensor, encode: Callable[[str], list[int]], shape: VisionShape) -> Tensor:
+    """(tokens, hidden): side and height of each token in the film."""
+    side = shape.grid // shape.shuffle
+    across = [_word(table, encode, "right" if 2 * column < side else "left") for column in range(side)]
+    down = [_word(table, encode, ("upper", "mid", "lower")[min(2, 3 * row // side)]) for row in range(side)]
+    return torch.stack([column + 0.5 * row for row in down for column in across])
 
 
 def _ridge(tokens: Tensor, wanted: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from finetune.synthesis.pairs import Pair
 
 SPAN = 10_000_000
 """Seeds set aside for each stage."""
-WIDE = {"head.weight": 384, "slots.weight": 384, "connector.weight": 80}
+WIDE = {"head.weight": 384, "pool": 50, "connector.weight": 80}
 """What reads whole blocks of patches: its rate against the rest is this over its inputs, or a step moves its output too far."""
 AIMED = 48
 """Pairs by which the connector is pointed before it is trained."""
@@ -114,13 +114,13 @@ def look(
             return sight.read(torch.cat([sight.tokens(part, coarse) for part in torch.split(films.flatten(0, 1), 32)]))
 
     reading = read(films)
-    guess = sight.change(vision.paired(reading.slot_severity()))[:, -1].argmax(-1) - 1
+    guess = sight.change(vision.paired(reading.summed_severity()))[:, -1].argmax(-1) - 1
     wanted = truth.change[:, -1]
     judged, known = wanted != 9, truth.known.flatten(0, 1) > 0
     right, left = truth.sided.flatten(0, 1).unbind(-1)
     one = ((right - left).abs() > 0.1) & known
-    seen_right, seen_left = reading.slot.unbind(-1)
-    seen = reading.slot_present.amax(-1)
+    seen_right, seen_left = reading.summed.unbind(-1)
+    seen = reading.summed_present.amax(-1)
     found = {
         "change": score.balanced(guess[judged].tolist(), wanted[judged].tolist()),
         "present_auc": score.auc(seen[known].tolist(), truth.present.flatten(0, 1)[known].tolist()),

@@ -1,8 +1,8 @@
 """Stage 1's model: the image tower of the bundled model with heads that make it see, and the loss that teaches it.
 
-Every image token, after pixel shuffle, must tell the whole film's findings: presence, severity of each side, extent of
-disease. Besides, each token is the *slot* of one finding on one side, and two readings that all slots share tell whether it is
-there and how severe: so an image reads like a list of words, which a small language model can look up with little training.
+Each patch must tell how much of each finding lies in it, known from where disease was painted; sums of these amounts over a
+side, with weights of their own for every place, must tell severity and presence. That is learned fast, and a language model that
+attends to several tokens can take the same sums. Besides, every image token must tell the whole film's findings and extent.
 Change between two films is the difference of what was read from each, compared with a learned dead zone; so prior and current
 exchanged invert the answer by construction, and identical films are stable. Real films labelled diseased must have more extent
 than films labelled normal. Heads are used in training alone and are not shipped.
@@ -20,7 +20,6 @@ from torch.nn import functional
 from transformers import Idefics3VisionConfig
 from transformers.models.idefics3.modeling_idefics3 import Idefics3VisionTransformer
 
-from errors import TuneError
 from finetune.layout import MEAN, STD, VisionShape
 from finetune.synthesis.truth import WEIGHTS
 from inference.prompts import FINDINGS
@@ -28,10 +27,12 @@ from inference.prompts import FINDINGS
 SIDES = 2
 COARSE = 2
 """Patches a side of a block that a coarse reading takes together."""
-SCALES = {"severity": 8.0, "slot": 8.0, "where": 4.0, "ranked": 0.5}
+SCALES = {"severity": 8.0, "summed": 16.0, "where": 4.0, "amount": 30.0, "ranked": 0.5}
 """Weights of the parts of the loss, by name; 1 for the others."""
 AGGREGATING = 2
 """Last layers of the tower, which gather what the layers before them have found in place."""
+GAIN = 10.0
+"""Severity at the start for a finding that fills a side."""
 EXTENT_SCALE = 2.0
 """Extents of disease are divided by this, so that targets are of the order of 1."""
 
@@ -59,24 +60,26 @@ class Targets:
 class Reading:
     """What the heads read from N films: `present` (N, T, F) logits, `sided` (N, T, F, 2), `extent` (N, T), for T tokens.
 
-    `slot_present` (N, F, 2) logits and `slot` (N, F, 2) severities are read from the token that is the finding's slot.
+    `amount` (N, P, F) how much of each finding each patch shows, patches in the tower's order; `summed` (N, F, 2) severity of the
+    right and the left as weighted sums of it, `summed_present` (N, F, 2) logits.
     """
 
     present: Tensor
     sided: Tensor
     extent: Tensor
-    slot_present: Tensor
-    slot: Tensor
+    amount: Tensor
+    summed: Tensor
+    summed_present: Tensor
 
     def severity(self) -> Tensor:
         """(N, F + 1): severity of each finding, sides summed, and the extent, averaged over tokens."""
         return torch.cat((self.sided.sum(-1).mean(1), self.extent.mean(1)[:, None]), dim=1)
 
-    def slot_severity(self) -> Tensor:
-        """(N, F + 1): the same from each finding's own slots, the extent being their weighted sum."""
-        found = self.slot.sum(-1)
+    def summed_severity(self) -> Tensor:
+        """(N, F + 1): the same from sums over patches, the extent being the findings' weighted sum."""
+        found = self.summed.sum(-1)
         weights = torch.tensor([WEIGHTS.get(name, 1.0) for name in FINDINGS])
-        return torch.cat((found, (found @ weights)[:, None] / EXTENT_SCALE), dim=1)
+        return torch.cat((found, (found * weights).sum(1, keepdim=True) / EXTENT_SCALE), dim=1)
 
 
 def tower(shape: VisionShape) -> Any:
@@ -152,17 +155,22 @@ class Sight(nn.Module):
         width = shape.hidden * shape.shuffle**2
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, len(FINDINGS) * (1 + SIDES) + 1)
-        self.slots = nn.Linear(width, 2)
         self.where = nn.Linear(shape.hidden, len(FINDINGS))
-        if shape.tokens < len(FINDINGS) * SIDES:
-            raise TuneError(
-                f"{shape.tokens} image tokens are fewer than {len(FINDINGS)} findings on two sides; lower shuffle in the recipe"
-            )
+        self.amount = nn.Linear(shape.hidden, len(FINDINGS))
+        self.pool = nn.Parameter(self.halves().repeat(len(FINDINGS), 1) * GAIN / shape.grid**2)
+        self.certain = nn.Parameter(torch.tensor([8.0, -2.0]).repeat(len(FINDINGS), 1))
         self.dead_zone = nn.Parameter(torch.full((len(FINDINGS) + 1,), -2.5))
         self.sharpness = nn.Parameter(torch.full((len(FINDINGS) + 1,), 2.0))
-        for head in (self.head, self.slots, self.where):
+        for head in (self.head, self.where, self.amount):
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
+
+    def halves(self) -> Tensor:
+        """(2, P): which patches, in the tower's order, lie on the patient's right and left."""
+        side = self.shape.grid
+        left = (torch.arange(side) >= side / 2).float().expand(1, side, side)[..., None]
+        both = self.ordered(left)[0, :, 0]
+        return torch.stack((1 - both, both))
 
     def tokens(self, films: Tensor, coarse: bool = False) -> Tensor:
         """(N, H, W) uint8 -> (N, T, hidden * shuffle**2) tokens after pixel shuffle.
@@ -198,13 +206,21 @@ class Sight(nn.Module):
             blocks = blocks.reshape(count, side, side, halves, COARSE, halves, COARSE, width).mean((4, 6))
         return blocks.reshape(count, -1, width)
 
+    def coarsened(self, values: Tensor) -> Tensor:
+        """(N, P, C) in the tower's order -> (N, P / 4, C) means of 2 x 2 patches, in the order of a coarse reading."""
+        halves = self.shape.shuffle // COARSE
+        result: Tensor = values.unflatten(1, (-1, halves, COARSE, halves, COARSE)).mean((3, 5)).flatten(1, 3)
+        return result
+
     def read(self, tokens: Tensor) -> Reading:
         """Heads on every token, (N, T, width) -> `Reading`."""
         count = len(FINDINGS)
-        known = self.norm(tokens)
-        out, slots = self.head(known).float(), self.slots(known[:, : count * SIDES]).float().unflatten(1, (count, SIDES))
+        out = self.head(self.norm(tokens)).float()
         sided = out[..., count : 3 * count].reshape(*out.shape[:-1], count, SIDES)
-        return Reading(out[..., :count], sided, out[..., -1], slots[..., 0], slots[..., 1])
+        amount = self.amount(tokens.reshape(len(tokens), -1, self.shape.hidden)).float()
+        summed = (amount.mT[:, :, None] * self.pool.view(count, SIDES, -1)).sum(-1)  # not a matrix product: that would be rounded
+        present = summed * self.certain[:, :1] + self.certain[:, 1:]
+        return Reading(out[..., :count], sided, out[..., -1], amount, summed, present)
 
     def change(self, severity: Tensor) -> Tensor:
         """(B, 2, F + 1) severities at both ends -> (B, F + 1, 3) log-probabilities of improved, stable, worse."""
@@ -234,17 +250,17 @@ def loss(
     each = functional.binary_cross_entropy_with_logits(present, wanted, reduction="none").mean(2)
     usable = truth.usable[:, :, None, None]
     there = (truth.sided > 0).float()
-    slot = functional.binary_cross_entropy_with_logits(paired(reading.slot_present[:both]), there, reduction="none")
-    own, whole = reading.severity(), reading.slot_severity()
+    summed = functional.binary_cross_entropy_with_logits(paired(reading.summed_present[:both]), there, reduction="none")
+    own, whole = reading.severity(), reading.summed_severity()
     parts = {
-        "present": _mean(each, truth.known) + _mean(slot, torch.maximum(there, usable.expand_as(there))),
+        "present": _mean(each, truth.known) + _mean(summed, torch.maximum(there, usable.expand_as(there))),
         "severity": (((paired(reading.sided[:both]) - truth.sided[:, :, None]) ** 2).mean(2) * usable).mean(),
-        "slot": (((paired(reading.slot[:both]) - truth.sided) ** 2) * usable).mean(),
+        "summed": (((paired(reading.summed[:both]) - truth.sided) ** 2) * usable).mean(),
         "extent": ((paired(reading.extent[:both]) - truth.extent[:, :, None]) ** 2 * truth.usable[:, :, None]).mean(),
         "change": _change(model.change(paired(own[:both])), truth) + 0.5 * _change(model.change(paired(whole[:both])), truth),
     }
     if truth.maps is not None:
-        parts["where"] = _where(model, where[:both].float(), truth, coarse)
+        parts["where"], parts["amount"] = _where(model, where[:both].float(), reading.amount[:both], truth, coarse)
     if ranked is not None:
         parts["ranked"] = _ranked(own[both:, -1]) + _ranked(whole[both:, -1])
     total = torch.stack([SCALES.get(name, 1.0) * value for name, value in parts.items()]).sum()
@@ -262,12 +278,18 @@ def _change(logp: Tensor, truth: Targets) -> Tensor:
     return -(picked * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
-def _where(model: Sight, logits: Tensor, truth: Targets, coarse: bool) -> Tensor:
-    """Cross-entropy of where findings show, (2 * B, P, F) logits; on films with disease of their own only where something was painted."""
+def _where(model: Sight, logits: Tensor, amount: Tensor, truth: Targets, coarse: bool) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of where findings show, (2 * B, P, F) logits, and squared error of how much.
+
+    On films with disease of their own only patches in which something was painted count.
+    """
     assert truth.maps is not None
+    if coarse:
+        amount = model.coarsened(amount)
     wanted = model.ordered(truth.maps.flatten(0, 1).permute(0, 2, 3, 1).float() / 255, coarse)
     counted = torch.maximum((wanted > 0).float(), truth.usable.flatten()[:, None, None].expand_as(wanted))
-    return _mean(functional.binary_cross_entropy_with_logits(logits, wanted.clamp(max=1), reduction="none"), counted)
+    each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return _mean(each, counted), _mean((amount - wanted) ** 2, counted)
 
 
 def _ranked(extent: Tensor) -> Tensor:
