@@ -36,7 +36,7 @@ WIDE = {"head.weight": 384, "pool": 50, "connector.weight": 80}
 """What reads whole blocks of patches: its rate against the rest is this over its inputs, or a step moves its output too far."""
 AIMED = 48
 """Pairs by which the connector is pointed before it is trained."""
-WATCHED, LISTENED = 64, 48
+WATCHED, LISTENED = 64, 32
 """Held-out pairs looked at now and then during stage 1, and asked about during stages 2 and 3."""
 
 
@@ -248,7 +248,7 @@ def read(run: Run, name: str) -> None:
         return model.loss(batch), {}
 
     data = run.steps(name, stage.schedule, lambda _step: stage.strength, question_form(stage, known, run.recipe.seed))
-    work = Work(name, model, matrices(model, stage.schedule, False), data, losses, stage.schedule, told(run, stage, known, model), 100)
+    work = Work(name, model, matrices(model, stage.schedule, False), data, losses, stage.schedule, told(run, stage, known, model), 130)
     loop.fit(work, run.folder, run.workers)
 
 
