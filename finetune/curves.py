@@ -12,15 +12,15 @@ from html import escape
 
 WIDE, HIGH = 214, 150
 """Size of one panel's plot in pixels."""
-LEFT, TOP, GAP_X, GAP_Y = 44, 74, 30, 58
+LEFT, TOP, GAP_X, GAP_Y = 44, 74, 34, 58
 ACROSS = 4
 STYLE = """
 svg { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-size: 11px; }
 .paper { fill: #ffffff } text { fill: #1c2126 } .quiet { fill: #545e6a } .grid { stroke: #dfe3e8 } .chance { stroke: #7a8592 }
-.s0 { --c: #14707f } .s1 { --c: #a05a00 } .s2 { --c: #8a3fa0 }
+.s0 { --c: #14707f } .s1 { --c: #a05a00 } .s2 { --c: #8a3fa0 } .s3 { --c: #a8241a }
 @media (prefers-color-scheme: dark) {
   .paper { fill: #0e1013 } text { fill: #e9ebee } .quiet { fill: #a4adb8 } .grid { stroke: #262c33 } .chance { stroke: #7f8a97 }
-  .s0 { --c: #5fc6d8 } .s1 { --c: #e6b873 } .s2 { --c: #cf9be0 }
+  .s0 { --c: #5fc6d8 } .s1 { --c: #e6b873 } .s2 { --c: #cf9be0 } .s3 { --c: #f58d84 }
 }
 .grid, .chance { stroke-width: 1; fill: none } .chance { stroke-dasharray: 3 3 }
 .line { stroke: var(--c); stroke-width: 2; fill: none; stroke-linejoin: round } .dot { fill: var(--c) }
@@ -30,7 +30,7 @@ svg { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fon
 
 @dataclass(frozen=True)
 class Curve:
-    """Values 0..1 over a panel's ticks, NaN where there is none, with their intervals or without; `colour` counts from 0."""
+    """Values 0..1 over a panel's ticks, NaN where there is none, with their intervals or without; `colour` 0 to 3."""
 
     name: str
     values: Sequence[float]

@@ -26,7 +26,7 @@ REFERENCE = 256
 WORDS = ("PORTABLE", "SUPINE 04:30", "R", "AP ERECT", "ICU 12", "L", "kV 90 mAs 2", "SEMI-ERECT", "BED 7", "COPY", "2 of 3")
 """What is burned in: marks of the examination, nothing that speaks of disease or change."""
 
-# Amount at severities 1..5; the unit is in the description of each.
+# Amount at severities 1..5, in its unit.
 AMOUNTS: Mapping[str, tuple[float, ...]] = {
     "noise": (4, 8, 14, 22, 32),
     "blur": (0.6, 1.0, 1.6, 2.4, 3.6),
@@ -38,14 +38,14 @@ AMOUNTS: Mapping[str, tuple[float, ...]] = {
     "missing prior": (0.2, 0.4, 0.6, 0.8, 1.0),
 }
 UNITS: Mapping[str, str] = {
-    "noise": "grey levels, standard deviation",
-    "blur": f"pixels of {REFERENCE}, standard deviation",
-    "exposure": "logarithm of gamma, lighter or darker",
-    "rotation": "degrees, either way",
-    "crop": "share of each side cut away",
+    "noise": "grey levels",
+    "blur": f"pixels of {REFERENCE}",
+    "exposure": "log gamma",
+    "rotation": "degrees",
+    "crop": "share of each side",
     "JPEG": "quality",
     "burned-in text": "marks",
-    "missing prior": "share of the prior's rows lost",
+    "missing prior": "share of rows lost",
 }
 MISSING = "missing prior"
 DEGRADATIONS = tuple(AMOUNTS)

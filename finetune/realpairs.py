@@ -151,7 +151,8 @@ def area(name: str, group: str, scores: Sequence[float], truths: Sequence[float]
     """An area under the curve; `words` say of what against what."""
     value = score.auc(scores, truths)
     low, high = score.auc_interval(scores, truths, clusters)
-    told = f"AUC {_number(value, low, high)} for {words}, {int(sum(truths))} against {len(truths) - int(sum(truths))} pairs."
+    worse = int(sum(truths))
+    told = f"AUC {_number(value, low, high)} for {words}, {worse} against {len(truths) - worse} pairs of {len(set(clusters))} patients."
     return Figure(name, group, value, low, high, 0.5, len(set(clusters)), len(scores), told)
 
 

@@ -221,7 +221,8 @@ def drawing(drawn: Sequence[Point], title: str, note: str) -> str:
             curves.append(Curve(measure, values, lows, highs, (CHANGE, IDENTICAL, TELLS, INVENTS).index(measure)))
         steps = [one.severity for one in of_kind if one.measure == curves[0].name]
         ticks = ["as is" if step == 0 else "none" if step == ABSENT else str(step) for step in steps]
-        plots.append(Panel(kind, ticks, curves, float("nan") if kind == MISSING else 1 / 3, UNITS[kind]))
+        scale = f"severity ({UNITS[kind]}: {AMOUNTS[kind][0]:g} to {AMOUNTS[kind][-1]:g})"
+        plots.append(Panel(kind, ticks, curves, float("nan") if kind == MISSING else 1 / 3, scale))
     return panels(title, plots, note)
 
 
