@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import ModelNotLoaded, TuneError
+from errors import TuneError
 from finetune import examples, loop
 from inference import manifest, weights
 from inference.manifest import MANIFEST
@@ -114,7 +114,7 @@ def write(folder: Path, net: Any, start: Mapping[str, Any], curve: Sequence[Mapp
     shutil.rmtree(part, ignore_errors=True)
     net.peft_config["default"].base_model_name_or_path = start["model"]["name"]
     try:
-        net.save_pretrained(part, safe_serialization=True)
+        net.save_pretrained(part, safe_serialization=True, save_embedding_layers=False)
         (part / "README.md").unlink(missing_ok=True)
         files = sorted(path.name for path in part.iterdir())
         content = {
@@ -132,13 +132,3 @@ def write(folder: Path, net: Any, start: Mapping[str, Any], curve: Sequence[Mapp
         cause = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise TuneError(f"{folder}: the adapter cannot be written ({cause}); free some disk and run the command again") from error
     return folder
-
-
-def read(folder: Path) -> Mapping[str, Any]:
-    """An adapter's manifest after its files were checked. Raises `ModelNotLoaded`."""
-    listed = manifest.read(folder)
-    manifest.refuse_changed(folder, listed, tuple(listed.files))
-    content: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-    if content.get("kind") != "adapter":
-        raise ModelNotLoaded(f"{folder} is a model and no adapter; give the folder that a fine-tuning run left")
-    return content

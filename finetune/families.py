@@ -40,7 +40,7 @@ LLAMA3 = (
 """Llama-3's chat (meta-llama/llama3 `tokenizer.py`), images inside a turn."""
 MISTRAL = (
     "{{ bos_token }}{% for message in messages %}{% if message.role == 'assistant' %} {% elif message.role == 'system' %}[INST] "
-    "{% elif loop.index0 == 1 and messages[0].role == 'system' %}\n{% else %}[INST] {% endif %}"
+    "{% elif loop.index0 == 1 and messages[0].role == 'system' %}{{ '\n' }}{% else %}[INST] {% endif %}"
     "{% for part in message.content %}{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}"
     "{% if message.role == 'assistant' %}{{ eos_token }}{% elif message.role == 'user' %} [/INST]{% endif %}{% endfor %}"
 )
@@ -309,7 +309,7 @@ def tokens(family: Family, config: Any, side: int, patch: int, merge: int) -> in
     if family.count == "downsampled":
         return int(grid * config.downsample_ratio) ** 2
     if family.count == "grid":
-        return grid**2 + (family.tower == "clip_vision_model") - (config.vision_feature_select_strategy == "default")
+        return int(grid**2 + (family.tower == "clip_vision_model") - (config.vision_feature_select_strategy == "default"))
     return int((grid // merge) ** 2)
 
 
@@ -348,7 +348,7 @@ def _full(folder: Path) -> Any:
 
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:
         raise TuneError(
             f"{folder.name}: its config.json cannot be used ({str(error).splitlines()[0][:160]}); copy the model again"
         ) from error

@@ -78,9 +78,8 @@ class Accelerated(Hands):
 
     def __init__(self, bf16: bool, batch: int, micro: int) -> None:
         turns = GradientAccumulationPlugin(num_steps=1, sync_with_dataloader=False)
-        self._help = Accelerator(
-            mixed_precision="bf16" if bf16 else "no", gradient_accumulation_plugin=turns, cpu=not torch.cuda.is_available()
-        )
+        self._help = Accelerator(gradient_accumulation_plugin=turns, cpu=not torch.cuda.is_available())
+        self._bf16 = bf16
         self.rank, self.world = self._help.process_index, self._help.num_processes
         if batch % (micro * self.world):
             raise TuneError(
@@ -117,7 +116,7 @@ class Accelerated(Hands):
         torch.manual_seed(step * self.world + self.rank)
         whole = torch.zeros((), device=self.device)
         for part in batch:
-            with self._help.accumulate(self._module), self._help.autocast():
+            with self._help.accumulate(self._module), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
                 loss, _ = work.losses(moved(part, self.device), step)
                 self._refuse(work, loss, step)
                 self._help.backward(loss * self._turns * self.world)

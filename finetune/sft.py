@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,7 +209,10 @@ def learner(run: Run, form: Form) -> Learner:
     """The base with a fresh adapter, seeded; everything else frozen. Raises `TuneError` when the weights do not fit the class."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForImageTextToText
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     dtype = torch.bfloat16 if run.recipe.precision == "bf16" else torch.float32
     try:
         net = AutoModelForImageTextToText.from_pretrained(form.folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
@@ -226,7 +230,8 @@ def learner(run: Run, form: Form) -> Learner:
         task_type="CAUSAL_LM",
     )
     torch.manual_seed(run.recipe.seed)
-    tuned = get_peft_model(net, config)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft asks transformers by a name of old
+        tuned = get_peft_model(net, config)
     if run.recipe.checkpointing:
         tuned.enable_input_require_grads()
         tuned.gradient_checkpointing_enable({"use_reentrant": False})

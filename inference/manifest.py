@@ -41,6 +41,8 @@ class Manifest(BaseModel):
     tile: int = Field(256, ge=16, le=4096)
     on_demand: tuple[str, ...] = ()
     """Listed files that `inference.weights` makes from the GGUF pair when transformers first needs them."""
+    base: Mapping[str, str] = Field(default_factory=dict)
+    """Of an adapter: SHA-256 of each weights file it was trained on."""
     tokens_per_image: int = Field(64, ge=1)
     context_tokens: int = Field(4096, ge=128)
     max_images: int = Field(8, ge=1)

@@ -19,6 +19,7 @@ from threading import Event
 import numpy as np
 
 from errors import Cancelled, EngineError, ModelNotLoaded
+from inference import adapter as adapters
 from inference import chat, manifest, pixels, weights
 from inference.context import refuse_overfull
 from inference.engine import Image, OnStage, Request, Scores, Stage, Timings, Token
@@ -35,8 +36,8 @@ ENDINGS = ("<|endoftext|>", "<end_of_utterance>")
 class TorchEngine:
     """Runs the transformers folder of a model folder. The weights are read with the first question.
 
-    `threads` 0 takes one for each physical core. `listed` is the manifest where the folder has none of its own. Raises
-    `ModelNotLoaded` when files are missing or are not what the manifest lists.
+    `threads` 0 takes one for each physical core. `listed` is the manifest where the folder has none of its own. `adapter` is the
+    folder of a PEFT adapter trained on these weights. Raises `ModelNotLoaded` when files are missing or are not what a manifest lists.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class TorchEngine:
         max_images: int = 8,
         device: Device = "cpu",
         listed: Manifest | None = None,
+        adapter: Path | None = None,
     ) -> None:
         self._folder, self._device = folder, device
         self._manifest = listed or manifest.read(folder)
@@ -57,6 +59,10 @@ class TorchEngine:
         manifest.refuse_changed(folder, self._manifest, [name for name in self._manifest.weights if name not in absent])
         card = self._manifest.card("torch", context_tokens, self._manifest.weights)
         self.card = replace(card, max_images=min(card.max_images, max_images))
+        self._adapter = adapter
+        if adapter:
+            on_top = adapters.checked(adapter, self._manifest)
+            self.card = replace(self.card, name=f"{card.name}+{on_top.name}", sha256=adapters.together(card.sha256, on_top))
         self._threads = threads or physical_cores()
         self._line = Turnstile()
         self._mine = threading.local()
@@ -133,7 +139,7 @@ class TorchEngine:
                 tell(Stage("making"))
                 weights.made(self._folder, self._manifest)
             tell(Stage("loading"))
-            self._model = TorchModel(self._folder / self._manifest.hf, self._device, self._threads)
+            self._model = TorchModel(self._folder / self._manifest.hf, self._device, self._threads, self._adapter)
         return self._model
 
     def _begin(self, request: Request, room: int, cancel: Event, tell: OnStage) -> tuple[TorchModel, Timings]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -182,7 +183,8 @@ def _merged(net: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(net, adapter, local_files_only=True).merge_and_unload()
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft asks transformers by a name of old
+            return PeftModel.from_pretrained(net, adapter, local_files_only=True).merge_and_unload()
     except Exception as error:
         raise ModelNotLoaded(f"{adapter} cannot be put on its base ({_first_line(error)}); train it again") from error
 

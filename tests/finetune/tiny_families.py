@@ -166,7 +166,8 @@ _SPOKEN = (
     + "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _GEMMA = (
-    "{{ bos_token }}{% if messages[0].role == 'system' %}{% set first = messages[0].content[0].text + '\n\n' %}{% set rest = messages[1:] %}"
+    "{{ bos_token }}{% if messages[0].role == 'system' %}{% set first = messages[0].content[0].text + '\n\n' %}"
+    "{% set rest = messages[1:] %}"
     "{% else %}{% set first = '' %}{% set rest = messages %}{% endif %}{% for m in rest %}<start_of_turn>"
     "{{ 'model' if m.role == 'assistant' else m.role }}\n{{ first if loop.first else '' }}"
     + _PARTS.replace("p.text", "p.text | trim")

@@ -1,0 +1,38 @@
+"""An adapter on its base: the checks before any parser meets its files.
+
+An adapter is a folder with `manifest.json` as a model is, PEFT's two files, and under `base` the SHA-256 of the weights it was
+trained on. On other weights it would answer, fluently and wrongly, so it is refused there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+from errors import ModelNotLoaded
+from inference import manifest
+from inference.manifest import Manifest
+
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def checked(folder: Path, base: Manifest) -> Manifest:
+    """The adapter's manifest. Raises `ModelNotLoaded` when files are missing or changed, or it belongs to another model."""
+    listed = manifest.read(folder)
+    if not set(FILES) <= listed.files.keys():
+        raise ModelNotLoaded(f"{folder} is no adapter: its manifest lists no {' and '.join(FILES)}; give the folder a training run left")
+    manifest.refuse_changed(folder, listed, tuple(listed.files))
+    weights = {PurePosixPath(name).name: digest for name, digest in base.files.items() if name in base.weights}
+    own = {name: digest for name, digest in weights.items() if name.endswith(".safetensors")}
+    if dict(listed.base) != own:
+        raise ModelNotLoaded(f"{folder} was trained on other weights than {base.name}'s; use it with its own base, or train it again")
+    if (listed.tile, listed.tokens_per_image) != (base.tile, base.tokens_per_image):
+        raise ModelNotLoaded(
+            f"{folder} was trained on images of {listed.tile} pixels and {base.name} is shown {base.tile}; train it again without a tile"
+        )
+    return listed
+
+
+def together(base: str, adapter: Manifest) -> str:
+    """SHA-256 that names a base of SHA-256 `base` with this adapter on it."""
+    return hashlib.sha256("".join((base, *(adapter.files[name] for name in FILES))).encode()).hexdigest()
