@@ -49,7 +49,7 @@ class Journal:
 
     def add(self, address: str, row: Mapping[str, Any]) -> Row:
         """Append one row and return it as it will be read back. Raises `TuneError` on a full disk, with nothing half-written."""
-        line = json.dumps({"address": address, **row}, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps({"address": address, **row}).encode() + b"\n"
         end = os.fstat(self._file).st_size
         try:
             while line:

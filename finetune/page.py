@@ -18,8 +18,8 @@ TITLES = {
     "comparison": "Comparison",
     "reasoning": "Reasoning",
     "coreference": "Co-reference",
-    "odir": "ODIR",
-    "rad": "RAD",
+    "odir": "ODIR, held out",
+    "rad": "RAD, held out",
 }
 KINDS = ("real", "generation", "blind", "shuffled", "exchanged")
 """Marks of the dot plot in the order of their rows in the legend; `generation` is of the real images."""
@@ -73,11 +73,11 @@ def percent(value: float | None, digits: int = 1) -> str:
     return NONE if value is None else f"{100 * value:.{digits}f} %"
 
 
-def points(value: float | None) -> str:
+def points(value: float | None, digits: int = 1) -> str:
     """0.031 -> ``+3.1``, in percentage points."""
     if value is None:
         return NONE
-    return f"{100 * value:+.1f}".replace("-", MINUS) if abs(value) >= ROUNDS_TO_ZERO else "0.0"
+    return f"{100 * value:+.{digits}f}".replace("-", MINUS) if abs(value) >= ROUNDS_TO_ZERO else "0"
 
 
 def signed(value: float | None) -> str:
@@ -141,7 +141,7 @@ def gains(content: Mapping[str, Any]) -> dict[str, Any]:
     """Image gain by likelihood against each control, on one axis that holds every interval."""
     rows = [row for row in content["image_gain"] if row["reading"] == "likelihood" and row["value"] is not None]
     ends = [abs(row[end]) for row in rows for end in ("low", "high", "value") if row[end] is not None]
-    reach = next((step for step in (0.1, 0.2, 0.3, 0.5, 0.75, 1.0) if step >= max(ends, default=0.1)), 1.0)
+    reach = next((step for step in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if step >= max(ends, default=0.1)), 1.0)
     return {"rows": rows, "reach": reach, "ticks": [-reach, -reach / 2, 0.0, reach / 2, reach]}
 
 

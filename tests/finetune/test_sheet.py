@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from errors import TuneError
-from finetune import medmim, page, sheet
+from finetune import calibration, medmim, page, sheet
 from finetune.evaluate import evaluate
 from tests.fakes import CARD, FakeEngine
 from tests.finetune import benchmarks
@@ -57,7 +57,8 @@ def test_who_never_looks_is_told_so(tmp_path: Path) -> None:
     content = scored(tmp_path, benchmarks.blind())
     gains = [row for row in content["image_gain"] if row["name"] == "all items"]
     assert {row["value"] for row in gains} == {0.0}
-    assert {row["verdict"] for row in gains} == {"no evidence that the images were used"}
+    assert {row["verdict"] for row in gains if row["control"] == "blind"} == {"no evidence that the images were used"}
+    assert {row["verdict"] for row in gains if row["control"] == "shuffled"} == {"another patient's images do as well"}
     assert "all items: no evidence that the images were used." in content["notes"]
     assert "no evidence that the images were used" in page.html(content)
     assert score(content, "real")["value"] == score(content, "blind")["value"] == pytest.approx(1 / 3, abs=1e-5)
@@ -145,7 +146,7 @@ def test_what_was_left_out_is_listed_and_counted(tmp_path: Path) -> None:
     content = sheet.content(evaluate(benchmarks.oracle(), medmim.load(file, root), tmp_path / "out"))
     assert content["left_out"]["items"] == 1
     assert content["left_out"]["missing_images"] == 1
-    assert content["left_out"]["first_items"][0]["reason"] == "3-b.png is missing"
+    assert content["left_out"]["listed"][0]["reason"] == "3-b.png is missing"
     assert "3-b.png is missing" in page.html(content)
 
 
@@ -156,11 +157,11 @@ def test_calibration_error_by_hand() -> None:
     """Twenty answers, half of them right, all said with 0.9: the error is 0.4; said with 0.5 it is 0."""
     right = np.array([1.0, 0.0] * 10)
     even = np.ones((1, 20))
-    assert sheet.expected_error(np.full(20, 0.9), right, even)[0] == pytest.approx(0.4)
-    assert sheet.expected_error(np.full(20, 0.5), right, even)[0] == pytest.approx(0.0)
-    low, high = sheet.error_interval(np.full(20, 0.9), right, [str(n // 2) for n in range(20)])
+    assert calibration.expected_error(np.full(20, 0.9), right, even)[0] == pytest.approx(0.4)
+    assert calibration.expected_error(np.full(20, 0.5), right, even)[0] == pytest.approx(0.0)
+    low, high = calibration.error_interval(np.full(20, 0.9), right, [str(n // 2) for n in range(20)])
     assert 0.3 < low <= 0.4 <= high < 0.5
-    assert math.isnan(sheet.error_interval(np.full(20, 0.9), right, ["one"] * 20)[0])
+    assert math.isnan(calibration.error_interval(np.full(20, 0.9), right, ["one"] * 20)[0])
 
 
 def test_an_item_counts_as_often_as_it_is_drawn() -> None:
@@ -169,8 +170,8 @@ def test_an_item_counts_as_often_as_it_is_drawn() -> None:
     sure, right = random.uniform(0.3, 1, 40), random.integers(0, 2, 40).astype(float)
     weights = np.repeat([[2.0, 1.0]], 20, axis=0).reshape(1, 40)
     twice = np.repeat(np.arange(40), weights[0].astype(int))
-    assert sheet.expected_error(sure, right, weights)[0] == pytest.approx(
-        sheet.expected_error(sure[twice], right[twice], np.ones((1, 60)))[0], abs=0.02
+    assert calibration.expected_error(sure, right, weights)[0] == pytest.approx(
+        calibration.expected_error(sure[twice], right[twice], np.ones((1, 60)))[0], abs=0.02
     )
 
 
@@ -235,12 +236,12 @@ def test_a_full_disk_leaves_no_half_sheet(tmp_path: Path, monkeypatch: pytest.Mo
     sheet.write(content, tmp_path / "out")
     before = (tmp_path / "out" / "sheet.json").read_text()
 
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:100])
+    def full(self: Path, text: str, encoding: str) -> int:
+        with self.open("w", encoding=encoding) as file:
+            file.write(text[:100])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(TuneError, match="No space left"):
         sheet.write({**content, "notes": ["another"]}, tmp_path / "out")
     assert (tmp_path / "out" / "sheet.json").read_text() == before
