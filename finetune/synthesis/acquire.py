@@ -139,7 +139,7 @@ def _processed(image: Floats, a: Acquisition) -> Floats:
     return np.asarray(image, dtype=np.float32)
 
 
-def _field(a: Acquisition, height: int, width: int) -> Floats:
+def _field(a: Acquisition, height: int, width: int) -> NDArray[np.floating]:
     """Slope and bowl of the field's brightness, broadcast to (height, width)."""
     x = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :]
     y = (np.arange(height, dtype=np.float32) / height - 0.5)[:, None]

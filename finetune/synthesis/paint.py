@@ -50,7 +50,8 @@ class Look:
         """Noise of the film cut to the lung; to be the last thing that is drawn from `rng`."""
         kept = self.board.kept.get((self.key, cells))
         if kept is None:
-            kept = self.board.kept[self.key, cells] = noise(self.rng, *self.board.scene.film.shape, cells=cells)
+            height, width = self.board.scene.film.shape
+            kept = self.board.kept[self.key, cells] = noise(self.rng, height, width, cells)
         return kept[self.box]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from PIL import Image
 
 from errors import TuneError
-from finetune.synthesis import films, pairs, phantom
+from finetune.synthesis import acquire, films, pairs, phantom
 from finetune.synthesis.films import FilmSource
 
 
@@ -52,6 +55,70 @@ def test_an_unknown_folder_is_refused_with_the_folders_that_are_known(tmp_path: 
 def test_a_split_without_films_is_said(root: Path) -> None:
     with pytest.raises(TuneError, match="no usable film"):
         _ = FilmSource((root,), root.parent / "cache", least_fit=99.0).count
+
+
+def test_a_contrast_is_a_film_without_and_one_with_disease_of_two_patients(root: Path) -> None:
+    source = FilmSource((root,), root.parent / "cache", least_fit=0.5)
+    drawn = [source.contrast(seed) for seed in range(30)]
+    assert {(less.label, more.label) for less, more in drawn} == {(0, 1)}
+    assert all(less.patient != more.patient for less, more in drawn)
+    assert len({(less.patient, more.patient) for less, more in drawn}) > 2
+
+
+def test_ranked_films_are_the_contrast_unpainted_in_its_order(root: Path) -> None:
+    source = FilmSource((root,), root.parent / "cache", least_fit=0.5)
+    less, more = pairs.ranked(3, source, 64, strength=0.0)
+    expected = [acquire.expose(scene.film, acquire.Acquisition(seed=1), 64) for scene in source.contrast(3)]
+    assert np.array_equal(less, expected[0])
+    assert np.array_equal(more, expected[1])
+    assert all(np.array_equal(*both) for both in zip(pairs.ranked(4, source, 64), pairs.ranked(4, source, 64), strict=True))
+
+
+def test_films_that_all_say_the_same_give_no_contrast(root: Path) -> None:
+    with pytest.raises(TuneError, match="with and without disease"):
+        FilmSource((root,), root.parent / "cache", clean_only=True, least_fit=0.5).contrast(0)
+
+
+@pytest.mark.parametrize(
+    ("admitted", "released", "label"),
+    [("0", "4", 1), ("-2", "", 1), ("-9", "-1", 0), ("", "", 0), ("-3", "0", -1), ("2", "13", -1)],
+)
+def test_intensive_care_at_the_film_is_the_label(admitted: str, released: str, label: int) -> None:
+    assert films.intensive({"icu_admission_offset": admitted, "icu_release_offset": released}) == label
+
+
+@pytest.mark.data
+def test_labels_agree_with_the_notes_of_the_pairs(test_data: Path) -> None:
+    labels = {f"cxr_hannover/images/{film.path.name}": film.label for film in films.films(test_data / "cxr_hannover")}
+    with (test_data / "pairs_cxr.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    noted = {row[f"{end}_path"]: row[f"notes_{end}"] for row in rows for end in ("prior", "current")}
+    assert Counter(labels.values()) == {1: 97, 0: 56, -1: 11}
+    for path, note in noted.items():
+        if note.startswith("in ICU at time of exam"):
+            assert labels[path] in (1, -1)
+        elif "released from ICU" in note:
+            assert labels[path] == 0
+        elif "admitted to ICU" in note:
+            assert labels[path] == -1
+
+
+@pytest.mark.data
+def test_real_contrasts_come_from_both_folders_and_often_from_one_patient(test_data: Path, tmp_path: Path) -> None:
+    class Quick(FilmSource):
+        @cached_property
+        def _films(self) -> list[tuple[films.Film, np.ndarray]]:
+            blank = np.zeros((3, 4, 4), dtype=np.uint8)
+            return [(film, blank) for root in self.roots for film in films.films(root)]
+
+    source = Quick(tuple(test_data / name for name in films.READERS), tmp_path)
+    drawn = [source.contrast(seed) for seed in range(400)]
+    kermany = [both for both in drawn if both[0].patient.startswith("kermany")]
+    hannover = [both for both in drawn if both[0].patient.startswith("hannover")]
+    assert 0.5 < len(kermany) / 400 < 0.7
+    assert len(kermany) + len(hannover) == 400
+    assert all((less.label, more.label) == (0, 1) for less, more in drawn)
+    assert 0.45 < np.mean([less.patient == more.patient for less, more in hannover]) < 0.75
 
 
 @pytest.mark.data

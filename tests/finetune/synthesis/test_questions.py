@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from finetune.synthesis import pairs, questions
+from finetune.synthesis import pairs, questions, wording
 from finetune.synthesis.pairs import Pair
 from finetune.synthesis.phantom import PhantomSource
 from finetune.synthesis.questions import Item
+from finetune.synthesis.truth import DEPTHS, DEVICE, Finding, Truth, depth
 from inference.engine import ABILITIES
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, SINGLE, TEMPLATES, progression_question
 
@@ -42,6 +44,51 @@ def test_all_abilities_are_asked_often(asked: list[tuple[Pair, Item]]) -> None:
     assert all(counts[ability] > 0.10 * len(asked) for ability in ABILITIES), counts
 
 
+def test_every_finding_is_asked_about_and_answered_both_ways(asked: list[tuple[Pair, Item]]) -> None:
+    answers: dict[str, set[str]] = defaultdict(set)
+    for _, item in asked:
+        if item.kind == "present" and item.question not in SINGLE:
+            answers[next(name for name in FINDINGS if name in item.question)].add(item.answer)
+    assert dict(answers) == {name: {"Yes.", "No."} for name in FINDINGS}
+
+
+def test_the_tip_of_a_device_is_told_where_it_lies(asked: list[tuple[Pair, Item]]) -> None:
+    told: Counter[str] = Counter()
+    for pair, item in asked:
+        if item.kind == "position":
+            words = item.question
+            end = 1 if "current" in words or "this image" in words else 0 if "prior" in words else item.images["second" in words]
+            device = (pair.prior_truth, pair.current_truth)[end].get(DEVICE)
+            assert device
+            assert item.answer == f"{wording.capital(depth(device))}."
+            told[item.answer] += 1
+        if item.kind == "moved":
+            before, after = (truth.severity(DEVICE) for truth in (pair.prior_truth, pair.current_truth))
+            assert min(before, after) > 0
+            assert item.answer == ("No." if before == after else "Yes, it is lower." if after > before else "Yes, it is higher.")
+    assert set(told) == {"High.", "In place.", "Low."}
+    assert max(told.values()) < 0.6 * sum(told.values()), told
+
+
+def test_a_device_is_never_called_disease_or_larger(asked: list[tuple[Pair, Item]]) -> None:
+    for _, item in asked:
+        if DEVICE in item.question + item.answer:
+            assert not re.search(r"(larger|smaller|more severe|more|severe|mild|moderate) tube or line", item.question + item.answer)
+            assert item.kind not in ("explains", "diagnosis", "progressing")
+    everything = " ".join(item.answer for _, item in asked)
+    assert "tube or line is removed" in everything
+    assert "tube or line is new" in everything
+
+
+def test_a_moved_tip_is_not_called_no_change(source: PhantomSource) -> None:
+    ends = [Truth((Finding(DEVICE, "", "", level),)) for level in (DEPTHS["high"], DEPTHS["low"])]
+    base = pairs.generate(1, source, 16, kind="pair")
+    pair = replace(base, prior_truth=ends[0], current_truth=ends[1], changes={DEVICE: "stable"}, overall="stable")
+    made = questions.items(pair, np.random.default_rng(0))
+    described = [item.answer for item in made if (item.kind, item.ability) == ("describe", "temporal")]
+    assert described == ["The tube or line is lower; overall stable."]
+
+
 def test_images_roles_and_times_run_parallel(asked: list[tuple[Pair, Item]]) -> None:
     for pair, item in asked:
         assert len(item.images) == len(item.roles) == len(item.whens)
@@ -66,7 +113,7 @@ def test_progression_and_overall_answers_are_the_truth_in_one_word(asked: list[t
 
 
 def test_lettered_answers_name_their_letter_and_letters_are_balanced(asked: list[tuple[Pair, Item]]) -> None:
-    letters = Counter()
+    letters: Counter[str] = Counter()
     for _, item in asked:
         if re.search(r"\nA: ", item.question):
             assert item.answer in item.question.splitlines()
@@ -108,11 +155,10 @@ def test_unrelated_patients_cannot_have_changed(asked: list[tuple[Pair, Item]]) 
 
 
 def test_nothing_is_called_absent_on_a_film_with_disease_of_its_own(source: PhantomSource) -> None:
-    from dataclasses import replace
-
     for seed in range(80):
         pair = replace(pairs.generate(seed, source, 16, kind="pair"), clean=(False, False))
         for item in questions.items(pair, np.random.default_rng(seed)):
+            assert item.kind not in ("position", "moved")
             assert item.answer not in ("No.", "None.", "No disease is seen.")
             assert "neither image shows" not in item.answer
 
