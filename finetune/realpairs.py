@@ -16,7 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,17 @@ BASELINES = ("brightness of the fitted lungs", "brightness of a box")
 BOX = (0.15, 0.75, 0.10, 0.90)
 """Top, bottom, left and right of the box, shares of the film's height and width."""
 GROUPS = ("all patients", "development patients")
+HEADLINES = frozenset(
+    {
+        "exchange inverts, one way",
+        "exchange inverts, both ways",
+        "identical called stable, one way",
+        "identical called stable, both ways",
+        "still in intensive care against released from it, both ways",
+        f"still in intensive care against released from it, {BASELINES[0]}",
+        "still in intensive care against released from it, both ways less brightness",
+    }
+)
 CROSS = 60
 """Pairs of a normal film and one with pneumonia, each read in both orders."""
 
@@ -67,7 +78,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement with its 95 % interval over patients (NaN where there are too few), and the sentence that says it."""
+    """One measurement with its 95 % interval over patients (NaN where there are too few), and the sentence that says it.
+
+    `headline` marks those that a page with little room shows.
+    """
 
     name: str
     group: str
@@ -78,6 +92,7 @@ class Figure:
     units: int
     items: int
     sentence: str
+    headline: bool = False
 
 
 def direction(found: Shares) -> float:
@@ -276,7 +291,7 @@ def across(engine: Engine, root: Path, count: int, say: Callable[[str], None]) -
         done.append(read(engine, row, *source.pair(row), lambda film: brightness(film.image.pixels)))
         if number % 20 == 0 or number == len(chosen):
             say(f"normal against pneumonia: pair {number} of {len(chosen)}")
-    return list(_in_both_orders(done))
+    return [replace(figure, headline=BASELINES[1] not in figure.name) for figure in _in_both_orders(done)]
 
 
 def _in_both_orders(done: Sequence[Reading]) -> Iterator[Figure]:
@@ -296,7 +311,8 @@ def _in_both_orders(done: Sequence[Reading]) -> Iterator[Figure]:
 def figures(done: Sequence[Reading]) -> list[Figure]:
     """Every figure of the pairs, of all patients and of the development patients alone."""
     chosen = {GROUPS[0]: list(done), GROUPS[1]: [one for one in done if films.split_of(one.patient) == "dev"]}
-    return [figure for group, some in chosen.items() if some for figure in (*of_itself(group, some), *against_records(group, some))]
+    found = [figure for group, some in chosen.items() if some for figure in (*of_itself(group, some), *against_records(group, some))]
+    return [replace(figure, headline=figure.name in HEADLINES) for figure in found]
 
 
 def content(engine: Engine, pairs: str, done: Sequence[Reading], left_out: Sequence[str], cross: Sequence[Figure], seconds: float) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from PIL import Image as Pillow
 from errors import EngineDied, ModelNotLoaded
 from inference.engine import Request, Scores
 from inference.prompts import FINDINGS, OVERALL, PROGRESSION
+from inference.reading import INVERSE
+from settings import Settings
 from tests.cli.conftest import Opened, Ran, Run, radiograph
+from tests.conftest import ROOT
 from tests.readers import coherent, order_blind
 
 HEADER = "note,prior_path,current_path\n"
@@ -180,3 +185,23 @@ def test_a_model_that_does_not_load_ends_the_run(predict: Predict, opened: Opene
     assert done.code == 1
     assert done.out == ""
     assert done.err.strip() == "text.gguf is damaged; build it again"
+
+
+@pytest.mark.data
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_bundled_model_inverts_when_two_real_films_are_exchanged(bundled: Settings, test_data: Path, tmp_path: Path) -> None:
+    """The command as it is typed, on real films: each class's probability becomes that of its opposite."""
+    rows = (test_data / "pairs_cxr.csv").read_text().splitlines()[:2]
+    prior, current = rows[1].split(",")[-2:]
+    (tmp_path / "pairs.csv").write_text(f"prior_path,current_path\n{prior},{current}\n{current},{prior}\n")
+    typed = [sys.executable, ROOT / "app.py", "--data-dir", bundled.data_dir, "predict", "--json"]
+    typed += ["--pairs", tmp_path / "pairs.csv", "--image-root", test_data]
+    done = subprocess.run(typed, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    there, back = (json.loads(line) for line in done.stdout.splitlines())
+    assert there["overall"] == pytest.approx({name: back["overall"][INVERSE[name]] for name in OVERALL}, abs=0.002)
+    for finding in FINDINGS:
+        turned = {name: back["progression"][finding][INVERSE[name]] for name in PROGRESSION}
+        assert there["progression"][finding] == pytest.approx(turned, abs=0.002)
+    assert back["summary"]["seconds_a_pair"] > 0

@@ -79,6 +79,11 @@ def test_a_reader_that_always_says_stable_is_shown_for_what_it_is(pairs: Path) -
     assert found["CRP risen against fallen, one way"].value == 0.5
 
 
+def test_what_a_small_page_shows_is_there_under_its_name(pairs: Path) -> None:
+    """A figure that was renamed must not drop out of the model card."""
+    assert {name for name, figure in measured(coherent(), pairs).items() if figure.headline} == realpairs.HEADLINES
+
+
 def test_brightness_is_measured_on_the_same_pairs_and_the_difference_is_paired(pairs: Path) -> None:
     found = measured(order_blind(), pairs)
     base = found["CRP risen against fallen, brightness of a box"]
