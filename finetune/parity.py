@@ -81,13 +81,13 @@ class Sides:
         from inference.llama import Model
 
         threads = threads or physical_cores()
-        pair = (listed.text, listed.mmproj)
-        manifest.refuse_changed(folder, listed, pair)
+        text, mmproj = str(folder / listed.text), str(folder / listed.mmproj)
+        manifest.refuse_changed(folder, listed, (listed.text, listed.mmproj))
         weights.made(folder, listed)
         manifest.refuse_changed(folder, listed, listed.weights)
         self.listed = listed
         self.torch = TorchModel(folder / listed.hf, "cpu", threads)
-        self.model = Model(*(str(folder / name) for name in pair), min(4096, listed.context_tokens), threads)
+        self.model = Model(text, mmproj, min(4096, listed.context_tokens), threads)
         self.gguf = Conversation(self.model, 64)
         self.pictures: dict[str, Picture] = {}
         template = chat.template(listed.family)
