@@ -56,7 +56,7 @@ def reports(folder: Path, revision: str) -> dict[str, Any]:
         if real.exists()
         else None,
         "sheets": list(_sheets(folder, revision)),
-        "further": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".html", ".png")),
+        "further": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".html", ".png", ".svg")),
     }
 
 
@@ -256,7 +256,7 @@ Not measured: agreement with radiologists on change, other modalities than chest
 def _real_page(real: Mapping[str, Any] | None) -> str:
     if not real:
         return "Real pairs of films: not measured."
-    lines = "\n".join(f"- {figure['group']}: {figure['sentence']}" for figure in real["figures"])
+    lines = "\n".join(f"- {figure['group']}: {figure['sentence']}" for figure in real["figures"] if figure.get("headline", True))
     return f"{real['pairs']} real pairs of {real['patients']} patients. {real['notice']} {real['trained']}\n\n{lines}"
 
 
