@@ -108,13 +108,18 @@ def keep_or_refuse(folder: Path, start: Mapping[str, Any], write: bool = True) -
         loop.atomic(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def write(folder: Path, net: Any, start: Mapping[str, Any], curve: Sequence[Mapping[str, float]]) -> Path:
-    """Write the adapter of `net` into `folder`, whole or not at all. Raises `TuneError` on a full disk."""
+def write(
+    folder: Path, net: Any, start: Mapping[str, Any], curve: Sequence[Mapping[str, float]], state: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the adapter of `net` into `folder`, whole or not at all; its numbers from `state` where they lie scattered.
+
+    Raises `TuneError` on a full disk.
+    """
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     net.peft_config["default"].base_model_name_or_path = start["model"]["name"]
     try:
-        net.save_pretrained(part, safe_serialization=True, save_embedding_layers=False)
+        net.save_pretrained(part, safe_serialization=True, save_embedding_layers=False, state_dict=state)
         (part / "README.md").unlink(missing_ok=True)
         files = sorted(path.name for path in part.iterdir())
         content = {

@@ -149,12 +149,13 @@ class Accelerated(Hands):
         work.curve, work.recent, work.seconds = state["curve"], state["recent"], state["seconds"]
         return int(state["step"])
 
+    def state(self, module: Any) -> dict[str, Tensor] | None:
+        """All parameters of a model that was cut in pieces, put together again; None where it is whole. All processes take part."""
+        return self._help.get_state_dict(module) if self._help.distributed_type in SHARDED else None
+
     def alone(self, task: Callable[[], T]) -> T:
-        """Do it in the main process while the others wait; of a model cut in pieces all take part."""
-        if self.main or self._help.distributed_type in SHARDED:
-            done: list[Any] = [task()]
-        else:
-            done = [None]
+        """Do it in the main process while the others wait; every process gets the result."""
+        done: list[Any] = [task() if self.main else None]
         found: T = broadcast_object_list(done)[0]
         return found
 

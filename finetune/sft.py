@@ -297,7 +297,9 @@ def trained(
     data = Shares(checked.examples, words, model.form, kept, run.recipe.seed, tuning.batch, tuning.micro, hands.rank, hands.world)
     work = Work(NAME, model, optimisers, data, losses, schedule, hands=hands)
     loop.fit(work, run.folder, run.workers, say)
-    return hands.alone(lambda: adapters.write(run.folder / "adapter", hands.bare(wrapped).net, started, work.curve))
+    whole = hands.state(wrapped)
+    state = None if whole is None else {name.removeprefix("net."): value for name, value in whole.items()}
+    return hands.alone(lambda: adapters.write(run.folder / "adapter", hands.bare(wrapped).net, started, work.curve, state))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from finetune.features import Batch, Store
 from finetune.hands import Shares
 from inference.engine import RGB, Image, Request
 from inference.torch_engine import TorchEngine
+from tests.bench.serving import free_port
 from tests.finetune import tiny_families as tiny
 from tests.finetune.test_families import TRAINED
 from tests.inference import tiny as engine_tiny
@@ -307,6 +311,32 @@ def test_processes_share_a_step_and_epochs_are_permutations(tmp_path: Path) -> N
     parts = [part for share in both for part in share[1]]
     assert sorted(key for part in parts for key in part.keys) == sorted(key for part in alone[1] for key in part.keys)
     assert {part.share for part in parts} == {part.share for part in alone[1]}
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    """Each reads half of every step; gradients meet, so loss and norm are those of one process."""
+    given = run(tmp_path, tuning={**RECIPE["tuning"], "steps": 4, "batch": 4, "micro": 1}, cache="disk")
+    sft.tune(given, say=lambda _line: None)
+    (tmp_path / "recipe.yaml").write_text(
+        yaml.safe_dump({**RECIPE, "cache": "disk", "tuning": {**RECIPE["tuning"], "batch": 4, "micro": 1}})
+    )
+    words = ["--recipe", tmp_path / "recipe.yaml", "--model", given.model, "--data-root", given.data_root, "--run", tmp_path / "two"]
+    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    shared["PYTHONPATH"] = str(ROOT.parent)
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "finetune.sft", *map(str, words)],
+            env={**shared, "RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for rank in ("0", "1")
+    ]
+    said = [process.communicate(timeout=600)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    one, two = curve(given.folder), curve(tmp_path / "two")
+    assert all(abs(a["loss"] - b["loss"]) < 1e-3 and abs(a["norm"] - b["norm"]) < 1e-2 for a, b in zip(one, two, strict=True))
 
 
 @dataclass(frozen=True)
