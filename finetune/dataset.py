@@ -32,7 +32,7 @@ HELD_OUT = 50_000_000
 PATIENTS = 80
 """Phantom patients of a run; each is rendered once."""
 DIRECTION = {"worse": 1, "new": 1, "stable": 0, "improved": -1, "resolved": -1}
-CLOSED = ("overall", "overall-open", "progression", "progressing", "which", "present", "side", "position", "letters")
+CLOSED = ("overall", "overall-open", "progression", "progressing", "which", "present", "side", "position", "moved", "letters")
 """Kinds of question with a short answer."""
 ABILITIES: tuple[Ability, ...] = ("temporal", "comparison", "reasoning", "coreference")
 IGNORED = -100
@@ -98,7 +98,8 @@ def targets(batch: Sequence[Pair]) -> Targets:
     extent = np.array([[truth.extent / EXTENT_SCALE for truth in both] for both in ends], dtype=np.float32)
     change = np.stack([_change(pair) for pair in batch])
     maps = None if batch[0].maps is None else torch.from_numpy(np.stack([pair.maps for pair in batch if pair.maps is not None]))
-    return Targets(*(torch.from_numpy(values) for values in (present, known, sided, extent, clean, change)), maps)
+    seen = [torch.from_numpy(values) for values in (present, known, sided, extent, clean, change)]
+    return Targets(seen[0], seen[1], seen[2], seen[3], seen[4], seen[5], maps)
 
 
 def stack(batch: Sequence[Pair]) -> torch.Tensor:
@@ -224,9 +225,7 @@ def row(pair: Pair, asked: Sequence[questions.Item], words: Vocabulary, tokens: 
     return Row(columns[0], columns[1], columns[2], columns[3], np.repeat(shown, 2 if sliced else 1, axis=0))
 
 
-def choose(
-    pair: Pair, count: int, rng: np.random.Generator, abilities: Sequence[Ability] = ABILITIES, rounds: int = 2
-) -> list[questions.Item]:
+def choose(pair: Pair, count: int, rng: np.random.Generator, abilities: Sequence[str] = ABILITIES, rounds: int = 2) -> list[questions.Item]:
     """At most `count` questions of `abilities` about `pair`, made to share images, order, roles and times so that they pack into one
     row: short answers first, whose few words all hang on the images, then one in free text. `rounds` draws of questions are mixed."""
     drawn = (item for _ in range(rounds) for item in questions.items(pair, rng))

@@ -190,7 +190,8 @@ def _ridge(tokens: Tensor, wanted: Tensor) -> Tensor:
     """(hidden, width) that takes centred tokens (n, width) to `wanted` (n, hidden), in the dual form as n is below width."""
     gram = tokens @ tokens.T
     gram += torch.eye(len(gram)) * (0.02 * gram.diagonal().mean())
-    return (tokens.T @ torch.linalg.solve(gram, wanted)).T
+    solved: Tensor = torch.linalg.solve(gram, wanted)
+    return (tokens.T @ solved).T
 
 
 def _directed(tokens: Tensor, heads: Tensor, directions: Tensor) -> Tensor:

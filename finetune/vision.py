@@ -209,8 +209,8 @@ class Sight(nn.Module):
     def coarsened(self, values: Tensor) -> Tensor:
         """(N, P, C) in the tower's order -> (N, P / 4, C) means of 2 x 2 patches, in the order of a coarse reading."""
         halves = self.shape.shuffle // COARSE
-        result: Tensor = values.unflatten(1, (-1, halves, COARSE, halves, COARSE)).mean((3, 5)).flatten(1, 3)
-        return result
+        blocks = values.reshape(len(values), -1, halves, COARSE, halves, COARSE, values.shape[-1])
+        return blocks.mean((3, 5)).flatten(1, 3)
 
     def read(self, tokens: Tensor) -> Reading:
         """Heads on every token, (N, T, width) -> `Reading`."""
