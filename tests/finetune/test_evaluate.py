@@ -214,3 +214,16 @@ def test_too_many_images_for_the_model_count_as_wrong(tmp_path: Path) -> None:
     file, root = benchmarks.bright(tmp_path)
     done = evaluate(FakeEngine(card=replace(CARD, max_images=1)), medmim.load(file, root), tmp_path / "out", ["real"])
     assert {told.refused for told in done.answers["real"].values()} == {"2 images, and the model reads at most 1"}
+
+
+@pytest.mark.data
+def test_the_published_rad_file_is_asked_whole(test_data: Path) -> None:
+    """366 items with their real images: each has a stranger's images to be shown, and grey comes in few shapes."""
+    file = test_data / "med_mim" / "Med_MIM_benchmark_Held_out_RAD.json"
+    benchmark = medmim.load(file, test_data / "vqa_rad" / "images")
+    work = jobs(benchmark.items, CONDITIONS)
+    counts = {condition: sum(job.condition == condition for job in work) for condition in CONDITIONS}
+    assert counts == {"real": 366, "blind": 366, "shuffled": 366, "exchanged": 0}
+    assert len({shape for job in work for shape in job.shapes}) < 80
+    shown = [job.paths for job in work if job.condition != "blind"]
+    assert sum(before != after for before, after in pairwise(shown)) == len(set(shown)) - 1
