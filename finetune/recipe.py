@@ -1,6 +1,6 @@
 """A training recipe: every number of a run in one frozen value, read from YAML, contradictions refused before work starts.
 
-recipe = recipe.load(Path("finetune/recipes/first_cut.yaml"))
+recipe = recipe.load(Path("finetune/recipes/bundled.yaml"))
 recipe.tower.steps
 """
 

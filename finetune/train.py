@@ -1,6 +1,6 @@
 """Train the bundled model from nothing, stage by stage; each stage is one command and goes on after a kill.
 
-    python -m finetune.train --recipe finetune/recipes/first_cut.yaml --data-root ../data --run runs/first_cut
+    python -m finetune.train --recipe finetune/recipes/bundled.yaml --data-root ../data --run runs/bundled
     python -m finetune.train ... --stage tower        # one stage: tower, connector or joint
 
 A stage leaves `<stage>.pt` (checkpoint) and `<stage>.json` (its curve) in the run's folder.
@@ -263,7 +263,7 @@ def train(run: Run, stages: Sequence[str] = STAGES) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m finetune.train", description="Train the bundled model, stage by stage.")
-    parser.add_argument("--recipe", type=Path, required=True, help="YAML recipe, such as finetune/recipes/first_cut.yaml")
+    parser.add_argument("--recipe", type=Path, required=True, help="YAML recipe, such as finetune/recipes/bundled.yaml")
     parser.add_argument("--data-root", type=Path, help="folder of the data folders that the recipe names")
     parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and curves")
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this stage; may be repeated; by default all")
