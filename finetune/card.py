@@ -303,11 +303,11 @@ No image of these sets is distributed with Interval.
 |---|---|---|---|
 {stages}
 
-{_hours(card):.1f} hours in all (limit {HOURS}). The tower learns with heads of its own: where which finding is, how severe, on which
+{_hours(card):.1f} hours in all (limit {HOURS}). The tower learns with heads of its own: which finding is there, how severe, on which
 side, and change between two films as a difference with a learned dead zone. Then the connector alone, then connector and low-rank
 adapters on questions of all four abilities, {given["joint"]["questions"]} to a pair. The layout in which stock llama.cpp servers send an
 image (the tile twice) made up {100 * given["joint"]["sliced"]:.0f} % of the last stage's steps, so expect less there. The recipe with
-every number is in `card.json`.{f" {note}" if (note := given.get("note")) else ""}
+every number is in `card.json`.
 
 ## Size and building
 {_size(card["shipped"])}

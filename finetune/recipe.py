@@ -130,8 +130,6 @@ class Recipe:
     joint: LanguageStage
     lora: Lora = field(default_factory=Lora)
     vision: VisionShape = field(default_factory=VisionShape)
-    note: str = ""
-    """What the card should say of a run that did not follow the recipe from start to end."""
 
     def __post_init__(self) -> None:
         """Refuse contradictions between parts."""

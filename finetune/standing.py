@@ -126,7 +126,7 @@ def _same(rows: Sequence[Row]) -> Iterator[str]:
     if turned is not None and turned["value"] < 1:
         yield (
             f"With prior and current exchanged its one-way answer fails to invert in {100 * (1 - turned['value']):.0f} % of pairs; "
-            "read both ways, as Interval reads, it inverts by construction."
+            "read both ways, as `predict` reads, it inverts by construction."
         )
 
 
