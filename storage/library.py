@@ -42,6 +42,26 @@ def patients(session: Session, user: User) -> tuple[PatientSummary, ...]:
     return tuple(_patient(rows, user) for rows in found.values())
 
 
+def patient(session: Session, patient_id: int, user: User) -> PatientSummary:
+    """One patient with the studies this user may see. Raises `StoreError` when there is none."""
+    return _whole(session, patient_id, user, f"patient {patient_id} was not found; choose one from the list")
+
+
+def patient_of(session: Session, series_id: int, user: User) -> PatientSummary:
+    """The patient of a series this user may see. Raises `StoreError` when it is not visible."""
+    query = select(StudyRow.patient_id).join(StudyRow.series).where(SeriesRow.id == series_id, visible(user))
+    missing = f"series {series_id} was not found; choose one from the list"
+    return _whole(session, session.scalar(query), user, missing)
+
+
+def _whole(session: Session, patient_id: int | None, user: User, missing: str) -> PatientSummary:
+    query = select(StudyRow).join(StudyRow.patient).where(StudyRow.patient_id == patient_id, visible(user))
+    rows = session.scalars(query.options(contains_eager(StudyRow.patient), selectinload(StudyRow.series))).all()
+    if not rows:
+        raise StoreError(missing)
+    return _patient(rows, user)
+
+
 class Frames:
     """Frames of the series opened last, so that a viewer scrolling through one does not unpack its geometry for each image.
 

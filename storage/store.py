@@ -138,6 +138,16 @@ class Store:
         with self._database.read() as session:
             return library.patients(session, user)
 
+    def patient(self, patient_id: int, user: User) -> PatientSummary:
+        """One patient with every study this user may see. Raises `StoreError` when there is none."""
+        with self._database.read() as session:
+            return library.patient(session, patient_id, user)
+
+    def patient_of(self, series_id: int, user: User) -> PatientSummary:
+        """The patient of a series, with every study this user may see. Raises `StoreError` when it is not visible."""
+        with self._database.read() as session:
+            return library.patient_of(session, series_id, user)
+
     def study(self, study_id: int, user: User) -> Study:
         """The study with all its series and frames. Raises `StoreError` when it does not exist for this user."""
         with self._database.read() as session:

@@ -138,6 +138,80 @@ class RelationOut(BaseModel):
     interval_days: float | None
 
 
+Kind = Literal["CT", "MR", "XR", "MG", "other"]
+
+
+class FrameOut(BaseModel):
+    """One frame of a series as the viewer reads it (`storage.studies.transport`); geometry in mm, LPS."""
+
+    n: int
+    key: str
+    rows: int
+    columns: int
+    spacing: tuple[float, float] | None
+    position: tuple[float, float, float] | None
+    orientation: tuple[float, float, float, float, float, float] | None
+    location: float | None
+    frame_of_reference: str
+    dtype: str
+    channels: int
+    slope: float
+    intercept: float
+    inverse: bool
+    curve: bool
+    error: str
+
+
+class FrameStudyOut(BaseModel):
+    """The study of a series and its place among the patient's dated studies; `relative` is relative to the newest.
+
+    `name` is empty unless the site keeps identities.
+    """
+
+    id: int
+    uid: str
+    date: datetime | None
+    description: str
+    pseudonym: str
+    name: str
+    patient_id: int
+    relative: str
+    ordinal: int | None
+    of: int
+
+
+class FrameUrlsOut(BaseModel):
+    """Addresses of a frame's pixels; `{n}` stands for its number."""
+
+    pixels: str
+    reduced: str
+
+
+class FramesOut(BaseModel):
+    """A series as the viewer opens it: everything but the pixels."""
+
+    series_id: int
+    uid: str
+    modality: str
+    number: int | None
+    description: str
+    body_part: str
+    laterality: str
+    view: str
+    plane: str
+    units: str
+    kind: Kind
+    color: bool
+    lossy: bool
+    spacing_known: bool
+    spacing_note: str
+    windows: tuple[WindowOut, ...]
+    warnings: tuple[str, ...]
+    study: FrameStudyOut
+    urls: FrameUrlsOut
+    frames: tuple[FrameOut, ...]
+
+
 class SlotOut(BaseModel):
     """A filled viewport."""
 

@@ -35,7 +35,7 @@ CT_PRESETS = (
 
 
 @dataclass(frozen=True, eq=False)
-class _Raw:
+class Raw:
     """Decoded values of a frame, colour or not, with what turns them into grey."""
 
     values: NDArray[np.generic]
@@ -49,7 +49,8 @@ def use(budget: Budget) -> None:
     _budget = budget
 
 
-def _opened(frame: Frame) -> tuple[Header, PixelFormat]:
+def header_of(frame: Frame) -> tuple[Header, PixelFormat]:
+    """Header and checked pixel module of a DICOM frame, remembered; nothing is decoded. Raises `StudyError`."""
     opened = header(frame.source.path, frame.source.sha256, _budget)
     shape = _formats.get(frame.source.sha256)
     if shape is None:
@@ -60,7 +61,7 @@ def _opened(frame: Frame) -> tuple[Header, PixelFormat]:
 
 def _decode(frame: Frame) -> NDArray[np.generic]:
     if frame.source.kind == "dicom":
-        opened, shape = _opened(frame)
+        opened, shape = header_of(frame)
         return dicompixels.decode(opened, shape, frame.index)
     if frame.source.kind == "nifti":
         return nifti.decode(frame.source.path, frame.source.sha256, frame.index, _budget)
@@ -93,28 +94,29 @@ def remember(digest: str, array: NDArray[np.generic]) -> None:
     _arrays.put(f"{digest}:0", array, array.nbytes)
 
 
-def _raw(frame: Frame) -> _Raw:
+def raw_of(frame: Frame) -> Raw:
+    """Decoded values of a frame and their mapping. Raises `StudyError`."""
     values = stored(frame)
     with typed(frame.source.path.name):
         if frame.source.kind == "dicom":
-            opened, shape = _opened(frame)
+            opened, shape = header_of(frame)
             mapping = dicompixels.mapping(opened, shape, frame.index)
             if shape.photometric == "PALETTE COLOR":
-                return _Raw(values, mapping, dicompixels.palette(opened, values))
+                return Raw(values, mapping, dicompixels.palette(opened, values))
             if values.ndim == 3:
-                return _Raw(values, mapping, dicompixels.colour(values, shape.stored))
-            return _Raw(values, mapping)
+                return Raw(values, mapping, dicompixels.colour(values, shape.stored))
+            return Raw(values, mapping)
         if values.ndim == 3:
-            return _Raw(values, Mapping(), np.asarray(values, dtype=np.uint8))
+            return Raw(values, Mapping(), np.asarray(values, dtype=np.uint8))
         if frame.source.kind == "nifti":
-            return _Raw(values, nifti.mapping(frame.source.path, frame.source.sha256, _budget))
+            return Raw(values, nifti.mapping(frame.source.path, frame.source.sha256, _budget))
         plain = values.dtype == np.uint8
-        return _Raw(values, Mapping(identity=Window(127.5, 255.0, "as stored", "LINEAR_EXACT") if plain else None))
+        return Raw(values, Mapping(identity=Window(127.5, 255.0, "as stored", "LINEAR_EXACT") if plain else None))
 
 
 def modality(frame: Frame) -> NDArray[np.float32] | NDArray[np.uint8]:
     """Values in the modality's units, (H, W) float32, or (H, W, 3) uint8 RGB for colour. Raises `StudyError`."""
-    raw = _raw(frame)
+    raw = raw_of(frame)
     if raw.rgb is not None:
         return raw.rgb
     return raw.mapping.modality(raw.values).astype(np.float32)
@@ -126,7 +128,7 @@ def display(frame: Frame, window: Window | None = None) -> NDArray[np.uint8]:
     `window` None takes the file's own VOI LUT or first window, else the first of `windows(frame)`. To keep the
     slices of a series alike, pass `windows(series)[0]`.
     """
-    raw = _raw(frame)
+    raw = raw_of(frame)
     if raw.rgb is not None:
         return raw.rgb
     if window is None and raw.mapping.voi_lut is None:
@@ -142,7 +144,7 @@ def display(frame: Frame, window: Window | None = None) -> NDArray[np.uint8]:
     return voi.apply(table, raw.values)
 
 
-def _default(frame: Frame, raw: _Raw) -> Window | None:
+def _default(frame: Frame, raw: Raw) -> Window | None:
     if frame.windows:
         return frame.windows[0]
     if raw.mapping.identity is not None:
@@ -150,7 +152,7 @@ def _default(frame: Frame, raw: _Raw) -> Window | None:
     return CT_PRESETS[0] if frame.units == "HU" else _measured(raw)[0]
 
 
-def _measured(raw: _Raw) -> tuple[Window, Window]:
+def _measured(raw: Raw) -> tuple[Window, Window]:
     """Percentile and full windows of a frame's values, padding and non-numbers left out; sampled, so a few ms."""
     step = max(1, int((raw.values.size / 250_000) ** 0.5))
     sample = raw.values[::step, ::step]
@@ -166,13 +168,13 @@ def _measured(raw: _Raw) -> tuple[Window, Window]:
     return voi.span(float(low), float(high), "1-99 percentile"), voi.span(least, most, "full range")
 
 
-def _speaking(series: Series) -> tuple[Frame, _Raw]:
+def speaking(series: Series) -> tuple[Frame, Raw]:
     """The frame that speaks for a series: the middle one, or the first when the middle one is damaged."""
     middle = series.frames[len(series.frames) // 2]
     try:
-        return middle, _raw(middle)
+        return middle, raw_of(middle)
     except StudyError:
-        return series.frames[0], _raw(series.frames[0])
+        return series.frames[0], raw_of(series.frames[0])
 
 
 def windows(item: Series | Frame) -> tuple[Window, ...]:
@@ -183,9 +185,9 @@ def windows(item: Series | Frame) -> tuple[Window, ...]:
     if isinstance(item, Series):
         if not item.frames:
             return ()
-        frame, raw = _speaking(item)
+        frame, raw = speaking(item)
     else:
-        frame, raw = item, _raw(item)
+        frame, raw = item, raw_of(item)
     is_ct = frame.units == "HU"
     if raw.rgb is not None:
         return ()

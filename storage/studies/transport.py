@@ -1,0 +1,121 @@
+"""A frame as another program draws it: plain numbers in one of four types, and what turns them into grey.
+
+The browser receives `values(frame)` and does rescale, window and inversion itself, so that changing the window costs no
+request. `form(frame)` says how to read them without decoding anything.
+
+    units = values * form.slope + form.intercept;  grey = window(units);  if form.inverse: grey = 1 - grey
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import StudyError
+from storage.studies import dicompixels, pixels
+from storage.studies.boundary import typed
+from storage.studies.model import Frame, Series, Window
+from storage.studies.voi import Lut, Mapping
+
+Dtype = Literal["uint8", "uint16", "int16", "float32"]
+_WHOLE: dict[str, Dtype] = {"bool": "uint8", "uint8": "uint8", "int8": "int16", "uint16": "uint16", "int16": "int16"}
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Form:
+    """How to read `values`: type, channels (1, or 3 for interleaved RGB), rescale to the modality's units, inversion.
+
+    `curve` is True when the file brings its own VOI lookup table, which a window can only approximate.
+    """
+
+    dtype: Dtype
+    channels: Literal[1, 3] = 1
+    slope: float = 1.0
+    intercept: float = 0.0
+    inverse: bool = False
+    curve: bool = False
+
+
+def form(frame: Frame) -> Form:
+    """What `values(frame)` will be; opens a DICOM file's header only. Raises `StudyError`."""
+    if frame.source.kind != "dicom":
+        raw = pixels.raw_of(frame)
+        return _form(str(raw.values.dtype), raw.rgb is not None, raw.mapping)
+    with typed(frame.source.path.name):
+        opened, shape = pixels.header_of(frame)
+        mapping = dicompixels.mapping(opened, shape, frame.index)
+    floating = opened.layout.pixel_keyword != "PixelData"
+    stored = "float32" if floating else f"{'' if shape.signed else 'u'}int{max(8, shape.allocated)}"
+    return _form(stored, shape.samples > 1 or shape.photometric == "PALETTE COLOR", mapping)
+
+
+def _form(stored: str, colour: bool, mapping: Mapping) -> Form:
+    if colour:
+        return Form("uint8", 3)
+    curve = mapping.voi_lut is not None
+    dtype = _WHOLE.get(stored)
+    if dtype is None or mapping.modality_lut is not None:
+        return Form("float32", inverse=mapping.inverse, curve=curve)
+    return Form(dtype, 1, mapping.slope, mapping.intercept, mapping.inverse, curve)
+
+
+def values(frame: Frame) -> tuple[Form, NDArray[np.generic]]:
+    """(H, W), or (H, W, 3) RGB, little-endian in the type of its form. Raises `StudyError`.
+
+    Values the file calls padding are no measurement; they become the image's own darkest value, so that they are black in
+    every window as in `pixels.display`.
+    """
+    raw = pixels.raw_of(frame)
+    found = _form(str(raw.values.dtype), raw.rgb is not None, raw.mapping)
+    if raw.rgb is not None:
+        return found, np.ascontiguousarray(raw.rgb)
+    little = np.dtype(found.dtype).newbyteorder("<")
+    if found.dtype == "float32":
+        array = np.nan_to_num(raw.mapping.modality(raw.values).astype(little), copy=False)
+    else:
+        array = np.asarray(raw.values).astype(little, copy=False)
+    padded = raw.mapping.padded(raw.values)
+    if padded is not None and padded.any() and not padded.all():
+        array = array.copy()
+        rest = array[~padded]
+        array[padded] = rest.max() if found.inverse == (found.slope > 0) else rest.min()
+    return found, np.ascontiguousarray(array)
+
+
+def tag(frame: Frame, more: str = "") -> str:
+    """Entity tag of a frame's values, equal only for equal bytes: files never change under their hash."""
+    return hashlib.sha256(f"{_VERSION}|{frame.key}|{more}".encode()).hexdigest()[:32]
+
+
+def windows(series: Series) -> tuple[Window, ...]:
+    """`pixels.windows`, led by the closest window to the file's own lookup table where it has one. Raises `StudyError`."""
+    offered = pixels.windows(series)
+    if not offered:
+        return ()
+    curve = pixels.speaking(series)[1].mapping.voi_lut
+    straight = _straight(curve) if curve is not None else None
+    return (straight, *offered) if straight is not None else offered
+
+
+def _straight(curve: Lut) -> Window | None:
+    """The window between the inputs that a rising lookup table shows at 5 and 95 % of white; None for one that does not rise."""
+    bright = curve.entries / max(curve.top, 1.0)
+    rising = np.maximum.accumulate(bright)
+    if bright[-1] <= bright[0] or not np.allclose(rising, bright, atol=0.02):
+        return None
+    low, high = (float(curve.first + np.searchsorted(rising, level * bright[-1])) for level in (0.05, 0.95))
+    width = max((high - low) / 0.9, 1.0)
+    return Window((low + high) / 2, width, "as filed (approximated)", "LINEAR_EXACT")
+
+
+def readable(frame: Frame) -> tuple[Form, str]:
+    """The form, and '' or the reason why the frame cannot be read."""
+    try:
+        return form(frame), ""
+    except StudyError as error:
+        return Form("uint8", 3 if frame.samples > 1 else 1), error.reason
