@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,27 @@ class BaseModel:
         values: Array = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         heads = self.shape.heads_of(name)
         return np.ascontiguousarray(deinterleave(values, heads) if heads else values)
+
+
+class Kept:
+    """Some layers of a base, in the order given and counted anew from 0, with `BaseModel`'s interface; without `layers`, all.
+
+    Raises `TuneError` when the base has no such layer.
+    """
+
+    def __init__(self, model: BaseModel, layers: Sequence[int] = ()) -> None:
+        self._model, self._layers = model, tuple(layers) or tuple(range(model.shape.layers))
+        if not all(0 <= layer < model.shape.layers for layer in self._layers):
+            raise TuneError(f"the base has layers 0 to {model.shape.layers - 1}, not {self._layers}; correct `layers` of the recipe")
+        self.shape = replace(model.shape, layers=len(self._layers))
+
+    def vocabulary(self) -> Vocabulary:
+        """Tokens and merges of the base."""
+        return self._model.vocabulary()
+
+    def tensor(self, name: str) -> Array:
+        """Tensor of a kept layer, or of what is outside the layers."""
+        return self._model.tensor(re.sub(r"\.layers\.(\d+)\.", lambda found: f".layers.{self._layers[int(found[1])]}.", name))
 
 
 def sha256(path: Path) -> str:

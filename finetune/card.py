@@ -118,13 +118,14 @@ def page(card: Mapping[str, Any]) -> str:
 
 def _head(card: Mapping[str, Any]) -> str:
     given, base, vision = card["recipe"], card["base"], card["recipe"]["vision"]
+    kept = f", {len(given['layers'])} of its layers" if given.get("layers") else ""
     return f"""
 # The bundled model, {given["name"]} (revision {card["revision"]})
 
 **For research and teaching. Not a medical device; nothing it says may guide care.**
 
 A small vision-language model that reads two or more images in order: an image tower of {vision["layers"]} layers of width
-{vision["hidden"]} trained from nothing, a linear connector, and {base["package"]} {base["version"]} (SmolLM2-135M-Instruct) with
+{vision["hidden"]} trained from nothing, a linear connector, and {base["package"]} {base["version"]} (SmolLM2-135M-Instruct{kept}) with
 low-rank adapters. One tile of {vision["tile"]} pixels an image, {card["tokens_per_image"]} image tokens. It exists so that every part of
 Interval works on a machine without a GPU and without a network. It was trained for {_hours(card):.1f} hours on two CPU cores.
 """

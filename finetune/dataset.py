@@ -225,9 +225,12 @@ def row(pair: Pair, asked: Sequence[questions.Item], words: Vocabulary, tokens: 
     return Row(columns[0], columns[1], columns[2], columns[3], np.repeat(shown, 2 if sliced else 1, axis=0))
 
 
-def choose(pair: Pair, count: int, rng: np.random.Generator, abilities: Sequence[str] = ABILITIES, rounds: int = 2) -> list[questions.Item]:
+def choose(
+    pair: Pair, count: int, rng: np.random.Generator, abilities: Sequence[str] = ABILITIES, rounds: int = 2, lists: int = 0
+) -> list[questions.Item]:
     """At most `count` questions of `abilities` about `pair`, made to share images, order, roles and times so that they pack into one
-    row: short answers first, whose few words all hang on the images, then one in free text. `rounds` draws of questions are mixed."""
+    row: short answers first, whose few words all hang on the images, then one in free text, then at most `lists` that name several
+    findings. `rounds` draws of questions are mixed."""
     drawn = (item for _ in range(rounds) for item in questions.items(pair, rng))
     every = list({(item.images, item.question): item for item in drawn if item.ability in abilities}.values())
     if not every:
@@ -238,4 +241,5 @@ def choose(pair: Pair, count: int, rng: np.random.Generator, abilities: Sequence
     short = [item for item in mixed if item.kind in CLOSED]
     long = [item for item in mixed if item.kind not in CLOSED]
     kept = short[: max(1, count - 1)]
-    return [replace(item, roles=view.roles, whens=view.whens) for item in [*kept, *long][:count]]
+    listed = [item for item in questions.lists(pair, view, rng) if item.ability in abilities][:lists] if len(view.images) > 1 else []
+    return [replace(item, roles=view.roles, whens=view.whens) for item in [*[*kept, *long][:count], *listed]]

@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaModel
 
 from finetune import layout
-from finetune.base import BaseModel
+from finetune.base import Kept
 from finetune.dataset import IGNORED, Row
 from finetune.layout import Shape, VisionShape
 from finetune.recipe import Lora
@@ -29,6 +29,8 @@ from inference.prompts import FINDINGS
 
 AIM = (0.7, 1.0, 0.7, 0.3, 0.3)
 """Lengths at the start of what an image token says: its place, each finding's amount, the film's extent, other heads, the rest."""
+RIVALS = 4096
+"""Words drawn at random that an answer's words must beat in a step."""
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -60,7 +62,7 @@ def pack(rows: Sequence[Row]) -> Packed:
     return Packed(padded("ids", 2), padded("labels", IGNORED), padded("position", 0), (visible & causal)[:, None], films, answers)
 
 
-def text_model(model: BaseModel, shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Any:
+def text_model(model: Kept, shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Any:
     """The base as transformers' LlamaModel with the larger vocabulary, frozen."""
     config = LlamaConfig(**layout.config(shape)["text_config"])
     config._attn_implementation = "sdpa"
@@ -157,10 +159,14 @@ class Reader(nn.Module):
         return functional.linear(self.answers(batch), self.text.embed_tokens.weight[: self.shape.base_tokens])
 
     def loss(self, batch: Packed) -> Tensor:
-        """Cross-entropy of an answer's tokens, mean over answers: "worse" weighs as much alone as inside a sentence."""
+        """Cross-entropy of an answer's tokens, mean over answers: "worse" weighs as much alone as inside a sentence.
+
+        Against the answers' own words and `RIVALS` others drawn at random, which costs a tenth of the whole vocabulary.
+        """
         labels = batch.labels[batch.labels != IGNORED]
-        each = functional.cross_entropy(self.logits(batch).float(), labels, reduction="none")
-        return each.sum() / batch.answers
+        heard, place = torch.unique(torch.cat((labels, torch.randint(self.shape.base_tokens, (RIVALS,)))), return_inverse=True)
+        logits = functional.linear(self.answers(batch), self.text.embed_tokens.weight[heard])
+        return functional.cross_entropy(logits.float(), place[: len(labels)], reduction="sum") / batch.answers
 
 
 @torch.no_grad()

@@ -80,6 +80,8 @@ class LanguageStage:
     """What is trained: `connector`, `lora`."""
     questions: int = 5
     """Questions asked of each pair, each read alone after the same images."""
+    lists: int = 0
+    """Questions besides, each naming several findings at once."""
     sliced: float = 0.1
     """Share of steps in the layout of stock llama.cpp servers, where each image comes twice."""
     strength: float = 1.0
@@ -128,6 +130,8 @@ class Recipe:
     tower: TowerStage
     connector: LanguageStage
     joint: LanguageStage
+    layers: tuple[int, ...] = ()
+    """Layers of the base language model that are kept, in order; all of them when none is named."""
     lora: Lora = field(default_factory=Lora)
     vision: VisionShape = field(default_factory=VisionShape)
 
@@ -139,6 +143,8 @@ class Recipe:
             raise TuneError("the recipe paints on real films but names no folder of films; add `films` or set phantom to 1")
         if "lora" in self.connector.train:
             raise TuneError("the connector stage trains the connector alone, its recipe asks for lora; move it to joint")
+        if list(self.layers) != sorted(set(self.layers)):
+            raise TuneError(f"layers {', '.join(map(str, self.layers))}: name each kept layer once, in order; correct the recipe")
         if self.vision.grid % self.vision.shuffle:
             raise TuneError(f"{self.vision.grid} patches a side cannot be shuffled by {self.vision.shuffle}; change tile, patch or shuffle")
 

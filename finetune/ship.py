@@ -47,6 +47,7 @@ def write(out: Path, given: Recipe, tower: Arrays, words: Arrays) -> dict[str, A
         "revision": hashlib.sha256("".join(hashes.values()).encode()).hexdigest()[:12],
         "recipe": given.name,
         "base": {"package": base.PACKAGE, "version": base.VERSION, "wheel_sha256": base.WHEEL_SHA256, "licence": base.LICENCE},
+        "layers": list(given.layers),
         "vision": asdict(given.vision),
         "lora": asdict(given.lora),
         "files": hashes,

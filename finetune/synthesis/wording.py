@@ -106,6 +106,16 @@ def sentence(finding: Finding, change: Change) -> str:
     return f"the {noun(finding)} is {_course(finding, change)}"
 
 
+def placed(finding: Finding | None) -> str:
+    """Side and severity in a list: ``right mild``, ``both severe``, ``moderate``; a device's depth; ``absent``."""
+    if finding is None:
+        return "absent"
+    if finding.name == DEVICE:
+        return depth(finding)
+    level = ("mild", "moderate", "severe")[int(np.digitize(finding.severity, (0.35, 0.65)))]
+    return f"{'both' if finding.side == 'bilateral' else finding.side} {level}".strip()
+
+
 def report(rows: list[tuple[Finding, Change]], overall: Overall) -> str:
     """Interval change in one line: at most two findings and the whole: ``The right consolidation is larger; overall worse.``"""
     if not rows:

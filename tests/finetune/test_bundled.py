@@ -243,3 +243,20 @@ def test_what_the_page_warns_of_is_what_the_card_measured() -> None:
     """The caution under every question names a score; other weights must not keep the old one."""
     card = json.loads((bundled.PARTS / bundled.CARD_FILE).read_text())
     assert bundled.caution() == card["caution"]
+
+
+@pytest.mark.usefixtures("tiny_base")
+def test_a_recipe_may_keep_some_layers_of_the_base(settings: Settings, tmp_path: Path, parts: Path) -> None:
+    """Layer 1 of two is kept: it is layer 0 of what is built, with the adapter that was trained for it there."""
+    words = {name.replace("layers.1", "layers.0"): value for name, value in language_parts().items() if "layers.0" not in name}
+    ship.write(tmp_path / "kept", tiny.recipe(layers=[1]), tiny.tower(), words)
+    folder = bundled.build(settings, parts=tmp_path / "kept", hf=True)
+    assert json.loads((folder / "hf/config.json").read_text())["text_config"]["num_hidden_layers"] == 1
+    values = export.stored(folder / bundled.WEIGHTS)("model.text_model.layers.0.self_attn.q_proj.weight")
+    wanted = export.through(merged_by_hand("model.text_model.layers.1.self_attn.q_proj", parts), export.Quant.Q8_0)
+    assert np.array_equal(values, wanted.astype(np.float16))
+
+
+def test_a_layer_that_the_base_does_not_have_is_refused() -> None:
+    with pytest.raises(TuneError, match=r"the base has layers 0 to 1, not \(0, 2\); correct `layers`"):
+        base.Kept(tiny.TinyBase(), (0, 2))  # type: ignore[arg-type]

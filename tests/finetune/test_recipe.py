@@ -38,6 +38,7 @@ def changed(stage: str, **changes: Any) -> dict[str, Any]:
         (changed("tower", schedule={"steps": 4, "batch": 1, "rate": 3.0}), "learning rate 3.0 is not in"),
         (changed("tower", schedule={"steps": 4, "batch": 1}), "missing 1 required positional argument: 'rate'"),
         ({"vision": {"tile": 80, "patch": 16}}, "5 patches a side cannot be shuffled by 4"),
+        ({"layers": [1, 0]}, "name each kept layer once, in order"),
         ({"seed": "seven"}, "tiny.seed: 'seven' is not a int"),
         ({"colour": 1}, "there is no colour"),
     ],

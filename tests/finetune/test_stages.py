@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +20,7 @@ from finetune.recipe import STAGES, Recipe
 from settings import load
 from tests.finetune import tiny
 
-STEPS = {"tower": 40, "connector": 10, "joint": 20}
+STEPS = {"tower": 40, "connector": 10, "joint": 40}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def test_the_loss_of_each_stage_goes_down(made: Made, stage: str) -> None:
     curve = json.loads((made.run.folder / f"{stage}.json").read_text())["curve"]
     losses = [row["loss"] for row in curve if "loss" in row]
     assert len(losses) == STEPS[stage] // 5
-    assert losses[-1] < losses[0]
+    half = len(losses) // 2  # answers differ in length from step to step
+    assert np.mean(losses[half:]) < np.mean(losses[:half])
 
 
 def test_a_finished_stage_is_passed_over(made: Made) -> None:
@@ -96,7 +98,7 @@ def test_a_finished_stage_is_passed_over(made: Made) -> None:
 
 def test_a_run_that_is_not_finished_is_not_shipped_and_the_old_parts_stay(made: Made, tmp_path: Path) -> None:
     before = sorted((path.name, path.stat().st_mtime_ns) for path in made.parts.iterdir())
-    longer = replace(made.recipe, joint=replace(made.recipe.joint, schedule=replace(made.recipe.joint.schedule, steps=21)))
+    longer = replace(made.recipe, joint=replace(made.recipe.joint, schedule=replace(made.recipe.joint.schedule, steps=STEPS["joint"] + 1)))
     with pytest.raises(TuneError, match="stage joint is not finished"):
         ship.ship(train.Run(longer, made.run.folder), made.parts)
     assert sorted((path.name, path.stat().st_mtime_ns) for path in made.parts.iterdir()) == before

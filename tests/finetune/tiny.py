@@ -36,6 +36,7 @@ RECIPE = {
         "schedule": {"steps": 4, "batch": 2, "rate": 0.003, "warmup": 1},
         "train": ["connector", "lora"],
         "questions": 2,
+        "lists": 1,
         "sliced": 0.5,
     },
 }

@@ -167,3 +167,35 @@ def test_what_changed_is_answered_in_one_line(asked: list[tuple[Pair, Item]]) ->
     lines = [item.answer for pair, item in asked if item.question == TEMPLATES["temporal"][0] and pair.kind == "pair"]
     assert any(re.fullmatch(r"The right consolidation is larger; overall worse\.", line) for line in lines) or len(lines) > 50
     assert all(re.fullmatch(r"(No change|The .+); overall (worse|stable|improved)\.", line) for line in lines)
+
+
+def test_a_list_tells_the_truth_of_every_finding_it_names(source: PhantomSource) -> None:
+    told: Counter[str] = Counter()
+    for seed in range(120):
+        pair, rng = pairs.generate(seed, source, 16), np.random.default_rng(seed)
+        if pair.kind == "single":
+            continue
+        view = next(item for item in questions.items(pair, rng) if len(item.images) == 2)
+        for item in questions.lists(pair, view, rng):
+            assert (item.images, item.roles, item.whens) == (view.images, view.roles, view.whens)
+            rows = item.answer.removesuffix(".").split(", ")
+            if rows[-1].startswith("overall "):
+                assert rows.pop() == f"overall {pair.overall}"
+                wanted = {name: str(pair.changes.get(name, "absent")) for name in FINDINGS}
+            else:
+                end = view.images["second image" in item.question]
+                truth = (pair.prior_truth, pair.current_truth)[end]
+                wanted = {name: wording.placed(truth.get(name)) for name in FINDINGS}
+            named = item.question.split(": ")[1].removesuffix("?").split(", ")
+            assert rows == [f"{name} {wanted[name]}" for name in named]
+            told.update(row.removeprefix(name).strip() for name, row in zip(named, rows, strict=True))
+    assert {"absent", "new", "worse", "stable", "improved", "resolved", "right mild", "left severe", "both moderate"} <= set(told)
+
+
+def test_films_with_disease_of_their_own_are_never_listed_as_free_of_a_finding(source: PhantomSource) -> None:
+    for seed in range(40):
+        pair = replace(pairs.generate(seed, source, 16, "pair"), clean=(False, False))
+        rng = np.random.default_rng(seed)
+        for item in questions.lists(pair, questions.items(pair, rng)[0], rng):
+            assert "absent" not in item.answer
+            assert item.ability == "temporal"
