@@ -17,6 +17,7 @@ An error's text is one sentence a reader can act on: the thing, the cause, the n
     │   ├── Cancelled                      the reader stopped it
     │   └── EngineDied                     the engine's process ended; it is started again
     ├── StoreError                         database or content store
+    │   └── StoreConflict                  saved over a version that is not the newest
     └── TuneError                          data set, training, evaluation, export
 """
 
@@ -86,6 +87,14 @@ class EngineDied(EngineError):
 
 class StoreError(IntervalError):
     """The database or the content store failed."""
+
+
+class StoreConflict(StoreError):
+    """What was to be saved starts from an older version than the one kept; `version` is the newest."""
+
+    def __init__(self, reason: str, version: int) -> None:
+        super().__init__(reason)
+        self.version = version
 
 
 class TuneError(IntervalError):

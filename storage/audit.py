@@ -36,6 +36,8 @@ EVENTS = {
     "delete": ("D", "110105"),
     "sign-in": ("E", "110114"),
     "mismatch": ("E", "110113"),
+    "override": ("E", "110113"),
+    "mark": ("U", "110100"),
 }
 """Our words -> action code (Create, Read, Update, Delete, Execute) and DCM event code; others are E, 110100."""
 

@@ -33,7 +33,7 @@ _CAUSES = (
     ("malformed", "is damaged; stop the program and restore the latest backup"),
     ("not a database", "is not a SQLite database or is damaged; restore the latest backup"),
     ("disk I/O error", "cannot be read or written, the disk reports an error; check the disk, then restore the latest backup"),
-    ("append-only", "refused to change a row of feedback or audit, which are append-only; add a new row instead"),
+    ("append-only", "refused to change a row of feedback, audit or overrides, which are append-only; add a new row instead"),
     ("connection", "cannot be reached; check that its server runs and that INTERVAL_DATABASE_URL is right"),
 )
 

@@ -65,7 +65,7 @@ def start(session: Session, user: User, title: str, slots: Sequence[Slot], relat
 
 def update_slots(session: Session, session_id: int, user: User, slots: Sequence[Slot], relationship: Relationship | None) -> None:
     """Other images, or another order or role, from here on."""
-    row = _own(session, session_id, user)
+    row = own(session, session_id, user)
     _check_slots(session, slots, user)
     session.execute(delete(SlotRow).where(SlotRow.session_id == session_id))
     _put_slots(session, session_id, slots)
@@ -75,7 +75,7 @@ def update_slots(session: Session, session_id: int, user: User, slots: Sequence[
 
 def rename(session: Session, session_id: int, user: User, title: str) -> None:
     """Another title."""
-    row = _own(session, session_id, user)
+    row = own(session, session_id, user)
     if not _title(title):
         raise StoreError("a session needs a title; type one")
     row.title, row.updated = _title(title), now()
@@ -102,7 +102,7 @@ def sessions(session: Session, user: User, search: str, limit: int) -> tuple[Ses
 
 def view(session: Session, session_id: int, user: User) -> SessionView:
     """One case with everything the page shows of it."""
-    row = _own(session, session_id, user)
+    row = own(session, session_id, user)
     slots = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
     return SessionView(
         id=row.id,
@@ -117,7 +117,7 @@ def view(session: Session, session_id: int, user: User) -> SessionView:
 
 def add_turn(session: Session, session_id: int, user: User, question: str, ability: Ability, relationship: Relationship) -> int:
     """A question, with the images of this moment; its id."""
-    row = _own(session, session_id, user)
+    row = own(session, session_id, user)
     slots = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
     turn = TurnRow(
         session_id=session_id,
@@ -197,8 +197,8 @@ def _visible(user: User) -> ColumnElement[bool]:
     return or_(SessionRow.owner_id == user.id, SessionRow.owner_id == terminal)
 
 
-def _own(session: Session, session_id: int, user: User) -> SessionRow:
-    """The session's row, when it is this user's."""
+def own(session: Session, session_id: int, user: User) -> SessionRow:
+    """The session's row, when it is this user's. Raises `StoreError` otherwise."""
     row = session.scalar(select(SessionRow).where(SessionRow.id == session_id, _visible(user)))
     if row is None:
         raise StoreError(f"session {session_id} was not found; choose one from the history")

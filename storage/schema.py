@@ -4,10 +4,12 @@
     studies ──< series ──< instances >── contents
     users ──< sessions ──< slots >── series
     sessions ──< turns ──< answer_versions ──< feedback >── users
+    sessions ──  session_states             marks, measurements, layout: one document with a version
+    users ──< overrides                     a warning of a mixed pair, and why a reader went past it
     audit                                   a chain of hashes, refers to nothing it could lose
 
-Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `feedback` and `audit`
-are append-only, here and by triggers in the database. Nothing in this file is particular to SQLite.
+Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `feedback`, `audit` and
+`overrides` are append-only, here and by triggers in the database. Nothing in this file is particular to SQLite.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 
 from errors import StoreError
 
-APPEND_ONLY = ("feedback", "audit")
+APPEND_ONLY = ("feedback", "audit", "overrides")
 """Tables whose rows are never changed or deleted."""
 
 NAMES = {
@@ -226,6 +228,31 @@ class SlotRow(Base):
     window: Mapped[str] = mapped_column(default="")
 
 
+class SessionStateRow(Base):
+    """What is drawn and arranged on a session (`storage.marks`), whole, with the number of times it was saved."""
+
+    __tablename__ = "session_states"
+
+    session_id: Mapped[int] = mapped_column(ForeignKey("sessions.id"), primary_key=True)
+    version: Mapped[int]
+    document: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    updated: Mapped[datetime] = mapped_column(default=now)
+
+
+class OverrideRow(Base):
+    """Why a reader compared what a blocking warning advised against, in their words. Append-only; the audit names row and hash."""
+
+    __tablename__ = "overrides"
+    __table_args__ = (Index(None, "user_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    series: Mapped[list[Any]] = mapped_column(default=list)
+    codes: Mapped[list[Any]] = mapped_column(default=list)
+    reason: Mapped[str]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
 class TurnRow(Base):
     """One question; `slots` are the images as they were when it was asked."""
 
@@ -316,10 +343,10 @@ class AuditRow(Base):
 
 
 def _refuse(*_: object) -> None:
-    raise StoreError("feedback and audit rows are append-only; add a new row instead of changing one")
+    raise StoreError(f"rows of {', '.join(APPEND_ONLY)} are append-only; add a new row instead of changing one")
 
 
-for _row in (FeedbackRow, AuditRow):
+for _row in (FeedbackRow, AuditRow, OverrideRow):
     event.listen(_row, "before_update", _refuse)
     event.listen(_row, "before_delete", _refuse)
 

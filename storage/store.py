@@ -18,10 +18,11 @@ from sqlalchemy import select
 
 from errors import StoreError
 from settings import Settings
-from storage import audit, dialect, history, importing, library, salt, studies, upkeep
+from storage import audit, dialect, history, importing, library, marks, overrides, salt, studies, upkeep
 from storage import upgrade as schema
 from storage.content import ContentStore
 from storage.database import Database
+from storage.marks import Marks
 from storage.schema import UserRow, key_hash
 from storage.studies import Series, Study, pixels
 from storage.studies.reader import Progress
@@ -31,6 +32,7 @@ from storage.views import (
     AuditOutcome,
     CheckReport,
     ImportReport,
+    OverrideView,
     PatientSummary,
     Relationship,
     SessionSummary,
@@ -205,7 +207,27 @@ class Store:
         with self._database.write() as session:
             return history.add_feedback(session, version_id, user, verdict, comment)
 
+    def marks(self, session_id: int, user: User) -> Marks:
+        """What is drawn and arranged on the session. Raises `StoreError` when it is not the user's."""
+        with self._database.read() as session:
+            return marks.load(session, session_id, user)
+
+    def save_marks(self, session_id: int, user: User, given: Marks) -> int:
+        """Keep the document over version `given.version`; the new version. Raises `StoreConflict` when that is not the newest."""
+        with self._database.write() as session:
+            return marks.save(session, session_id, user, given)
+
     # keeping
+
+    def override(self, user: User, series_ids: Sequence[int], codes: Sequence[str], reason: str) -> int:
+        """Keep why a reader goes past a warning, append-only and audited; returns the row's id."""
+        with self._database.write() as session:
+            return overrides.add(session, user, series_ids, codes, reason)
+
+    def overrides(self, user: User) -> tuple[OverrideView, ...]:
+        """What this user went past, oldest first."""
+        with self._database.read() as session:
+            return overrides.of_user(session, user)
 
     def audit(self, user: User, action: str, object_kind: str, object_id: str | int, outcome: AuditOutcome = "success") -> None:
         """Append one row to the audit chain. Identifiers only: text with spaces is refused, so no PHI can slip in."""

@@ -209,6 +209,17 @@ class SessionView:
 
 
 @dataclass(frozen=True)
+class OverrideView:
+    """A warning about series shown together that a reader went past, with the reason in their words."""
+
+    id: int
+    series: tuple[int, ...]
+    codes: tuple[str, ...]
+    reason: str
+    created: datetime
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """Health of the store. `problems` are sentences; `notes` are harmless (files nothing refers to).
 

@@ -72,6 +72,22 @@ class HangIn(Incoming):
     study_ids: Annotated[tuple[int, ...], Field(min_length=1, max_length=64)]
 
 
+class StartIn(Incoming):
+    """A session that begins without a question; without a title it gets one."""
+
+    slots: Annotated[tuple[SlotIn, ...], Field(min_length=1, max_length=8)]
+    relationship: Relationship = "temporal"
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=160)] = ""
+
+
+class OverrideIn(Incoming):
+    """Why a reader goes past warnings about these series."""
+
+    series_ids: Annotated[tuple[int, ...], Field(min_length=1, max_length=8)]
+    codes: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z-]{0,31}$")], ...], Field(min_length=1, max_length=16)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=400)]
+
+
 class TitleIn(Incoming):
     """A new title."""
 

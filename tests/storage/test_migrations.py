@@ -128,7 +128,7 @@ def test_a_database_of_a_newer_version_is_not_opened_and_not_touched(settings: S
     connection.close()
     before = path.read_bytes()
     for attempt in (Store, migrate):
-        with pytest.raises(StoreError, match=r"written by a newer Interval \(schema 2031, this version knows 0001\); install that version"):
+        with pytest.raises(StoreError, match=r"written by a newer Interval \(schema 2031, this version knows 0002\); install that version"):
             attempt(settings)
     assert path.read_bytes() == before
 
@@ -150,7 +150,7 @@ def test_the_sql_for_postgresql_can_be_written_out(monkeypatch: pytest.MonkeyPat
     command.upgrade(config, "head", sql=True)
     sql = config.output_buffer.getvalue()
     assert sql.count("CREATE TABLE") == len(Base.metadata.tables) + 1
-    assert sql.count("CREATE TRIGGER") == 4
+    assert sql.count("CREATE TRIGGER") == 6
     assert "TIMESTAMP WITH TIME ZONE" in sql
     assert "PRAGMA" not in sql
 
