@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from errors import IntervalError, TuneError
-from finetune import dataset, files, language, recipe, train, uncertainty
+from errors import TuneError
+from finetune import dataset, files, language, recipe, terminal, train, uncertainty
 from finetune.dataset import ABILITIES, IGNORED
 from finetune.heldout import FIRST
 from finetune.layout import END
@@ -266,14 +266,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the training step")
     parser.add_argument("--out", type=Path, default=Path("docs/model"), help="folder for ablation.json and ablation.md")
     given = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         run = train.Run(recipe.load(given.recipe), given.run, given.data_root, given.workers, given.threads)
-        rows = ablate(run, given.steps, given.pairs, given.out, lambda words: print(f"... {words}", file=sys.stderr, flush=True))
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(markdown(rows, given.steps))
-    return 0
+        return markdown(ablate(run, given.steps, given.pairs, given.out, terminal.say), given.steps)
+
+    return terminal.run(work)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from errors import IntervalError, TuneError
-from finetune import bundled, files, recipe, standing
+from errors import TuneError
+from finetune import bundled, files, recipe, standing, terminal
 from finetune.recipe import STAGES, Recipe
 from inference.prompts import FINDINGS
 
@@ -344,17 +344,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--parts", type=Path, default=bundled.PARTS, help="folder of the trained parts, where the card goes")
     given = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         parts = files.read_json(given.parts / bundled.PARTS_FILE, "ship the run first")
         shipped = given.run / "ship.json"
         told = files.read_json(shipped, "ship the run again") if shipped.exists() else {}
         card = content(recipe.load(given.recipe), parts, curves(given.run), reports(given.reports, parts["revision"]), told)
         write(card, given.parts)
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(card["caution"])
-    return 0
+        return str(card["caution"])
+
+    return terminal.run(work)
 
 
 if __name__ == "__main__":

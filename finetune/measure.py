@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import settings
-from errors import IntervalError
-from finetune import files, heldout, outcomes
+from finetune import files, heldout, outcomes, terminal
 from finetune.heldout import Held
 from finetune.journal import Journal
 from finetune.outcomes import Asked, Reading
@@ -238,16 +237,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, help="where the model is; by default Interval's own data directory")
     parser.add_argument("--out", type=Path, required=True, help="file of the figures, such as docs/model/figures.json")
     given = parser.parse_args(arguments)
-    try:
-        found = measure(given.model, given.pairs, given.data_root, given.data_dir, lambda line: print(line, file=sys.stderr, flush=True))
+
+    def work() -> str:
+        found = measure(given.model, given.pairs, given.data_root, given.data_dir, terminal.say)
         files.write_json(given.out, found)
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    for row in found["figures"]:
-        print(outcomes.line(row))
-    print(json.dumps({"out": str(given.out), "seconds": found["seconds"]}))
-    return 0
+        told = json.dumps({"out": str(given.out), "seconds": found["seconds"]})
+        return "\n".join([*map(outcomes.line, found["figures"]), told])
+
+    return terminal.run(work)
 
 
 if __name__ == "__main__":

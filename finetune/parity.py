@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import settings
-from errors import IntervalError, TuneError
-from finetune import files, heldout, uncertainty
+from errors import TuneError
+from finetune import files, heldout, terminal, uncertainty
 from finetune.heldout import Held
 from finetune.synthesis import questions
 from inference import chat, manifest, pixels, select, weights
@@ -253,15 +253,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, help="where the model is; by default Interval's own data directory")
     parser.add_argument("--out", type=Path, required=True, help="file of the report, such as docs/model/parity.json")
     given = parser.parse_args(arguments)
-    try:
-        found = measure(given.model, given.pairs, given.data_root, given.data_dir, lambda line: print(line, file=sys.stderr, flush=True))
+
+    def work() -> str:
+        found = measure(given.model, given.pairs, given.data_root, given.data_dir, terminal.say)
         files.write_json(given.out, found)
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    greedy = found["greedy"]
-    print(f"{greedy['equal']} of {greedy['asked']} greedy answers equal; KL {found['logits']['kl_mean']:.5f}; {given.out}")
-    return 0
+        greedy = found["greedy"]
+        return f"{greedy['equal']} of {greedy['asked']} greedy answers equal; KL {found['logits']['kl_mean']:.5f}; {given.out}"
+
+    return terminal.run(work)
 
 
 if __name__ == "__main__":

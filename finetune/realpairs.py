@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from errors import InputError, IntervalError, StudyError
-from finetune import files, score, uncertainty
+from errors import InputError, StudyError
+from finetune import files, score, terminal, uncertainty
 from finetune.synthesis import films, lungs
 from inference.engine import RGB, Engine, Request
 from inference.pairfile import Film, Films, PairRow, load
@@ -361,24 +361,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/model/real-pairs.json"), help="file to write")
     given = parser.parse_args(arguments)
     beside = given.image_root / "cxr_kermany"
-    try:
+    kermany = given.kermany or (beside if beside.is_dir() else None)
+
+    def work() -> str:
         engine = open_engine(load_settings(data_dir=given.data_dir), given.model).engine
         try:
-            found = measure(
-                engine, given.pairs, given.image_root, given.kermany or (beside if beside.is_dir() else None), _say, given.cross
-            )
+            found = measure(engine, given.pairs, given.image_root, kermany, terminal.say, given.cross)
         finally:
             engine.close()
         files.write_json(given.out, found)
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print("\n".join([NOTICE, TRAINED, *(f"{figure['group']}: {figure['sentence']}" for figure in found["figures"])]))
-    return 0
+        return "\n".join([NOTICE, TRAINED, *(f"{figure['group']}: {figure['sentence']}" for figure in found["figures"])])
 
-
-def _say(words: str) -> None:
-    print(f"... {words}", file=sys.stderr, flush=True)
+    return terminal.run(work)
 
 
 if __name__ == "__main__":

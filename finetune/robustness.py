@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from errors import IntervalError
-from finetune import files, heldout, uncertainty
+from finetune import files, heldout, terminal, uncertainty
 from finetune.curves import Curve, Panel, panels
 from finetune.degrade import AMOUNTS, DEGRADATIONS, MISSING, SEVERITIES, UNITS, Film, degrade
 from finetune.heldout import Held
@@ -271,17 +270,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, help="where the model is; by default Interval's own data directory")
     parser.add_argument("--out", type=Path, default=Path("docs/model"), help="folder for robustness.json and robustness.svg")
     given = parser.parse_args(arguments)
-    try:
-        made = measure(given.model, given.pairs, given.data_root, given.data_dir, given.out, _say)
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print("\n".join(made["sentences"]))
-    return 0
 
+    def work() -> str:
+        return "\n".join(measure(given.model, given.pairs, given.data_root, given.data_dir, given.out, terminal.say)["sentences"])
 
-def _say(words: str) -> None:
-    print(f"... {words}", file=sys.stderr, flush=True)
+    return terminal.run(work)
 
 
 if __name__ == "__main__":

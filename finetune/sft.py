@@ -26,8 +26,8 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
-from errors import IntervalError, TuneError
-from finetune import adapters, examples, families, features, loop, preflight, recipe
+from errors import TuneError
+from finetune import adapters, examples, families, features, loop, preflight, recipe, terminal
 from finetune.adapters import Base
 from finetune.dataset import IGNORED
 from finetune.encoding import Words
@@ -312,12 +312,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this stage; may be repeated; by default all")
     parser.add_argument("--workers", type=int, default=0, help="processes that read images ahead of training")
     given = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         tune(Run(load(given.recipe), given.run, given.model, given.data_root, given.workers), given.stage or STAGES)
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+        return ""
+
+    return terminal.run(work)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 import settings
-from errors import IntervalError, TuneError
-from finetune import base, bundled, files, language, loop, recipe
+from errors import TuneError
+from finetune import base, bundled, files, language, loop, recipe, terminal
 from finetune.recipe import STAGES, Recipe
 from finetune.train import Run, reader
 from inference import manifest
@@ -113,13 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run's checkpoints")
     parser.add_argument("--out", type=Path, default=bundled.PARTS, help="folder of the trained parts")
     given = parser.parse_args(arguments)
-    try:
-        record = ship(Run(recipe.load(given.recipe), given.run), given.out)
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(record))
-    return 0
+    return terminal.run(lambda: json.dumps(ship(Run(recipe.load(given.recipe), given.run), given.out)))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from errors import IntervalError, TuneError
-from finetune import base, dataset, language, layout, loop, recipe, score, vision
+from errors import TuneError
+from finetune import base, dataset, language, layout, loop, recipe, score, terminal, vision
 from finetune.dataset import HELD_OUT, Sources, Steps, Vocabulary
 from finetune.layout import END, Shape
 from finetune.loop import Work
@@ -272,12 +272,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes that make pairs ahead of training")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the training step")
     given = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         train(Run(recipe.load(given.recipe), given.run, given.data_root, given.workers, given.threads), given.stage or STAGES)
-    except IntervalError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+        return ""
+
+    return terminal.run(work)
 
 
 if __name__ == "__main__":
