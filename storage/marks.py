@@ -30,7 +30,7 @@ MOST_BYTES = 1 << 20
 """Largest document, as JSON."""
 MOST_MARKS, MOST_POINTS, MOST_PIECES = 500, 2000, 200
 _POINTS: dict[str, tuple[int, int]] = {
-    "length": (2, 2), "bidirectional": (4, 4), "angle": (3, 4), "ctr": (4, 6), "ellipse": (2, 4), "rectangle": (2, 4), "probe": (1, 1),
+    "length": (2, 2), "bidirectional": (4, 4), "angle": (3, 4), "ctr": (2, 6), "ellipse": (2, 4), "rectangle": (2, 4), "probe": (1, 1),
     "point": (1, 1), "arrow": (2, 2), "box": (2, 4), "free": (2, MOST_POINTS),
 }  # fmt: skip
 _FAR = 1e6

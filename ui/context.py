@@ -12,15 +12,17 @@ from fastapi import Depends, HTTPException, Request
 
 from errors import StoreError
 from settings import Settings
+from storage.hanging import Rule, load
 from storage.store import Store
 from storage.studies import Series, Study
-from storage.views import User
+from storage.views import PatientSummary, User
 from ui.demo import DemoCase
 from ui.engine_room import EngineRoom
 from ui.rendering import Renderer
 from ui.security import reader_token
 
 READERS_KEPT = 2048
+RULES = Path(__file__).resolve().parent.parent / "assets" / "hanging.yaml"
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Context:
     runs: dict[str, tuple[int, Event]] = field(default_factory=dict)
     ready: Event = field(default_factory=Event)
     cases: tuple[DemoCase, ...] = ()
+    rules: tuple[Rule, ...] = field(default_factory=lambda: load(RULES))
     readers: OrderedDict[str, User] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
 
@@ -61,6 +64,13 @@ class Context:
             return self.store.series(series_id, user)
         except StoreError as error:
             raise HTTPException(404, "There is no such series, or it is not yours to see.") from error
+
+    def patient(self, patient_id: int, user: User) -> PatientSummary:
+        """A patient with at least one study this user may see; 404 otherwise."""
+        try:
+            return self.store.patient(patient_id, user)
+        except StoreError as error:
+            raise HTTPException(404, "There is no such patient, or none of its studies is yours to see.") from error
 
 
 def context(request: Request) -> Context:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 
 from inference import prompts
 from inference.answer import MAX_QUESTION
+from storage.hanging import arrange
 from storage.views import Ability, Relationship
 from ui import hanging
 from ui.context import In, Reader
 from ui.engine_room import EngineStatus
-from ui.wire import HangIn, HangingOut, LibraryOut, LimitsOut, NoticeIn, RelateIn, RelationOut, SeriesOut, StartOut
+from ui.wire import HangIn, HangingOut, LibraryOut, LimitsOut, NoticeIn, RelateIn, RelationOut, SeriesOut, StartOut, TimelineOut
 
 router = APIRouter(prefix="/api")
 
@@ -59,6 +60,22 @@ def series(series_id: int, here: In, user: Reader) -> SeriesOut:
 def hang(body: HangIn, here: In, user: Reader) -> HangingOut:
     """Choose and order the series of some studies."""
     return hanging.hang(here, user, body.study_ids)
+
+
+@router.get("/patients/{patient_id}/hanging")
+def open_patient(patient_id: int, here: In, user: Reader, current: int | None = None) -> HangingOut:
+    """A patient as it opens: newest study, or `current`, with the most relevant prior, the rule and the reason."""
+    patient = here.patient(patient_id, user)
+    if current is not None and current not in {study.id for study in patient.studies}:
+        raise HTTPException(404, "There is no such study of this patient.")
+    return hanging.open_patient(here, user, patient, current)
+
+
+@router.get("/patients/{patient_id}/timeline")
+def timeline(patient_id: int, here: In, user: Reader) -> TimelineOut:
+    """Every study of a patient at its true distance in time."""
+    patient = here.patient(patient_id, user)
+    return hanging.timeline_of(patient, arrange(patient, here.rules).current)
 
 
 @router.post("/relate")

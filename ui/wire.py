@@ -140,8 +140,16 @@ class SeriesOut(BaseModel):
     pseudonym: str
 
 
+class NoticeOut(BaseModel):
+    """One thing that speaks against comparing what is shown; a blocking one needs a typed reason to go past."""
+
+    code: str
+    text: str
+    blocking: bool
+
+
 class RelationOut(BaseModel):
-    """How the shown series relate, and in which words each is announced."""
+    """How the shown series relate, in which words each is announced, and what speaks against comparing them."""
 
     relationship: Relationship
     guessed: Relationship
@@ -152,6 +160,7 @@ class RelationOut(BaseModel):
     warnings: tuple[str, ...]
     blocking: bool
     interval_days: float | None
+    mixing: tuple[NoticeOut, ...] = ()
 
 
 Kind = Literal["CT", "MR", "XR", "MG", "other"]
@@ -238,11 +247,63 @@ class SlotOut(BaseModel):
     window: str = ""
 
 
+class TimePointSeriesOut(BaseModel):
+    """A series that can be hung from the timeline."""
+
+    series_id: int
+    modality: str
+    description: str
+    body_part: str
+    laterality: str
+    view: str
+    plane: str
+    frames: int
+
+
+class TimePointOut(BaseModel):
+    """One study on the timeline: `days` before the newest, `at` its true place from 0 (oldest) to 1 (newest); None without a date."""
+
+    study_id: int
+    date: datetime | None
+    days: float | None
+    at: float | None
+    words: str
+    ordinal: int | None
+    of: int
+    description: str
+    modalities: tuple[str, ...]
+    series: tuple[TimePointSeriesOut, ...]
+    best_series_id: int
+
+
+class TimelineOut(BaseModel):
+    """Every study of a patient at its true distance in time, oldest first, those without a date last."""
+
+    patient_id: int
+    pseudonym: str
+    span_days: float
+    points: tuple[TimePointOut, ...]
+
+
+class HungOut(BaseModel):
+    """A series and its study."""
+
+    study_id: int
+    series_id: int
+
+
 class HangingOut(BaseModel):
-    """Viewports in declared order and why."""
+    """Viewports in declared order and why; `rule` and `reason` say how the prior was chosen."""
 
     slots: tuple[SlotOut, ...]
     relation: RelationOut
+    patient_id: int | None = None
+    layout: str = "1xN"
+    rule: str = ""
+    reason: str = ""
+    current: HungOut | None = None
+    prior: HungOut | None = None
+    timeline: TimelineOut | None = None
 
 
 class SessionOut(BaseModel):
