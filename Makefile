@@ -15,7 +15,7 @@ TRAIN = $(BIN)/python -m finetune.train --recipe $(RECIPE) --run $(RUN) --data-r
 MEASURED = .cache/model-data
 STAGES := model-tower model-connector model-joint model-ship model-measure model-card
 
-.PHONY: help run test check bench hostile browser screens clean setup-check setup-test model $(STAGES)
+.PHONY: help run test check bench hostile browser screens viewer viewer-test viewer-packages clean setup-check setup-test model $(STAGES)
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -46,6 +46,16 @@ browser: setup-test ## the page in a real Chromium
 
 screens: setup-test ## draw docs/screens anew
 	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m tests.browser.screens
+
+viewer: viewer-packages ## build assets/viewer from ui/viewer (needs Node 20 or newer; users need none)
+	@cd ui/viewer && npm run --silent types && npm run --silent build
+
+viewer-test: viewer-packages ## the viewer's own unit tests
+	@cd ui/viewer && npm run --silent test
+
+viewer-packages:
+	@command -v npm >/dev/null || { echo "building the viewer needs Node 20 or newer with npm (apt-get install nodejs npm)" >&2; exit 2; }
+	@cd ui/viewer && { [ -d node_modules ] || npm ci --no-audit --no-fund --silent; }
 
 model: setup-check ## the bundled model from nothing, all six stages; variables DATA_ROOT, RUN, RECIPE; each stage goes on where it stopped
 	@for stage in $(STAGES); do echo "[model] $$stage"; $(MAKE) --no-print-directory $$stage || exit 1; done

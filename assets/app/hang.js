@@ -6,6 +6,7 @@ import { attempt } from "./toast.js";
 
 let asked = 0;
 let keeping = 0;
+let settling = 0;
 
 const slotOf = (shown) => ({ series: shown.series, frame: shown.frame, role: shown.role, when: shown.when, window: shown.window || null, invert: false, manual: false });
 
@@ -106,12 +107,19 @@ export function setRelationship(relationship) {
   return relate();
 }
 
-/** Change one viewport's frame or look without asking anything anew. */
-export function alter(index, changes) {
-  const slots = [...state.slots];
-  slots[index] = { ...slots[index], ...changes };
-  update({ slots });
-  if ("frame" in changes || "window" in changes) keep();
+/** Show these slots, empty ones among them, without asking anything anew. */
+export function setSlots(slots) {
+  update({ slots, active: Math.min(state.active, slots.length - 1) });
+  remember();
+}
+
+/** Frames and windows change in place while the reader scrolls and drags; when that rests, it is told and kept. */
+export function settle() {
+  clearTimeout(settling);
+  settling = setTimeout(() => {
+    update({ slots: [...state.slots] });
+    keep();
+  }, 250);
 }
 
 export const wire = (slot) => ({ series_id: slot.series.id, frame: slot.frame, role: slot.role, when: slot.when, window: slot.window ?? "" });
@@ -134,4 +142,7 @@ export function flush() {
   return attempt(() => put(`/api/sessions/${state.session.id}/slots`, body, { keepalive: true }));
 }
 
-addEventListener("pagehide", () => keeping && flush());
+addEventListener("pagehide", () => {
+  if (settling) remember();
+  if (keeping || settling) flush();
+});

@@ -1,6 +1,7 @@
 // The Read work space, built into Gradio's page once its column is there.
 import { get } from "./api.js";
 import { open } from "./ask.js";
+import { comparing } from "./comparing.js";
 import { watchEngine } from "./engine.js";
 import { h } from "./dom.js";
 import { relate } from "./hang.js";
@@ -15,10 +16,16 @@ import { top } from "./top.js";
 function build(root) {
   update({ slots: [null, null] });
   const dialog = keysDialog();
-  const showKeys = () => (dialog.open ? dialog.close() : dialog.showModal());
+  const showKeys = () => {
+    if (dialog.open) return dialog.close();
+    dialog.draw();
+    return dialog.showModal();
+  };
   const toggleRail = () => app.classList.toggle("no-rail");
   const app = h("div.iv.app", { dataset: { testid: "app" } });
-  app.append(...top(showKeys, toggleRail), rail(), stage(), talk(), dialog, toasts);
+  const middle = stage();
+  comparing(middle);
+  app.append(...top(showKeys, toggleRail), rail(), middle, talk(), dialog, toasts);
   root.append(app);
   listen(showKeys, toggleRail);
   return app;
@@ -39,6 +46,7 @@ async function begin(app) {
 /** What hung in this tab before a reload. */
 async function rehang(kept) {
   const slots = (kept?.slots ?? []).slice(0, state.limits.max_images);
+  if (kept?.layout) update({ layout: kept.layout });
   if (!slots.some(Boolean)) return;
   const shown = await Promise.all(slots.map(async (slot) => {
     if (!slot) return null;

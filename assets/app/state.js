@@ -9,8 +9,11 @@ export const state = {
   cases: [], // demo cases: {name, title, study_ids, question, ability}
   sessions: [],
   search: "",
-  slots: [], // {series, frame, role, when, window, invert, manual} or null, in declared order
+  slots: [], // {series, frame, role, when, window, invert, camera, manual} or null, in declared order
   active: 0,
+  layout: "auto", // auto, 1x1, 1x2, 2x1, 2x2, 1xN
+  names: false, // patients' names over the images, where this site keeps them
+  shown: 0, // images painted so far
   ability: "temporal",
   relation: null, // RelationOut of what is shown
   chosen: null, // relationship the reader chose, or null: guessed
@@ -46,7 +49,7 @@ export function remember() {
   else url.searchParams.delete("session");
   if (url.href !== location.href) history.replaceState(null, "", url);
   const slots = state.slots.map((slot) => slot && { series_id: slot.series.id, frame: slot.frame, window: slot.window });
-  try { sessionStorage.setItem(KEY, JSON.stringify({ slots, chosen: state.chosen })); } catch { /* private mode keeps nothing */ }
+  try { sessionStorage.setItem(KEY, JSON.stringify({ slots, chosen: state.chosen, layout: state.layout })); } catch { /* private mode keeps nothing */ }
 }
 
 export function remembered() {

@@ -38,7 +38,7 @@ ARGS = [
 REMEDY = "needs a browser: install chromium (apt-get install chromium) or run `playwright install chromium`"
 
 
-PATIENCE = 30_000
+PATIENCE = 60_000
 """Milliseconds a test waits for what should come at once; only a loaded machine ever needs them."""
 
 expect.set_options(timeout=PATIENCE)

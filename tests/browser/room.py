@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-MARK = """img => { const c = document.createElement('canvas'); c.width = img.naturalWidth; c.height = img.naturalHeight;
-  const g = c.getContext('2d'); g.drawImage(img, 0, 0); return g.getImageData(c.width / 2, c.height / 2, 1, 1).data[0]; }"""
+MARK = """canvas => canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0]"""
 
 
 class Viewport:
@@ -19,18 +18,24 @@ class Viewport:
 
     def __init__(self, page: Page, number: int) -> None:
         self.number = number
+        self.page = page
         self.element = page.get_by_test_id(f"viewport-{number}")
-        self.image = self.element.locator("img")
+        self.area = self.element.locator(".area")
+        self.image = self.element.locator(".surface canvas")
         self.role = self.element.get_by_test_id("role")
         self.window = self.element.get_by_test_id("window")
+        self.levels = self.element.locator(".grey")
+        self.count = self.element.locator(".count")
         self.slider = self.element.get_by_role("slider", name="Slice")
 
     def expect_shown(self) -> None:
         expect(self.element).to_have_attribute("data-state", "shown")
 
     def expect_empty(self) -> None:
+        """Nothing hangs, and no pixel of what hung is left in the page."""
         expect(self.element).to_have_attribute("data-state", "empty")
-        expect(self.image).not_to_have_attribute("src", re.compile(".*"))
+        expect(self.image).to_have_count(0)
+        expect(self.element.locator(".reduced")).not_to_have_attribute("src", re.compile(".*"))
 
     def grey(self) -> int:
         """Grey of the middle of the picture that is shown, 0..255."""
@@ -40,10 +45,14 @@ class Viewport:
         return value
 
     def text(self) -> str:
-        return self.element.locator(".area").inner_text()
+        return self.area.inner_text()
 
     def button(self, name: str) -> Locator:
         return self.element.get_by_role("button", name=name)
+
+    def activate(self) -> None:
+        """Make it the viewport that keys and the toolbar act on, without touching its image."""
+        self.element.locator(".corner.br").dispatch_event("pointerdown")
 
 
 class Room:
@@ -89,6 +98,10 @@ class Room:
         """Choose files, and wait for the outcome of every one."""
         self.page.get_by_test_id("files").set_input_files([str(path) for path in paths])
         expect(self.page.get_by_test_id("report").get_by_role("button", name="Close this list")).to_be_visible()
+
+    def tool(self, name: str) -> Locator:
+        """A button of the toolbar by its name in the program."""
+        return self.page.get_by_test_id("toolbar").locator(f"[data-action='{name}']")
 
     def viewport(self, number: int) -> Viewport:
         return Viewport(self.page, number)
