@@ -109,7 +109,7 @@ test("a point is found in the other exam, slice and place", () => {
 
 test("actions and views are switched one by one and views beyond those known are linked", () => {
   const links = toggleView(toggleAction(AT_FIRST, "window"), 1, 2);
-  assert.deepEqual([linked(links, "window", 0), linked(links, "scroll", 0), linked(links, "scroll", 1), linked(links, "scroll", 5)], [false, true, false, true]);
+  assert.deepEqual([linked(links, "window", 0), linked(links, "window", 1), linked(links, "scroll", 0), linked(links, "scroll", 1), linked(links, "scroll", 5)], [true, false, true, false, true]);
 });
 
 test("windows go over as numbers for CT, as shares for radiographs and MR, and never between modalities", () => {

@@ -48,12 +48,14 @@ export class Annotations {
   private readonly bridge: Bridge;
   private readonly tell: (told: Told) => void;
   private marks: readonly Mark[] = [];
+  private choosing = false;
 
   /** Adds the tools to the viewer, each by its kind's name, and listens from here on. */
   constructor(bridge: Bridge, tell: (told: Told) => void) {
     this.bridge = bridge;
     this.tell = tell;
-    annotation.config.style.setDefaultToolStyles({ ...annotation.config.style.getDefaultToolStyles(), global: STYLE } as never);
+    const before = annotation.config.style.getDefaultToolStyles() as { global?: object };
+    annotation.config.style.setDefaultToolStyles({ ...before, global: { ...before.global, ...STYLE } } as never);
     for (const tool of TOOLS) {
       addTool(tool);
       bridge.toolGroup.addTool(tool.toolName, this.settings(tool.toolName as Kind) as never);
@@ -64,6 +66,7 @@ export class Annotations {
     eventTarget.addEventListener(ANNOTATION_COMPLETED, ((event: Event) => this.completed(drawing(event))) as EventListener);
     eventTarget.addEventListener(ANNOTATION_MODIFIED, ((event: Event) => this.modified(drawing(event))) as EventListener);
     eventTarget.addEventListener(ANNOTATION_SELECTION_CHANGE, ((event: Event) => {
+      if (this.choosing) return;
       const chosen: string | undefined = (event as CustomEvent).detail.selection?.[0];
       this.tell({ what: "selected", id: chosen ? own(chosen) : null });
     }) as EventListener);
@@ -107,8 +110,12 @@ export class Annotations {
 
   /** Mark one as chosen on the image. */
   select(id: string | null): void {
-    for (const uid of annotation.selection.getAnnotationsSelected()) annotation.selection.setAnnotationSelected(uid, false);
+    const now = [...annotation.selection.getAnnotationsSelected()];
+    if (now.length === (id ? 1 : 0) && now.every((uid) => own(uid) === id)) return;
+    this.choosing = true;
+    for (const uid of now) annotation.selection.setAnnotationSelected(uid, false);
     if (id && annotation.state.getAnnotation(id)) annotation.selection.setAnnotationSelected(id, true);
+    this.choosing = false;
     this.render();
   }
 

@@ -24,7 +24,8 @@ export interface Links {
   readonly anchors: readonly Anchor[];
 }
 
-export const AT_FIRST: Links = { actions: { scroll: true, camera: true, window: true, crosshair: false }, views: [], anchors: [] };
+/** Until the reader says otherwise only scrolling is linked, and only where it is known by what. */
+export const AT_FIRST: Links = { actions: { scroll: true, camera: false, window: false, crosshair: false }, views: [], anchors: [] };
 
 /** Degrees between planes up to which a slice of one shows about what a slice of the other does. */
 export const MOST_TILT = 15;

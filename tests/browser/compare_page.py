@@ -1,0 +1,96 @@
+"""Page object of comparing: links, measurements, marks, modes, the strip of studies, registration. It waits on what is shown."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.room import Room, Viewport
+
+PLACE = """async ([slot, column, row]) => {
+  const { viewer } = await import('/app/stage.js');
+  const bridge = await viewer();
+  const [x, y] = bridge.imageToCanvas(slot, [column, row]);
+  const box = bridge.viewport(slot).element.getBoundingClientRect();
+  return [box.left + x, box.top + y];
+}"""
+DRAWN = "async () => (await import('/app/state.js')).state.drawn"
+PIXEL = """canvas => { const c = document.createElement('canvas'); c.width = canvas.width; c.height = canvas.height;
+  const g = c.getContext('2d'); g.drawImage(canvas, 0, 0); return g.getImageData(c.width / 2, c.height / 2, 1, 1).data[0]; }"""
+
+
+class Comparing:
+    """What a reader does with two images beside each other."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.page: Page = room.page
+        self.bar = self.page.get_by_test_id("compare-bar")
+        self.link_state = self.page.get_by_test_id("link-state")
+        self.match = self.page.get_by_test_id("match")
+        self.drawer = self.page.get_by_test_id("drawer")
+        self.rows = self.page.get_by_test_id("measure")
+        self.saved = self.page.get_by_test_id("saved")
+        self.points = self.page.get_by_test_id("time-point")
+        self.mixing = self.page.get_by_test_id("mixing")
+
+    def viewport(self, number: int) -> Viewport:
+        """A viewport that shows an image."""
+        view = self.room.viewport(number)
+        view.expect_shown()
+        return view
+
+    def action(self, name: str) -> Locator:
+        """The toolbar's button of an action or tool."""
+        return self.page.locator(f'.toolbar [data-action="{name}"]')
+
+    def use(self, tool: str) -> None:
+        """Take a tool by its command, as its key would."""
+        self.page.evaluate("async name => (await import('/app/stage.js')).viewer().then(bridge => bridge.tool(name))", tool)
+
+    def at(self, number: int, column: float, row: float) -> tuple[float, float]:
+        """Where a pixel of the image in viewport `number` lies on the page."""
+        x, y = self.page.evaluate(PLACE, [number - 1, column, row])
+        return x, y
+
+    def drag(self, number: int, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag from pixel to pixel of one image."""
+        self.page.mouse.move(*self.at(number, *start))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.at(number, (start[0] + end[0]) / 2, (start[1] + end[1]) / 2), steps=3)
+        self.page.mouse.move(*self.at(number, *end), steps=3)
+        self.page.mouse.up()
+
+    def draw(self, tool: str, number: int, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Draw with a tool of two places, and wait for the new mark."""
+        before = len(self.drawn()["marks"])
+        self.use(tool)
+        self.drag(number, start, end)
+        self.page.wait_for_function("count => import('/app/state.js').then(({ state }) => state.drawn.marks.length > count)", arg=before)
+        self.use("window")
+
+    def drawn(self) -> dict[str, list[dict[str, object]]]:
+        """The marks as the page keeps them."""
+        found: dict[str, list[dict[str, object]]] = self.page.evaluate(DRAWN)
+        return found
+
+    def expect_saved(self) -> None:
+        expect(self.saved).to_have_text("saved")
+
+    def to_slice(self, number: int, slice_number: int) -> None:
+        """Go to a slice, counted from 1, as the slider does; the others follow where they are linked."""
+        view = self.room.viewport(number)
+        view.slider.fill(str(slice_number - 1))
+        self.expect_slice(number, slice_number)
+
+    def expect_slice(self, number: int, slice_number: int) -> None:
+        expect(self.room.viewport(number).count).to_have_text(re.compile(rf"^{slice_number} /"))
+
+    def slice(self, number: int) -> int:
+        """The slice shown, counted from 1."""
+        return int(self.room.viewport(number).count.inner_text().split("/")[0])
+
+    def mode(self, name: str) -> None:
+        """Side by side, Swipe, Fade or Flicker."""
+        self.bar.get_by_role("radio", name=name, exact=True).click()
