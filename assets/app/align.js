@@ -37,10 +37,22 @@ export function look(name) {
   const [{ index }, { slot: fixed }] = both;
   const source = name && job?.sources && fits() ? job.sources[name] : null;
   const slots = [...state.slots];
-  slots[index] = { ...slots[index], source, sourceFrame: source && job.dimensions === 3 ? fixed.frame : 0, sourceKind: source ? name : "" };
+  slots[index] = { ...slots[index], source, sourceKind: source ? name : "" };
+  if (source) level(index, source, job.dimensions === 3 ? fixed.frame : 0);
   setSlots(slots);
 }
 
+/** An aligned stack lies on the slices of the image it was aligned to: show the one beside it. */
+async function level(index, source, frame) {
+  const bridge = await viewer();
+  const off = bridge.on("shown", (told) => {
+    if (told.slot !== index) return;
+    off();
+    if (told.source === source) bridge.toFrame(index, frame);
+  });
+}
+
+const aligned = (slot) => Boolean(slot?.source?.startsWith("/api/align/"));
 const shown = () => pair()?.[0].slot.sourceKind ?? "";
 
 async function begin(kind) {
@@ -84,7 +96,7 @@ function numbers() {
 }
 
 export function align() {
-  const go = menu("Register: bring the prior onto the current image (Shift R: rigid)", [["", "Register…"], ...KINDS], "", (kind) => { go.value = ""; begin(kind); }, { classes: "small", dataset: { testid: "align" } });
+  const go = menu("Register: bring the prior onto the current image (Shift G: rigid)", [["", "Register…"], ...KINDS], "", (kind) => { go.value = ""; begin(kind); }, { classes: "small", dataset: { testid: "align" } });
   const bar = h("progress", { max: "1", value: "0", "aria-label": "Registration" });
   const stage = h("span.clip");
   const halt = h("button.button.small", { type: "button", onclick: cancel, dataset: { testid: "align-cancel" } }, icon("stop"), "Stop");
@@ -104,11 +116,11 @@ export function align() {
   };
   /** A result that no longer belongs to what hangs is taken down. */
   const follow = () => {
-    const away = state.slots.findIndex((slot) => slot?.source && !fits());
-    if (away >= 0) return setSlots(state.slots.map((slot) => (slot?.source ? { ...slot, source: null, sourceKind: "" } : slot)));
+    const away = state.slots.findIndex((slot) => aligned(slot) && !fits());
+    if (away >= 0) return setSlots(state.slots.map((slot) => (aligned(slot) ? { ...slot, source: null, sourceKind: "" } : slot)));
     return tell();
   };
-  addCommand({ id: "align", words: "Register the prior to the current image", group: "compare", keys: ["Shift+r"], run: () => begin("rigid") });
+  addCommand({ id: "align", words: "Register the prior to the current image", group: "compare", keys: ["Shift+g"], run: () => begin("rigid") });
   addCommand({ id: "original", words: "Registered image or original", group: "compare", keys: ["q"], run: () => look(shown() ? "" : "registered"), enabled: () => job?.state === "done" && fits() });
   for (const name of ["slots", "relation"]) on(name, follow);
   on("shown", () => tell());
@@ -125,8 +137,8 @@ function badge(view, slot, badges) {
     badges.set(view, made);
   }
   const element = badges.get(view);
-  element.hidden = !slot?.source;
-  if (!slot?.source) return;
+  element.hidden = !aligned(slot);
+  if (!aligned(slot)) return;
   const legend = view.bridge?.meta(view.index)?.derived?.legend;
   const scale = legend && slot.sourceKind === "difference" ? h("span.legend", {}, h("span.number", {}, `${Math.round(legend.low)}`), h("span.ramp"), h("span.number", {}, `+${Math.round(legend.high)} ${legend.unit}`)) : null;
   const words = { registered: `Registered (${job?.kind ?? ""})`, difference: "Difference, current minus registered prior", checkerboard: "Checkerboard of both" }[slot.sourceKind];

@@ -14,20 +14,26 @@ const CHANGED = { windows: new Map(), most: 64 };
 
 let bridge = null;
 const stacks = new WeakMap();
+const originals = new Map(); // series as they were taken: a reformat or an aligned image follows through its original
 
 /** What linking needs of the series in a slot; an aligned image stands on the grid of the one it was aligned to. */
 export function stackOf(index) {
   const meta = bridge?.meta(index);
   if (!meta || bridge.frame(index) === null) return null;
   if (!stacks.has(meta)) {
-    const own = bridge.source(index)?.startsWith("/api/series/");
+    const own = original(index);
     stacks.set(meta, { series: own ? meta.series_id : -1 - index, modality: meta.modality, bodyPart: meta.body_part, frameOfReference: meta.frames[0]?.frame_of_reference ?? "", frames: meta.frames });
   }
-  return stacks.get(meta);
+  const stack = stacks.get(meta);
+  if (stack.series > 0) originals.set(stack.series, stack);
+  return stack;
 }
 
+const original = (index) => Boolean(bridge.source(index)?.startsWith("/api/series/"));
+
 const all = () => state.slots.map((_, index) => stackOf(index));
-const known = () => all().filter(Boolean);
+const shownNow = () => all().filter(Boolean);
+const known = () => [...new Set([...shownNow(), ...originals.values()])];
 
 /** Views laid over each other move together, whatever is linked. */
 const together = (action) => state.mode !== "side" && (action === "scroll" || action === "camera");
@@ -69,7 +75,15 @@ function follow(slot, here, camera, other) {
     return [(to.columns - 1) / 2 + (column - (from.columns - 1) / 2) * scale[0], (to.rows - 1) / 2 + (row - (from.rows - 1) / 2) * scale[1]];
   };
   const center = placed?.place ?? share(camera.center);
-  return camera.mmPerPixel && theirs?.mmPerPixel ? { center, mmPerPixel: camera.mmPerPixel } : { center, zoom: camera.zoom };
+  const turned = { rotation: camera.rotation, ...mirrored(from, to, camera, placed) };
+  return camera.mmPerPixel && theirs?.mmPerPixel ? { center, mmPerPixel: camera.mmPerPixel, ...turned } : { center, zoom: camera.zoom, ...turned };
+}
+
+/** The same side of the patient to the same side of the screen, whichever way the rows and columns of the files run. */
+function mirrored(from, to, camera, placed) {
+  const [one, other] = [compare.axes(from), compare.axes(to)];
+  if (!placed || !one || !other) return { flipH: camera.flipH, flipV: camera.flipV };
+  return { flipH: compare.dot(one.row, other.row) < 0 !== camera.flipH, flipV: compare.dot(one.column, other.column) < 0 !== camera.flipV };
 }
 
 function placedBy(here, slot, center, there, to) {
@@ -128,6 +142,7 @@ function pointed({ slot, column, row }) {
 
 /** "These slices match": what the views show now. */
 export function match() {
+  if (state.slots.some((slot, index) => slot && bridge.source(index) && !original(index))) return say("Slices are matched on the images as they were taken; show the originals first.");
   const shown = state.slots.map((_, index) => stackOf(index) && { stack: stackOf(index), frame: bridge.frame(index) });
   const { links, refused } = compare.match(state.links, shown, state.active);
   if (links.anchors.length === state.links.anchors.length && refused.length) return say(refused.join(" "));
@@ -161,7 +176,7 @@ export function links() {
     status.textContent = words;
     status.title = words;
     status.dataset.ok = String(ok);
-    const stacked = known().filter((one) => one.frames.length > 1).length > 1;
+    const stacked = shownNow().filter((one) => one.frames.length > 1).length > 1;
     anchor.hidden = !stacked;
     viewports.forEach((one, index) => {
       if (!chains.has(one)) {
@@ -174,7 +189,7 @@ export function links() {
       chain.setAttribute("aria-pressed", String(tied));
       if (chain.dataset.tied !== String(tied)) fill(chain, icon(tied ? "link" : "unlink"));
       chain.dataset.tied = String(tied);
-      chain.hidden = known().length < 2;
+      chain.hidden = shownNow().length < 2;
     });
   };
   addCommand({ id: "match", words: "The slices shown match: link scrolling here", group: "link", keys: ["a"], run: match, enabled: () => !anchor.hidden });

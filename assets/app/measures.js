@@ -56,6 +56,7 @@ export function measures() {
     byRecist.setAttribute("aria-pressed", String(recist));
     byRecist.hidden = !state.drawn.pairs.length;
     sum.textContent = recist ? response() : "";
+    sum.title = sum.textContent;
     fill(keys, images.map((one) => h("li", {}, h("button.button.small", { type: "button", onclick: () => jump(one.series_id, one.frame) }, icon("star"), [place(one.series_id), slice(one.series_id, one.frame)].filter(Boolean).join(", ")),
       iconButton("close", "Take this key image out", () => drop(one), { classes: "plain small" }))));
     keys.hidden = !images.length;

@@ -50,7 +50,7 @@ test("labels: numbers for measurements, letters for marks, the first that is fre
 test("change of a pair: mm, per cent, per day", () => {
   const found = change({ kind: "length", value: 20, unit: "mm", days: 100 }, { kind: "length", value: 25, unit: "mm", days: 114 });
   assert.deepEqual([found.delta, found.percent, found.days], [5, 25, 14]);
-  assert.equal(inWords(found), "+5.0 mm, +25.0 %, +0.36 mm per day");
+  assert.equal(inWords(found), "+5.0 mm, +25.0 %, +0.36 mm/day");
   const same = change({ kind: "length", value: 0, unit: "px", days: 3 }, { kind: "length", value: 2, unit: "px", days: 3 });
   assert.deepEqual([same.percent, same.perDay], [null, null]);
   assert.throws(() => change({ kind: "length", value: 1, unit: "mm", days: 0 }, { kind: "length", value: 1, unit: "px", days: 0 }), /spacing/);

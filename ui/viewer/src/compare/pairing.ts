@@ -74,10 +74,10 @@ export function recist(sums: readonly number[], { lesions = 1, newLesion = false
 /** A number for the eye: sign, at most one decimal below a hundred. */
 export const signed = (value: number, digits = 1): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(digits)}`;
 
-/** "+3.2 mm, +25.0 %, +0.23 mm per day". */
+/** "+3.2 mm, +25.0 %, +0.23 mm/day". */
 export function inWords(one: Change): string {
   const parts = [`${signed(one.delta)} ${one.unit}`];
   if (one.percent !== null) parts.push(`${signed(one.percent)} %`);
-  if (one.perDay !== null) parts.push(`${signed(one.perDay, 2)} ${one.unit} per day`);
+  if (one.perDay !== null) parts.push(`${signed(one.perDay, 2)} ${one.unit}/day`);
   return parts.join(", ");
 }
