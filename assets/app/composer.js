@@ -87,7 +87,7 @@ export function composer() {
     caution.textContent = caution.title = state.engine.caution ?? "";
     const blocked = relation?.blocking && !state.anyway;
     refusal.hidden = !blocked;
-    fill(refusal, blocked ? [icon("warning"), h("p", {}, "These are different patients. An answer about change would mean nothing."), h("button.button.small", { type: "button", onclick: () => update({ anyway: true }), dataset: { testid: "compare-anyway" } }, "Compare anyway")] : []);
+    fill(refusal, blocked ? [icon("warning"), h("p", {}, "These are different patients. An answer about change would mean nothing."), h("button.button.small", { type: "button", onclick: () => document.querySelector(".mixing input")?.focus(), dataset: { testid: "compare-anyway" } }, "Say why")] : []);
     suggest();
   };
   kinds.addEventListener("keydown", (event) => {

@@ -27,6 +27,7 @@ export function mixing() {
   const draw = () => {
     const found = open();
     box.hidden = !found.length;
+    if (!found.length && state.relation?.blocking && !state.anyway && state.overrides.some((kept) => kept.code === "patient")) queueMicrotask(() => update({ anyway: true }));
     fill(list, found.map((one) => h("li", { dataset: { code: one.code } }, one.text)));
     if (!found.length) reason.value = "";
     go.disabled = reason.value.trim().length < SHORTEST;

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.room import Room, Viewport
@@ -16,8 +19,6 @@ PLACE = """async ([slot, column, row]) => {
   return [box.left + x, box.top + y];
 }"""
 DRAWN = "async () => (await import('/app/state.js')).state.drawn"
-PIXEL = """canvas => { const c = document.createElement('canvas'); c.width = canvas.width; c.height = canvas.height;
-  const g = c.getContext('2d'); g.drawImage(canvas, 0, 0); return g.getImageData(c.width / 2, c.height / 2, 1, 1).data[0]; }"""
 
 
 class Comparing:
@@ -70,6 +71,14 @@ class Comparing:
         self.page.wait_for_function("count => import('/app/state.js').then(({ state }) => state.drawn.marks.length > count)", arg=before)
         self.use("window")
 
+    def draw_point(self, number: int, place: tuple[float, float]) -> None:
+        """Set a point, and wait for it."""
+        before = len(self.drawn()["marks"])
+        self.use("point")
+        self.page.mouse.click(*self.at(number, *place))
+        self.page.wait_for_function("count => import('/app/state.js').then(({ state }) => state.drawn.marks.length > count)", arg=before)
+        self.use("window")
+
     def drawn(self) -> dict[str, list[dict[str, object]]]:
         """The marks as the page keeps them."""
         found: dict[str, list[dict[str, object]]] = self.page.evaluate(DRAWN)
@@ -77,6 +86,10 @@ class Comparing:
 
     def expect_saved(self) -> None:
         expect(self.saved).to_have_text("saved")
+
+    def expect_saved_session(self) -> None:
+        """What was arranged has a session, and the server has the newest of it."""
+        self.page.wait_for_function("() => import('/app/state.js').then(({ state }) => Boolean(state.session) && state.saved)")
 
     def to_slice(self, number: int, slice_number: int) -> None:
         """Go to a slice, counted from 1, as the slider does; the others follow where they are linked."""
@@ -94,3 +107,20 @@ class Comparing:
     def mode(self, name: str) -> None:
         """Side by side, Swipe, Fade or Flicker."""
         self.bar.get_by_role("radio", name=name, exact=True).click()
+
+    def pair(self, row: int) -> None:
+        """Pair the measurement of a row, counted from 1, with its counterpart at the other date."""
+        self.rows.nth(row - 1).get_by_role("button", name="Pair with the other date").click()
+
+    def grey(self, x: float, y: float) -> int:
+        """Grey of the page as it is seen at a place, 0..255."""
+        shot = self.page.screenshot(clip={"x": round(x), "y": round(y), "width": 1, "height": 1}, animations="disabled")
+        pixel = np.asarray(Image.open(io.BytesIO(shot)).convert("L"))
+        return int(pixel[0, 0])
+
+    def wait_grey(self, x: float, y: float, above: int = -1, below: int = 256) -> None:
+        """Wait until the page shows a grey between the two at a place; the screenshot itself waits for the next frame."""
+        for _ in range(60):
+            if above < (found := self.grey(x, y)) < below:
+                return
+        raise AssertionError(f"grey {found} at ({x:.0f}, {y:.0f}) is not between {above} and {below}")

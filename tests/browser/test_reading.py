@@ -164,6 +164,11 @@ def test_images_of_different_patients_need_a_word_from_the_reader(room: Room, se
     room.question.fill("What changed?")
     expect(room.ask_button).to_be_disabled()
     room.page.get_by_test_id("compare-anyway").click()
+    expect(room.page.get_by_test_id("mixing-reason")).to_be_focused()
+    expect(room.page.get_by_test_id("mixing-go")).to_be_disabled()
+    room.page.keyboard.type("Teaching: two courses of one disease")
+    room.page.get_by_test_id("mixing-go").click()
+    expect(room.page.get_by_test_id("mixing")).to_be_hidden()
     room.ask_button.click()
     room.expect_answered("Nothing to compare.")
     assert len(engine.requests) == 1
