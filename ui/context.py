@@ -16,6 +16,7 @@ from storage.hanging import Rule, load
 from storage.store import Store
 from storage.studies import Series, Study
 from storage.views import PatientSummary, User
+from ui.aligning import Alignments
 from ui.demo import DemoCase
 from ui.engine_room import EngineRoom
 from ui.rendering import Renderer
@@ -33,6 +34,7 @@ class Context:
     store: Store
     engine: EngineRoom
     renderer: Renderer = field(default_factory=Renderer)
+    alignments: Alignments = field(default_factory=Alignments)
     runs: dict[str, tuple[int, Event]] = field(default_factory=dict)
     ready: Event = field(default_factory=Event)
     cases: tuple[DemoCase, ...] = ()

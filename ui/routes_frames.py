@@ -18,7 +18,8 @@ from starlette.responses import Response
 from errors import StudyError
 from storage.studies import Frame, Series, Study, Window, timeline, transport
 from storage.studies.dicom import PROJECTION
-from storage.views import PatientSummary
+from storage.studies.transport import Form
+from storage.views import PatientSummary, User
 from ui.context import Context, In, Reader
 from ui.rendering import window_of
 from ui.wire import FrameOut, FramesOut, FrameStudyOut, FrameUrlsOut, Kind, WindowOut
@@ -34,7 +35,12 @@ _LARGE = 1 << 16
 
 @router.get("/api/series/{series_id}/frames.json")
 def frames(series_id: int, here: In, user: Reader) -> FramesOut:
-    """Everything the viewer needs to draw and measure a series, without its pixels. Opens headers and decodes one frame."""
+    """Everything the viewer needs to draw and measure a series, without its pixels."""
+    return describe(here, user, series_id)
+
+
+def describe(here: Context, user: User, series_id: int) -> FramesOut:
+    """A series as the viewer opens it: opens its headers and decodes one frame. 404 when it is not the user's."""
     study, series = here.series(series_id, user)
     first = series.frames[0]
     listed = tuple(_frame(number, frame) for number, frame in enumerate(series.frames))
@@ -70,18 +76,22 @@ def frames(series_id: int, here: In, user: Reader) -> FramesOut:
 def values(request: Request, series_id: int, frame: int, here: In, user: Reader) -> Response:
     """The frame's values in the type frames.json names; 304 when the browser has them."""
     series, chosen = _chosen(here, here.series(series_id, user)[1], frame)
-    headers = _headers(transport.tag(chosen, "values"))
+    headers = headers_of(transport.tag(chosen, "values"))
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
         array = transport.values(chosen)[1]
     except StudyError as error:
         raise _unreadable(series, frame, error) from error
-    body = array.tobytes()
-    packed = gzip.compress(body, 1) if len(body) >= _LARGE and _distant(request) else body
-    if len(packed) < _WORTH * len(body):
-        headers["content-encoding"] = "gzip"
-        body = packed
+    return packed(request, array.tobytes(), headers)
+
+
+def packed(request: Request, body: bytes, headers: dict[str, str]) -> Response:
+    """Numbers as they are, or packed where that saves the browser time."""
+    smaller = gzip.compress(body, 1) if len(body) >= _LARGE and _distant(request) else body
+    if len(smaller) < _WORTH * len(body):
+        headers = headers | {"content-encoding": "gzip"}
+        body = smaller
     return Response(body, media_type="application/octet-stream", headers=headers)
 
 
@@ -89,8 +99,8 @@ def values(request: Request, series_id: int, frame: int, here: In, user: Reader)
 def reduced(request: Request, series_id: int, frame: int, here: In, user: Reader, window: str = "") -> Response:
     """The frame at most 512 pixels a side through the display pipeline, in the series' first window unless one is given."""
     series, chosen = _chosen(here, here.series(series_id, user)[1], frame)
-    grey = _window(window)
-    headers = _headers(transport.tag(chosen, f"reduced|{window}"))
+    grey = window_in(window)
+    headers = headers_of(transport.tag(chosen, f"reduced|{window}"))
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
@@ -108,9 +118,14 @@ def kind(series: Series) -> Kind:
 
 def _frame(number: int, frame: Frame) -> FrameOut:
     found, error = transport.readable(frame)
+    return frame_out(number, frame, found, transport.tag(frame), f"Image {number + 1} {error}." if error else "")
+
+
+def frame_out(number: int, frame: Frame, found: Form, key: str, error: str = "") -> FrameOut:
+    """Geometry of a frame with the form of its values."""
     return FrameOut(
         n=number,
-        key=transport.tag(frame),
+        key=key,
         rows=frame.rows,
         columns=frame.columns,
         spacing=frame.spacing,
@@ -124,7 +139,7 @@ def _frame(number: int, frame: Frame) -> FrameOut:
         intercept=found.intercept,
         inverse=found.inverse,
         curve=found.curve,
-        error=f"Image {number + 1} {error}." if error else "",
+        error=error,
     )
 
 
@@ -151,11 +166,13 @@ def _chosen(here: Context, series: Series, number: int) -> tuple[Series, Frame]:
     return series, series.frames[number]
 
 
-def _headers(tag: str) -> dict[str, str]:
+def headers_of(tag: str) -> dict[str, str]:
+    """Headers of pixels: kept by the browser, asked for again by their entity tag."""
     return {"etag": f'"{tag}"', "cache-control": "private, no-cache", "vary": "cookie, accept-encoding"}
 
 
-def _window(text: str) -> Window | None:
+def window_in(text: str) -> Window | None:
+    """A window as it comes in an address; 400 for one that cannot be."""
     try:
         return window_of(text)
     except ValueError as error:

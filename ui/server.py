@@ -26,7 +26,18 @@ from starlette.staticfiles import StaticFiles
 from errors import InputError, IntervalError
 from settings import Settings
 from storage.store import Store
-from ui import page, routes_frames, routes_health, routes_library, routes_marks, routes_pixels, routes_saw, routes_sessions, routes_upload
+from ui import (
+    page,
+    routes_align,
+    routes_frames,
+    routes_health,
+    routes_library,
+    routes_marks,
+    routes_pixels,
+    routes_saw,
+    routes_sessions,
+    routes_upload,
+)
 from ui.context import Context
 from ui.demo import ensure_demo
 from ui.engine_room import EngineFactory, EngineRoom
@@ -52,15 +63,26 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
         Thread(target=_prepare, args=(here, demo), name="demo-cases", daemon=True).start()
         yield
         _stop_answers(here)
+        here.alignments.close()
         for thread in threading.enumerate():
-            if thread.name.startswith("answer-"):
+            if thread.name.startswith(("answer-", "align-")):
                 thread.join(timeout=2)  # it keeps its words before the store closes
         here.engine.close()
         store.close()
 
     app = FastAPI(title="Interval", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = here
-    for room in (routes_frames, routes_health, routes_library, routes_marks, routes_pixels, routes_saw, routes_sessions, routes_upload):
+    for room in (
+        routes_align,
+        routes_frames,
+        routes_health,
+        routes_library,
+        routes_marks,
+        routes_pixels,
+        routes_saw,
+        routes_sessions,
+        routes_upload,
+    ):
         app.include_router(room.router)
     app.mount("/app/styles", StaticFiles(directory=ASSETS / "styles"), name="styles")
     app.mount("/app/viewer", StaticFiles(directory=ASSETS / "viewer"), name="viewer")

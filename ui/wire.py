@@ -212,8 +212,25 @@ class FrameUrlsOut(BaseModel):
     reduced: str
 
 
+class LegendOut(BaseModel):
+    """What the ends of a difference map's colours stand for."""
+
+    unit: str
+    low: float
+    high: float
+
+
+class DerivedOut(BaseModel):
+    """Says that pixels are not a series' own: which job made them, and the words the viewer must show with them."""
+
+    kind: Literal["registered", "difference", "checkerboard"]
+    job: str
+    words: str
+    legend: LegendOut | None = None
+
+
 class FramesOut(BaseModel):
-    """A series as the viewer opens it: everything but the pixels."""
+    """A series as the viewer opens it: everything but the pixels. `derived` marks pictures made by a registration."""
 
     series_id: int
     uid: str
@@ -235,6 +252,7 @@ class FramesOut(BaseModel):
     study: FrameStudyOut
     urls: FrameUrlsOut
     frames: tuple[FrameOut, ...]
+    derived: DerivedOut | None = None
 
 
 class SlotOut(BaseModel):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import StudyError
-from storage.studies import dicompixels, pixels
+from storage.studies import dicompixels, pixels, voi
 from storage.studies.boundary import typed
 from storage.studies.model import Frame, Series, Window
 from storage.studies.voi import Lut, Mapping
@@ -24,6 +24,9 @@ from storage.studies.voi import Lut, Mapping
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 _WHOLE: dict[str, Dtype] = {"bool": "uint8", "uint8": "uint8", "int8": "int16", "uint16": "uint16", "int16": "int16"}
 _VERSION = 1
+
+Values = NDArray[np.generic]
+"""(H, W) or (H, W, 3) in the type of a `Form`."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,12 @@ def _straight(curve: Lut) -> Window | None:
     low, high = (float(curve.first + np.searchsorted(rising, level * bright[-1])) for level in (0.05, 0.95))
     width = max((high - low) / 0.9, 1.0)
     return Window((low + high) / 2, width, "as filed (approximated)", "LINEAR_EXACT")
+
+
+def shown(form_: Form, array: Values, window: Window) -> NDArray[np.uint8]:
+    """Grey values as a window shows them, (H, W) uint8: what the browser does with `values`."""
+    bright = voi.shade(array.astype(np.float64) * form_.slope + form_.intercept, window)
+    return np.rint((1 - bright if form_.inverse else bright) * 255).astype(np.uint8)
 
 
 def readable(frame: Frame) -> tuple[Form, str]:
