@@ -1,11 +1,12 @@
 // Linked views: what one reader's hand does in one viewport, the others follow, each action and each view for itself. Across
 // exams the scroll link is an anchor in mm that the reader sets with one key; nothing is linked that does not belong together
 // (ui/viewer/src/compare/link.ts decides), and the bar always says what is linked and why not.
+import { post } from "./api.js";
 import { fill, h, icon, iconButton } from "./dom.js";
 import { arrange } from "./kept.js";
 import { viewer, viewports } from "./stage.js";
 import { on, state, update } from "./state.js";
-import { say } from "./toast.js";
+import { attempt, say } from "./toast.js";
 import { addCommand } from "./toolbar.js";
 import * as compare from "./viewer/compare.js";
 
@@ -152,6 +153,24 @@ export function match() {
   return say(`Matched: ${numbers.join(", ")}. Scrolling follows in mm from here. ${refused.join(" ")}`.trim(), "good");
 }
 
+/** The server's proposal of the same level in the other views, with how sure it is; one key takes it as a match. */
+async function propose() {
+  const here = state.active;
+  const from = state.slots[here];
+  if (!stackOf(here)) return;
+  for (const [index, slot] of state.slots.entries()) {
+    if (index === here || !slot || !stackOf(index) || compare.unrelated(stackOf(here), stackOf(index))) continue;
+    const found = await attempt(() => post("/api/level", { series_id: from.series.id, frame: from.frame, other_series_id: slot.series.id }));
+    if (!found) continue;
+    if (found.frame === null) {
+      say(found.reason);
+      continue;
+    }
+    await bridge.toFrame(index, found.frame);
+    say(`Image ${index + 1}: slice ${found.frame + 1} proposed by ${found.method}, certainty ${found.sure} (${Math.round(100 * found.confidence)} %). A takes it.`, "good", ["Match", match]);
+  }
+}
+
 /** What scrolling is linked by between the active view and the others, in words. */
 function told() {
   const here = stackOf(state.active);
@@ -168,6 +187,7 @@ function told() {
 export function links() {
   const buttons = ACTIONS.map(([name, label, picture]) => iconButton(picture, `Link ${label.toLowerCase()}`, () => arrange({ links: compare.toggleAction(state.links, name) }), { classes: "plain small", "aria-pressed": "true", dataset: { testid: `link-${name}` } }));
   const anchor = h("button.button.small.match", { type: "button", onclick: match, title: "The slices shown now match (A)", dataset: { testid: "match" } }, icon("match"), "Match");
+  const level = iconButton("eye", "Propose the same level in the other view (N)", propose, { classes: "plain small", dataset: { testid: "level" } });
   const status = h("span.linkstate.clip", { role: "status", dataset: { testid: "link-state" } });
   const chains = new Map();
   const draw = () => {
@@ -177,7 +197,7 @@ export function links() {
     status.title = words;
     status.dataset.ok = String(ok);
     const stacked = shownNow().filter((one) => one.frames.length > 1).length > 1;
-    anchor.hidden = !stacked;
+    anchor.hidden = level.hidden = !stacked;
     viewports.forEach((one, index) => {
       if (!chains.has(one)) {
         const chain = iconButton("link", "This view follows the others", () => arrange({ links: compare.toggleView(state.links, viewports.indexOf(one), state.slots.length) }), { classes: "plain small", dataset: { testid: "link-view" } });
@@ -193,6 +213,7 @@ export function links() {
     });
   };
   addCommand({ id: "match", words: "The slices shown match: link scrolling here", group: "link", keys: ["a"], run: match, enabled: () => !anchor.hidden });
+  addCommand({ id: "level", words: "Propose the same level in the other view", group: "link", keys: ["n"], run: propose, enabled: () => !level.hidden });
   for (const [name, label] of ACTIONS) addCommand({ id: `link-${name}`, words: `Link ${label.toLowerCase()}`, group: "link", keys: name === "scroll" ? ["Shift+l"] : [], run: () => arrange({ links: compare.toggleAction(state.links, name) }) });
   addCommand({ id: "link-view", words: "This view follows the others", group: "link", keys: ["Shift+v"], run: () => arrange({ links: compare.toggleView(state.links, state.active, state.slots.length) }) });
   viewer().then((ready) => {
@@ -206,5 +227,5 @@ export function links() {
   });
   for (const name of ["links", "slots", "shown", "active"]) on(name, draw);
   draw();
-  return { group: h("div.links", { role: "group", "aria-label": "Linked views" }, buttons, anchor), status };
+  return { group: h("div.links", { role: "group", "aria-label": "Linked views" }, buttons, anchor, level), status };
 }
