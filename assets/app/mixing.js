@@ -12,13 +12,15 @@ const gone = new Set(); // series and code that this tab's reader went past
 
 const key = (code) => `${filled().map((slot) => slot.series.id).sort((a, b) => a - b).join()}:${code}`;
 
+const past = (code) => state.overrides.some((kept) => kept.code === key(code));
+
 /** Blocking warnings nobody has gone past. */
-const open = () => (filled().length < 2 ? [] : (state.relation?.mixing ?? []).filter((one) => one.blocking && !gone.has(key(one.code)) && !state.overrides.some((kept) => kept.code === one.code)));
+const open = () => (filled().length < 2 ? [] : (state.relation?.mixing ?? []).filter((one) => one.blocking && !gone.has(key(one.code)) && !past(one.code)));
 
 export function mixing() {
   const list = h("ul");
   const reason = h("input", { type: "text", maxlength: "400", "aria-label": "Why these images are compared", placeholder: "Why are these images compared?", dataset: { testid: "mixing-reason" } });
-  const go = h("button.button.main", { type: "button", disabled: true, onclick: () => past(), dataset: { testid: "mixing-go" } }, "Compare anyway");
+  const go = h("button.button.main", { type: "button", disabled: true, onclick: () => goOn(), dataset: { testid: "mixing-go" } }, "Compare anyway");
   const close = h("button.button", { type: "button", onclick: () => clearSlot(state.slots.findLastIndex(Boolean)), dataset: { testid: "mixing-close" } }, "Close the last image");
   const box = h("div.mixing", { role: "alertdialog", "aria-label": "These images do not belong together", hidden: true, dataset: { testid: "mixing" } },
     h("div.sheet", {}, h("h2", {}, icon("warning"), "These images do not belong together"), list,
@@ -27,12 +29,12 @@ export function mixing() {
   const draw = () => {
     const found = open();
     box.hidden = !found.length;
-    if (!found.length && state.relation?.blocking && !state.anyway && state.overrides.some((kept) => kept.code === "patient")) queueMicrotask(() => update({ anyway: true }));
+    if (!found.length && state.relation?.blocking && !state.anyway && past("patient")) queueMicrotask(() => update({ anyway: true }));
     fill(list, found.map((one) => h("li", { dataset: { code: one.code } }, one.text)));
     if (!found.length) reason.value = "";
     go.disabled = reason.value.trim().length < SHORTEST;
   };
-  const past = async () => {
+  const goOn = async () => {
     const found = open();
     const words = reason.value.trim();
     if (!found.length || words.length < SHORTEST) return;
@@ -41,11 +43,11 @@ export function mixing() {
     if (!kept) return;
     codes.forEach((code) => gone.add(key(code)));
     if (codes.includes("patient")) update({ anyway: true });
-    arrange({ overrides: [...state.overrides, ...codes.map((code) => ({ code, reason: words, at: new Date().toISOString() }))] });
+    arrange({ overrides: [...state.overrides, ...codes.map((code) => ({ code: key(code), reason: words, at: new Date().toISOString() }))] });
     draw();
   };
   reason.addEventListener("input", draw);
-  reason.addEventListener("keydown", (event) => event.key === "Enter" && past());
+  reason.addEventListener("keydown", (event) => event.key === "Enter" && goOn());
   for (const name of ["relation", "slots", "overrides"]) on(name, draw);
   draw();
   return box;

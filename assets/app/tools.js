@@ -20,6 +20,7 @@ const TOOLS = [
 ];
 
 let drawing = null; // Annotations of the viewer
+let seen = null; // the viewer
 let gesture = 0;
 
 /** Frontal chest radiographs, where a cardiothoracic ratio means something. */
@@ -41,7 +42,7 @@ export const days = (seriesId) => {
 export function reading(mark) {
   const scale = drawing?.scale(mark);
   const slot = state.slots[slotOf(mark.series_id)];
-  return scale && slot ? compare.read(mark, scale, slot.series.modality === "CT" ? "HU" : "") : null;
+  return scale && slot ? compare.read(mark, scale, seen?.meta(slotOf(mark.series_id))?.units ?? "") : null;
 }
 
 function heard(told) {
@@ -56,7 +57,7 @@ function heard(told) {
   }
   const slot = state.slots[slotOf(mark.series_id)];
   if (mark.kind === "ctr" && !frontal(slot?.series)) {
-    drawing.show(state.drawn.marks);
+    drawing.cancel();
     return say("The cardiothoracic ratio is defined on frontal chest radiographs only; measure a length here.");
   }
   const label = mark.label || compare.nextLabel(state.drawn.marks, mark.kind);
@@ -108,6 +109,7 @@ export function tools() {
   addCommand({ id: "cancel-drawing", words: "Leave a drawing unfinished, choose nothing", group: "mark", keys: ["Escape"], run: () => { drawing?.cancel(); update({ chosen_mark: null }); } });
   addEventListener("pointerdown", () => { gesture += 1; }, true);
   viewer().then((bridge) => import("/app/viewer/viewer.js").then(({ Annotations }) => {
+    seen = bridge;
     drawing = new Annotations(bridge, heard);
     drawing.show(state.drawn.marks);
     update({ drawn: state.drawn });

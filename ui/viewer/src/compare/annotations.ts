@@ -49,6 +49,9 @@ export class Annotations {
   private readonly tell: (told: Told) => void;
   private marks: readonly Mark[] = [];
   private choosing = false;
+  private cancelling = false;
+  /** What was shown as a mark: anything else is a drawing that is not finished. */
+  private readonly mine = new Set<string>();
 
   /** Adds the tools to the viewer, each by its kind's name, and listens from here on. */
   constructor(bridge: Bridge, tell: (told: Told) => void) {
@@ -86,7 +89,9 @@ export class Annotations {
 
   /** Stop a drawing that is not finished. */
   cancel(): void {
+    this.cancelling = true; // Cornerstone calls a drawing it gives up complete
     for (const view of this.bridge.views) if (view?.viewport) cancelActiveManipulations(view.surface);
+    this.cancelling = false;
     for (const one of all()) if (!this.marks.some((mark) => mark.id === own(one.annotationUID ?? ""))) this.drop(one);
   }
 
@@ -95,8 +100,9 @@ export class Annotations {
     this.marks = marks;
     const wanted = new Map<string, { mark: Mark; part: number }>();
     for (const mark of marks) for (const part of mark.kind === "ctr" && mark.points.length > 2 ? [0, 1] : [0]) wanted.set(mark.id + (part ? THORAX : ""), { mark, part });
-    for (const one of all()) if (!wanted.has(one.annotationUID ?? "")) this.drop(one);
+    for (const one of all()) if (this.mine.has(one.annotationUID ?? "") && !wanted.has(one.annotationUID ?? "")) this.drop(one);
     for (const [uid, { mark, part }] of wanted) {
+      this.mine.add(uid);
       const view = this.viewOf(mark.series_id);
       const imageId = view?.imageId(mark.frame);
       if (!view || !imageId) continue;
@@ -176,7 +182,7 @@ export class Annotations {
 
   private completed(one: Drawing): void {
     const uid = one.annotationUID ?? "";
-    if (!KINDS.has(one.metadata.toolName)) return;
+    if (this.cancelling || !KINDS.has(one.metadata.toolName)) return;
     const at = this.placeOf(one);
     if (!at) {
       this.drop(one);
