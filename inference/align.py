@@ -349,7 +349,11 @@ def _stage(fixed: sitk.Image, moving: sitk.Image, kind: AlignKind, start: sitk.T
     else:
         method.SetInitialTransform(_linear(kind, start, dimensions), inPlace=False)
         method.SetOptimizerAsRegularStepGradientDescent(
-            learningRate=2.0, minStep=1e-3, numberOfIterations=_ITERATIONS, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-8
+            learningRate=0.5 if kind == "affine" else 2.0,
+            minStep=1e-3,
+            numberOfIterations=_ITERATIONS,
+            relaxationFactor=0.6,
+            gradientMagnitudeTolerance=1e-8,
         )
         method.SetOptimizerScalesFromPhysicalShift()
     run.watch(method, kind, len(shrink))
@@ -369,12 +373,12 @@ def _inner(found: Any) -> sitk.Transform:
 
 
 def _pyramid(fixed: sitk.Image, kind: AlignKind) -> list[int]:
-    """Factors from coarse to fine; deformation starts where the linear stage has ended."""
+    """Factors from coarse to fine; what follows another stage begins where that one has ended."""
     longest = max(fixed.GetSize())
     factors = [factor for factor in (8, 4, 2, 1) if longest / factor >= 32 or factor == 1]
     if fixed.GetDimension() == 3:
         factors = [factor for factor in (4, 2, 1) if min(fixed.GetSize()[:2]) / factor >= 24 or factor == 1]
-    return factors[-2:] if kind == "bspline" else factors
+    return factors[-2:] if kind in ("affine", "bspline") else factors
 
 
 def _motion(fixed: sitk.Image, start: sitk.Transform, found: sitk.Transform) -> Motion:

@@ -54,12 +54,13 @@ def ct_series(
         grid = corner + np.arange(side)[None, :, None] * spacing * row + np.arange(side)[:, None, None] * spacing * column
         values = body(grid) + np.random.default_rng(number).normal(0, 12, grid.shape[:2])
         place = [round(float(value), 4) for value in corner + np.array(shift)]
-        made = dataset(
-            np.rint(values).astype(np.int16), PatientID=patient, StudyDate=date, SeriesDate=date, AcquisitionDate=date,
-            StudyInstanceUID=uid, SeriesInstanceUID=f"{uid}.1", SOPInstanceUID=f"{uid}.1.{number + 1}", FrameOfReferenceUID=f"{uid}.9",
-            InstanceNumber=number + 1, BodyPartExamined="CHEST", ImagePositionPatient=place,
-            ImageOrientationPatient=[*row.tolist(), *column.tolist()], PixelSpacing=[spacing, spacing], SliceThickness=thickness,
-            RescaleSlope=1, RescaleIntercept=0, WindowCenter=40, WindowWidth=400, **(more or {}),
-        )  # fmt: skip
+        tags: dict[str, object] = {
+            "PatientID": patient, "StudyDate": date, "SeriesDate": date, "AcquisitionDate": date, "StudyInstanceUID": uid,
+            "SeriesInstanceUID": f"{uid}.1", "SOPInstanceUID": f"{uid}.1.{number + 1}", "FrameOfReferenceUID": f"{uid}.9",
+            "InstanceNumber": number + 1, "BodyPartExamined": "CHEST", "ImagePositionPatient": place,
+            "ImageOrientationPatient": [*row.tolist(), *column.tolist()], "PixelSpacing": [spacing, spacing],
+            "SliceThickness": thickness, "RescaleSlope": 1, "RescaleIntercept": 0, "WindowCenter": 40, "WindowWidth": 400,
+        }  # fmt: skip
+        made = dataset(np.rint(values).astype(np.int16), **(tags | (more or {})))  # type: ignore[arg-type]
         paths.append(write(made, folder / f"{number:03d}.dcm"))
     return paths
