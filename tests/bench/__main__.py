@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_WAIT_POLICY="PASSIVE")
 
-from tests.bench import answering, generating, importing, serving
+from tests.bench import answering, decoding, generating, importing, registering, serving, viewing
 from tests.bench.figures import Figure, line, machine, revision, table
 from tests.conftest import models_folder
 
@@ -30,6 +30,11 @@ def measures(models: Path) -> dict[str, Callable[[], list[Figure]]]:
         "warm": lambda: answering.warm(models),
         "cold": lambda: answering.cold(models),
         "import": importing.pair_import,
+        "decode": decoding.regret,
+        "pictures": viewing.first_pictures,
+        "slice": viewing.first_slice,
+        "pair-memory": viewing.pair_memory,
+        "register": registering.registration,
         "generate": generating.pace,
         "memory": lambda: serving.idle_memory(models),
         "start": serving.second_start,

@@ -6,15 +6,20 @@ import json
 from pathlib import Path
 
 import pydicom
+import SimpleITK as sitk  # noqa: N813 - the name its own documents use
 from pydicom.uid import JPEGLSLossless
 
 from settings import load
 from storage.store import Store
+from storage.studies import read, stored
 from tests.bench.answering import QUESTION, timed
+from tests.bench.decoding import SYNTAXES, file_of, peers
 from tests.bench.figures import Figure, line, table
 from tests.bench.importing import bare, ours
+from tests.bench.registering import error_of
 from tests.bench.subjects import radiograph, small_pair
 from tests.fakes import FakeEngine
+from tests.pairs import known_pair
 
 
 def test_a_missed_bound_is_seen_in_both_forms() -> None:
@@ -51,3 +56,25 @@ def test_both_sides_of_the_import_ratio_do_their_work(tmp_path: Path) -> None:
     bare(paths)
     with Store(load(data_dir=tmp_path / "data")) as store:
         ours(paths, store)
+
+
+def test_error_of_the_true_transform_is_nothing_and_of_none_is_large() -> None:
+    known = known_pair(0, 64)
+    true = sitk.AffineTransform(2)
+    middle = (known.current.shape[0] - 1) / 2
+    true.SetMatrix(known.matrix[::-1, ::-1].ravel().tolist())
+    true.SetTranslation((known.of([[middle, middle]])[0][::-1] - middle).tolist())
+    assert error_of(known, true) < 1e-6
+    assert error_of(known, sitk.AffineTransform(2)) > 1
+
+
+def test_every_syntax_of_the_decoder_measure_holds_the_same_film(tmp_path: Path) -> None:
+    films = {}
+    for name, syntax in SYNTAXES.items():
+        path = file_of(tmp_path / f"{name}.dcm", syntax, 40, 48)
+        films[name] = read([path]).studies[0].series[0].frames[0]
+        assert (name == "JPEG lossless") or peers(path, syntax), name
+    plain = stored(films["uncompressed"])
+    for name, frame in films.items():
+        difference = abs(stored(frame).astype(int) - (plain >> 4 if name == "JPEG baseline" else plain))
+        assert difference.max() <= (40 if name == "JPEG baseline" else 0), name

@@ -1,0 +1,85 @@
+"""Decoding, against the best decoder that is installed: what choosing one backend per transfer syntax costs or gains."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from storage.studies import Budget, dicomfile, dicompixels
+from storage.studies.decoders import choose
+from tests.bench.figures import Figure, seconds
+from tests.bench.subjects import film
+from tests.dicoms import dataset, write
+from tests.references import ENCODERS
+
+TIMES = 5
+SYNTAXES = {
+    "uncompressed": ExplicitVRLittleEndian,
+    "JPEG baseline": UID("1.2.840.10008.1.2.4.50"),
+    "JPEG lossless": UID("1.2.840.10008.1.2.4.70"),
+    "JPEG-LS": UID("1.2.840.10008.1.2.4.80"),
+    "JPEG 2000": UID("1.2.840.10008.1.2.4.90"),
+    "HTJ2K": UID("1.2.840.10008.1.2.4.201"),
+    "RLE": UID("1.2.840.10008.1.2.5"),
+}
+SHAPES = {"radiograph": (2500, 2048), "CT": (512, 512)}
+
+
+def file_of(path: Path, syntax: UID, rows: int, columns: int) -> Path:
+    """A DICOM file of a film with grain in this transfer syntax; baseline JPEG in 8 bits, everything else in 16 with 12 stored."""
+    values = film(3, rows, columns)
+    array: NDArray[np.generic] = (values >> 4).astype(np.uint8) if syntax.endswith(".4.50") else values
+    bits = {} if array.dtype == np.uint8 else {"BitsStored": 12, "HighBit": 11}
+    made = dataset(array, modality="DX", **bits)
+    if syntax != ExplicitVRLittleEndian:
+        encode = ENCODERS.get(syntax, lambda grey: bytes(imagecodecs.jpeg8_encode(grey, level=90)))
+        made.PixelData = encapsulate([encode(array)])
+        made["PixelData"].is_undefined_length = True
+        made.file_meta.TransferSyntaxUID = syntax
+    return write(made, path)
+
+
+def peers(path: Path, syntax: UID) -> dict[str, Callable[[], object]]:
+    """Every other way to the same values that is installed here, by name."""
+    made = pydicom.dcmread(path)
+    decoder = get_decoder(syntax)
+    if syntax == ExplicitVRLittleEndian:
+        return {"pydicom": lambda: decoder.as_array(made, index=0)[0].copy()}
+    ours = choose(syntax).plugin
+    names = [name for name in decoder.available_plugins if name not in (ours, "pydicom")]
+    return {name: (lambda name=name: decoder.as_array(made, index=0, decoding_plugin=name)) for name in names}  # type: ignore[misc]
+
+
+def regret() -> list[Figure]:
+    """Our decode over the fastest installed one, ours among them, per syntax and kind; 1.0 is the best there is."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, (rows, columns) in SHAPES.items():
+            ratios = {name: _one(Path(folder) / f"{name}-{kind}.dcm", syntax, rows, columns) for name, syntax in SYNTAXES.items()}
+            worst = max(ratios, key=lambda name: ratios[name])
+            how = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+            found.append(Figure(f"decoder regret, {kind}", ratios[worst], "x", 1.05, f"worst of seven syntaxes ({worst}): {how}"))
+    return found
+
+
+def _one(path: Path, syntax: UID, rows: int, columns: int) -> float:
+    file_of(path, syntax, rows, columns)
+    opened = dicomfile.open_header(path, Budget())
+    shape = dicomfile.pixel_format(opened, Budget())
+    ways: dict[str, Callable[[], object]] = {"ours": lambda: dicompixels.decode(opened, shape, 0), **peers(path, syntax)}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(TIMES + 1):
+        for name, way in ways.items():
+            taken[name].append(seconds(way))
+    medians = {name: statistics.median(times[1:]) for name, times in taken.items()}
+    return medians["ours"] / min(medians.values())
