@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import Cancelled, IntervalError
+from errors import Cancelled, IntervalError, StudyError
 from inference import align, level, scene
 from inference.align import AlignKind, Alignment
 from storage import studies
@@ -109,7 +109,7 @@ class Alignments:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._levels: Cache[Alignment] = Cache(limit=32)
         self._pixels: Cache[tuple[Form, NDArray[np.generic]]] = Cache(limit=96 << 20)
-        self._lock, self._turn = Lock(), Lock()
+        self._lock, self._turn, self._matching = Lock(), Lock(), Lock()
 
     def start(self, user_id: int, fixed: End, moving: End, kind: AlignKind, volume: bool | None) -> Job:
         """Begin; returns at once. `volume` None registers volumes where both series are. Raises `Busy`."""
@@ -142,7 +142,7 @@ class Alignments:
         key = f"{first.series.uid}|{len(first.series.frames)}|{second.series.uid}|{len(second.series.frames)}"
 
         def aligned() -> Alignment:
-            with self._turn:
+            with self._matching:
                 found = self._levels.get(key)
                 if found is None:
                     found = level.coarse(first.series, second.series, Event())
@@ -164,6 +164,8 @@ class Alignments:
             job.progress, job.stage, job.state = 1.0, "done", "done"
         except Cancelled:
             job.state = "cancelled"
+        except StudyError as error:
+            job.error, job.state = f"An image of the pair {error.reason}.", "failed"
         except IntervalError as error:
             job.error, job.state = _sentence(str(error)), "failed"
         except Exception:

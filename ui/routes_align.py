@@ -55,6 +55,8 @@ def start(body: AlignIn, here: In, user: Reader) -> AlignOut:
     if (fixed.series_id, fixed.frame) == (moving.series_id, moving.frame):
         raise HTTPException(409, "An image cannot be laid over itself; choose one of another date.")
     fit = linking.planes(fixed.series, moving.series)
+    if linking.apart(fixed.series, moving.series):
+        raise HTTPException(409, fit.reason.replace("they are not linked", "they are not registered"))
     if fit.angle is not None and fit.angle > linking.PARALLEL and (body.volume is False or min(_slices(fixed), _slices(moving)) < 4):
         raise HTTPException(409, fit.reason.replace("their slices are not linked", "the images are not registered"))
     try:

@@ -52,10 +52,10 @@ class Grid:
 
 def planes(first: Series, second: Series) -> Fit:
     """Judge two series. Different body parts and crossing planes are refused; series without planes are radiographs."""
-    left, right = part_of(first.body_part), part_of(second.body_part)
     same = bool(first.frames and second.frames) and _reference(first) == _reference(second) != ""
-    if left and right and not same_part(left, right):
-        return Fit(False, None, same, f"They show different parts of the body ({left} and {right}), so they are not linked.")
+    if apart(first, second):
+        parts = f"{part_of(first.body_part)} and {part_of(second.body_part)}"
+        return Fit(False, None, same, f"They show different parts of the body ({parts}), so they are not linked.")
     angle = _angle(first, second)
     if angle is None:
         return Fit(False, None, same, "At least one of them states no planes, so slices cannot be matched in mm.")
@@ -63,6 +63,12 @@ def planes(first: Series, second: Series) -> Fit:
         return Fit(False, angle, same, f"Their planes differ by {angle:.0f} degrees, so their slices are not linked.")
     where = "in one frame of reference" if same else "in different frames of reference"
     return Fit(True, angle, same, f"Their planes are parallel within {angle:.0f} degrees, {where}.")
+
+
+def apart(first: Series, second: Series) -> bool:
+    """Whether both state a body part and neither covers the other."""
+    left, right = part_of(first.body_part), part_of(second.body_part)
+    return bool(left and right and not same_part(left, right))
 
 
 def _reference(series: Series) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from storage.studies import dicomfile, pixels
 from tests.browser.samples import plain, radiograph
 from tests.pairs import known_pair
 from tests.ui.conftest import Running, send
@@ -120,3 +121,28 @@ def test_what_cannot_be_registered_is_a_sentence(browser: TestClient, running: R
     assert beyond.status_code == 400
     assert stranger.post("/api/align", json={"fixed": {"series_id": series}, "moving": {"series_id": series}}).status_code == 404
     assert browser.get("/api/align/nothing").status_code == 404
+
+
+def test_damaged_image_ends_a_job_with_a_sentence(browser: TestClient, running: Running, films: tuple[int, int]) -> None:
+    here = running.app.state.context
+    frame = here.store.series(films[0], here.reader(browser.cookies["interval_reader"]))[1].frames[0]
+    frame.source.path.chmod(0o600)
+    frame.source.path.write_bytes(b"not a picture any more")
+    for memory in (dicomfile._headers, pixels._formats, pixels._arrays):
+        memory.clear()
+    done = finished(browser, begin(browser, *films))
+    assert done["state"] == "failed"
+    assert done["error"].startswith("An image of the pair ")
+    assert done["error"].endswith(".")
+    assert done["sources"] is None
+
+
+def test_other_parts_of_the_body_are_not_registered(browser: TestClient, tmp_path: Path) -> None:
+    chest = ct_series(tmp_path / "a", slices=4, side=8, patient="parts")
+    head = ct_series(tmp_path / "b", slices=4, side=8, patient="parts", date="20240301", more={"BodyPartExamined": "HEAD"})
+    slots = send(browser, *chest, *head, names={path: f"{path.parent.name}/{path.name}" for path in (*chest, *head)})["hang"]["slots"]
+    first, second = (slot["series"]["id"] for slot in slots)
+    answer = browser.post("/api/align", json={"fixed": {"series_id": first}, "moving": {"series_id": second}})
+    assert answer.status_code == 409
+    assert "different parts of the body" in answer.json()["error"]
+    assert browser.post("/api/level", json={"series_id": first, "frame": 1, "other_series_id": second}).json()["frame"] is None
