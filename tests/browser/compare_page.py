@@ -18,6 +18,22 @@ PLACE = """async ([slot, column, row]) => {
   const box = bridge.viewport(slot).element.getBoundingClientRect();
   return [box.left + x, box.top + y];
 }"""
+MORE = """async count => {
+  const { state } = await import('/app/state.js');
+  const end = performance.now() + 60000;
+  while (state.drawn.marks.length <= count) {
+    if (performance.now() > end) throw new Error('no mark was drawn');
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+SAVED = """async () => {
+  const { state } = await import('/app/state.js');
+  const end = performance.now() + 60000;
+  while (!state.session || !state.saved) {
+    if (performance.now() > end) throw new Error('nothing was saved');
+    await new Promise(requestAnimationFrame);
+  }
+}"""
 DRAWN = "async () => (await import('/app/state.js')).state.drawn"
 
 
@@ -68,7 +84,7 @@ class Comparing:
         before = len(self.drawn()["marks"])
         self.use(tool)
         self.drag(number, start, end)
-        self.page.wait_for_function("count => import('/app/state.js').then(({ state }) => state.drawn.marks.length > count)", arg=before)
+        self.page.evaluate(MORE, before)
         self.use("window")
 
     def draw_point(self, number: int, place: tuple[float, float]) -> None:
@@ -76,7 +92,7 @@ class Comparing:
         before = len(self.drawn()["marks"])
         self.use("point")
         self.page.mouse.click(*self.at(number, *place))
-        self.page.wait_for_function("count => import('/app/state.js').then(({ state }) => state.drawn.marks.length > count)", arg=before)
+        self.page.evaluate(MORE, before)
         self.use("window")
 
     def drawn(self) -> dict[str, list[dict[str, object]]]:
@@ -89,7 +105,7 @@ class Comparing:
 
     def expect_saved_session(self) -> None:
         """What was arranged has a session, and the server has the newest of it."""
-        self.page.wait_for_function("() => import('/app/state.js').then(({ state }) => Boolean(state.session) && state.saved)")
+        self.page.evaluate(SAVED)
 
     def to_slice(self, number: int, slice_number: int) -> None:
         """Go to a slice, counted from 1, as the slider does; the others follow where they are linked."""

@@ -52,8 +52,8 @@ class Exam:
         return np.where(ball, 900, pixels).astype(np.int16)
 
 
-PRIOR = Exam("20240102", first=-60, step=1.25, count=97)
-CURRENT = Exam("20240301", first=900, step=-5, count=25, origin=(12.0, -7.0, 840.0), ball=30.0, orientation=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
+PRIOR = Exam("20240102", first=-30, step=1.25, count=49)
+CURRENT = Exam("20240301", first=870, step=-5, count=13, origin=(12.0, -7.0, 840.0), ball=30.0, orientation=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
 """Another frame of reference, four times the thickness, the other direction: its slices run from the head to the feet."""
 
 

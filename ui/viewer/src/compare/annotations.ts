@@ -153,6 +153,7 @@ export class Annotations {
     if (!view?.series || !frame || kind === "point" || kind === "box" || kind === "free") return label ? [label] : [];
     const points = this.placesOf(data, imageId);
     const whole = kind === "ctr" ? this.ratio(data, points) : points;
+    if (whole.length > 2 && whole[0] === points[0] && kind === "ctr") return [`${label}  heart`]; // the thorax's line says the ratio
     const reading = read({ kind, points: whole, values: statistics(data) }, { spacing: spacingOf(view.series, frame) }, view.series.units);
     const [first = "", ...rest] = reading?.words ?? [];
     return [[label, first].filter(Boolean).join("  "), ...rest].filter(Boolean);
