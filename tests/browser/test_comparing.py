@@ -256,7 +256,7 @@ def test_a_key_is_chosen_and_no_two_commands_share_one(films: Comparing) -> None
     films.room.reload()
     films.viewport(1)
     page.keyboard.press("?")
-    expect(page.locator('[data-command="key-image"]')).to_have_text("ShiftK", use_inner_text=False)
+    expect(page.locator('[data-command="key-image"]')).to_have_text("Shift K")
 
 
 def test_registration_is_watched_marked_and_taken_back(room: Room, tmp_path: Path) -> None:
