@@ -17,7 +17,7 @@ function choose(keys) {
 }
 
 /** Keys that are not commands: what the browser and the question box do with them. */
-const FIXED = [["Enter", "Ask; Shift Enter for a new line"], ["Esc", "Stop the answer"], ["Tab", "Next viewport or control"], ["Wheel", "Scroll; with Ctrl, or on one image, zoom"]];
+const FIXED = [["Enter", "Ask; Shift Enter for a new line"], ["Esc", "Stop the answer"], ["Tab", "Next viewport or control"], ["Wheel", "Scroll; with Ctrl, or on one image, zoom"], ["1 – 9", "Windows of the modality, in the order of the menu"]];
 
 /** The list of keys; a click on one takes the next key pressed in its place. */
 export function keysDialog() {
@@ -53,7 +53,7 @@ export function keysDialog() {
     back.hidden = !Object.keys(chosen).length;
     const names = [...new Set(commands.map((one) => one.group))];
     fill(list, names.map((name) => {
-      const own = commands.filter((one) => one.group === name && (one.keys.length || keysOf(one, chosen).length));
+      const own = commands.filter((one) => one.group === name && !one.quiet && (one.keys.length || keysOf(one, chosen).length));
       return own.length ? h("section", {}, h("h3.caps", {}, name), h("dl", {}, own.map((one) => [h("dt", {}, key(one)), h("dd", {}, one.words)]))) : null;
     }), h("section", {}, h("h3.caps", {}, "Always"), h("dl", {}, FIXED.map(([name, words]) => [h("dt", {}, h("kbd", {}, name)), h("dd", {}, words)]))));
   };

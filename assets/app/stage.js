@@ -119,6 +119,11 @@ export function stage() {
   return h("main.stage", { "aria-label": "Images" }, toolbar(() => ready?.tool() ?? "window", (name) => ready?.tool(name)), bar, warnings, strip, grid, h("div", { id: "iv-drawer" }));
 }
 
+function played() {
+  for (const one of viewports) one.element.classList.toggle("playing", cine.slot === one.index);
+  refresh();
+}
+
 /** Everything the toolbar and the keys can do with the active viewport. */
 function tools() {
   addTool({ name: "window", label: "Window: drag right to widen, down to darken", icon: "contrast", key: "w" });
@@ -130,7 +135,7 @@ function tools() {
   addAction({ name: "flip-h", label: "Mirror left to right", icon: "flipH", key: "h", enabled, run: act((bridge, slot) => bridge.flip(slot, "h")) });
   addAction({ name: "flip-v", label: "Mirror top to bottom", icon: "flipV", key: "v", enabled, run: act((bridge, slot) => bridge.flip(slot, "v")) });
   addAction({ name: "invert", label: "Invert grey levels", icon: "invert", key: "i", enabled, pressed: () => Boolean(state.slots[state.active]?.invert), run: act((bridge, slot) => bridge.setInvert(slot, !bridge.window(slot)?.invert, true)) });
-  addAction({ name: "cine", label: "Play the stack", icon: "play", key: "c", enabled: () => shown() && state.slots[state.active]?.series.frames > 1, pressed: () => cine.slot === state.active, run: () => ready && cine.toggle(ready, state.active, refresh) });
+  addAction({ name: "cine", label: "Play the stack", icon: "play", key: "c", enabled: () => shown() && state.slots[state.active]?.series.frames > 1, pressed: () => cine.slot === state.active, run: () => ready && cine.toggle(ready, state.active, played) });
   addAction({ name: "overlays", label: "Show or hide the words over the images", icon: "text", key: "o", pressed: () => !document.querySelector(".stage")?.classList.contains("bare"), run: () => document.querySelector(".stage").classList.toggle("bare") });
   addAction({ name: "reset", label: "Reset the view", icon: "reset", key: "0", enabled, run: () => view()?.reset() });
   addAction({ name: "reset-all", label: "Reset all views", icon: "resetAll", key: "Shift+r", enabled: () => filled().length > 0, run: () => viewports.forEach((one) => one.reset()) });
@@ -140,7 +145,7 @@ function tools() {
   for (const [id, words, key, by] of go) addCommand({ id: `slice-${id}`, words, group: "go", keys: [key], run: step(by) });
   addCommand({ id: "zoom-in", words: "Zoom in", group: "view", keys: ["+", "="], run: act((bridge, slot) => bridge.zoom(slot, 1.25)) });
   addCommand({ id: "zoom-out", words: "Zoom out", group: "view", keys: ["-"], run: act((bridge, slot) => bridge.zoom(slot, 1 / 1.25)) });
-  for (let number = 1; number <= 9; number += 1) addCommand({ id: `preset-${number}`, words: `Window preset ${number}`, group: "view", keys: [String(number)], run: () => view()?.preset(number) });
+  for (let number = 1; number <= 9; number += 1) addCommand({ id: `preset-${number}`, words: `Window preset ${number}`, group: "view", keys: [String(number)], quiet: true, run: () => view()?.preset(number) });
   const named = () => ready && state.slots.some((slot, number) => slot && ready.meta(number)?.study.name);
   addCommand({ id: "names", words: "Show or hide patients' names, where this site keeps them", group: "view", keys: ["Shift+n"], enabled: () => Boolean(named()), run: () => update({ names: !state.names }) });
   addCommand({ id: "swap", words: "Swap the order of the images", group: "go", keys: ["x"], run: () => filled().length > 1 && swap() });

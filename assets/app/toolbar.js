@@ -17,9 +17,9 @@ const group = (name) => {
   return groups.get(name);
 };
 
-/** Register a command; `group` names the part of the keyboard list it stands in. */
-export function addCommand({ id, words, group: place = "view", keys = [], run, enabled = () => true }) {
-  commands.push({ id, words, group: NAMES[place] ?? place, keys, run, enabled });
+/** Register a command; `group` names the part of the keyboard list it stands in, `quiet` keeps it out of that list. */
+export function addCommand({ id, words, group: place = "view", keys = [], run, enabled = () => true, quiet = false }) {
+  commands.push({ id, words, group: NAMES[place] ?? place, keys, run, enabled, quiet });
 }
 
 /** A tool of the primary mouse button. `name` is what the viewer calls it. */

@@ -50,7 +50,7 @@ export class Viewport {
 
   build() {
     this.role = menu("Role of this image", [["", "no role"]], "", (role) => setRole(this.index, role), { classes: "role", "data-testid": "role" });
-    for (const name of ["when", "side", "what.clip", "grey.number", "probe.number", "count.number", "depth.number", "scale.number", "who.number", "date.number", "order.number", "lossy"]) this[name.split(".")[0]] = h(`span.${name}`);
+    for (const name of ["when", "side", "made", "what.clip", "grey.number", "probe.number", "count.number", "depth.number", "scale.number", "who.number", "date.number", "order.number", "lossy"]) this[name.split(".")[0]] = h(`span.${name}`);
     this.flag = h("button.flag", { type: "button", hidden: true, onclick: () => say(this.flag.title) }, icon("warning"));
     this.message = h("div.message", { role: "status" });
     this.surface = h("div.surface", { dataset: { testid: "surface" } });
@@ -58,13 +58,14 @@ export class Viewport {
     this.letters = Object.fromEntries(["top", "right", "bottom", "left"].map((edge) => [edge, h(`span.letter.at-${edge}`, { "aria-hidden": "true" })]));
     this.ruler = h("div.ruler", { role: "img" }, h("span.line"), h("span.length.number"));
     this.area = h("div.area", { tabindex: "0", role: "group", "aria-roledescription": "image viewport" }, this.reduced, this.surface, this.message,
-      h("div.corner.tl", {}, this.role, this.when, this.side), h("div.corner.tr", {}, this.who, this.date, this.order),
+      h("div.corner.tl", {}, this.role, this.when, this.side, this.made), h("div.corner.tr", {}, this.who, this.date, this.order),
       h("div.corner.bl", {}, this.probe, this.what, this.grey), h("div.corner.br", {}, this.flag, this.lossy, this.count, this.depth, this.scale),
       Object.values(this.letters), this.ruler);
     this.slider = h("input.slices", { type: "range", min: "0", "aria-label": "Slice", oninput: (event) => { stopCine(); this.bridge?.toFrame(this.index, Number(event.target.value), true); } });
     this.windows = menu("Window", [], "", (chosen) => this.toWindow(chosen), { classes: "small windows", "data-testid": "window" });
+    this.planes = menu("Plane", [], "", (plane) => this.toPlane(plane), { classes: "small planes", "data-testid": "plane" });
     this.pace = menu("Frames per second", PACES.map((one) => [String(one), `${one} / s`]), String(cine.pace), (one) => { cine.pace = Number(one); }, { classes: "small pace", "data-testid": "pace" });
-    this.bar = h("div.bar", {}, this.windows, this.slider, this.pace, h("span.gap"),
+    this.bar = h("div.bar", {}, this.windows, this.planes, this.slider, this.pace, h("span.gap"),
       iconButton("reset", "Reset this view (0)", () => this.reset(), { classes: "plain small" }),
       iconButton("close", "Close this image", () => clearSlot(this.index), { classes: "plain small" }));
     this.element = h("section.viewport", { dataset: { testid: `viewport-${this.index + 1}` }, "aria-label": `Image ${this.index + 1}` }, this.area, this.bar);
@@ -152,7 +153,7 @@ export class Viewport {
     this.turned += 1;
     this.reduced.removeAttribute("src");
     if (this.bridge?.source(this.index)) this.bridge.load(this.index, null);
-    for (const one of [this.grey, this.probe, this.count, this.depth, this.scale, this.order, ...Object.values(this.letters)]) one.textContent = "";
+    for (const one of [this.grey, this.probe, this.count, this.depth, this.scale, this.order, this.made, ...Object.values(this.letters)]) one.textContent = "";
     this.ruler.hidden = true;
     fill(this.message);
   }
@@ -176,8 +177,24 @@ export class Viewport {
     this.flag.hidden = !series.warnings.length;
     this.flag.title = sentence(series.warnings.join("; "));
     this.flag.setAttribute("aria-label", `Notes on this image: ${this.flag.title}`);
+    const { derived } = this.bridge?.meta(this.index) ?? {};
+    this.made.textContent = derived?.kind === "reformat" ? derived.words : "";
     this.offer(slot);
+    this.offerPlanes(slot);
     this.stand();
+  }
+
+  /** A stack in space can be looked at in the other two planes. */
+  offerPlanes(slot) {
+    const { series } = slot;
+    const others = ["axial", "coronal", "sagittal"].filter((plane) => plane !== series.plane);
+    this.planes.hidden = series.frames < 8 || !series.plane || series.plane === "oblique" || Boolean(slot.source);
+    setOptions(this.planes, [["", sentence(series.plane).slice(0, -1)], ...others.map((plane) => [plane, sentence(plane).slice(0, -1)])], slot.plane ?? "");
+  }
+
+  toPlane(plane) {
+    Object.assign(this.slot, { plane: plane || null });
+    update({ slots: [...state.slots] });
   }
 
   /** The windows to choose from; one the reader made by dragging stands first. */
@@ -212,11 +229,13 @@ export class Viewport {
 
   /** The window in words, after every change. */
   windowed({ center, width, invert, lower, upper }) {
-    const chosen = this.bridge.presets(this.index).find((one) => { const same = this.bridge.window(this.index); return same && one.center === same.center && one.width === same.width; });
-    const own = chosen && this.bridge.presets(this.index)[0] === chosen;
+    const presets = this.bridge.presets(this.index);
+    const chosen = presets.find((one) => one.center === center && one.width === width);
+    const own = chosen && presets[0] === chosen;
     this.keep({ window: own ? null : chosen ? written(chosen) : written({ center: (lower + upper) / 2, width: upper - lower, function: "LINEAR_EXACT" }), invert });
     this.greys(center, width, invert);
-    this.offer(this.slot);
+    clearTimeout(this.offering);
+    this.offering = setTimeout(() => this.slot && this.offer(this.slot), 100); // not at every step of a drag
   }
 
   greys(center, width, invert) {
@@ -232,9 +251,10 @@ export class Viewport {
     settle();
   }
 
-  /** What is loaded: the series, or what was made from it (`slot.source`). */
+  /** What is loaded: the series, what the server made from it (`slot.source`), or a reformat (`slot.plane`). */
   source() {
-    return this.slot.source ?? source(this.slot.series);
+    const { source: made, plane, series } = this.slot;
+    return made ?? (plane ? `reformat:${plane}:${source(series)}` : source(series));
   }
 
   /** Whether the pixels are the series' own, and not made from them (an alignment, a reformat). */
@@ -278,7 +298,8 @@ export class Viewport {
     this.preview(slot);
     if (!this.bridge) return;
     try {
-      await this.bridge.load(this.index, this.source(), { frame: slot.frame, window: this.preferred(slot), invert: slot.invert, camera: slot.camera ?? null });
+      const own = this.source() === source(slot.series);
+      await this.bridge.load(this.index, this.source(), { frame: own || slot.source ? slot.frame : null, window: this.preferred(slot), invert: slot.invert, camera: own ? (slot.camera ?? null) : null });
     } catch (error) {
       if (turn === this.turned) this.failed(error.message);
     }
@@ -290,8 +311,8 @@ export class Viewport {
   }
 
   /** The server's small picture lies where the image will lie until that is there. */
-  preview({ series, frame, window, invert, camera, source: made }) {
-    if (invert || camera || made) return;
+  preview({ series, frame, window, invert, camera, source: made, plane }) {
+    if (invert || camera || made || plane) return;
     const { rows, columns, spacing } = series;
     const [tall, wide] = spacing ? [rows * spacing[0], columns * spacing[1]] : [rows, columns];
     const scale = Math.min(this.area.clientWidth / wide, this.area.clientHeight / tall);

@@ -14,6 +14,13 @@ from tests.dicoms import dataset, write
 
 Point = tuple[float, float]
 
+UNTIL = """async (bridge, ...given) => {{
+  const end = performance.now() + {patience};
+  while (!(await ({work})(bridge, ...given))) {{
+    if (performance.now() > end) throw new Error('it never became true');
+    await new Promise(requestAnimationFrame);
+  }}
+}}"""
 BRIDGE = "async (given) => {{ const bridge = await (await import('/app/stage.js')).viewer(); return await ({work})(bridge, ...given); }}"
 SHADE_AT = """(bridge, slot, x, y) => {
   const canvas = bridge.element(slot).querySelector('canvas');
@@ -39,8 +46,8 @@ class Looking:
         return self.page.evaluate(BRIDGE.format(work=work), list(given))
 
     def until(self, work: str, *given: object) -> None:
-        """Wait until `work` is true."""
-        self.page.wait_for_function(BRIDGE.format(work=work), arg=list(given), timeout=PATIENCE * 2)
+        """Wait until `work` is true; a function that returns a promise, which `wait_for_function` would take for true."""
+        self.do(UNTIL.format(work=work, patience=PATIENCE), *given)
 
     def shade(self, slot: int, point: Point) -> int:
         """Grey on the canvas where the image point lies now."""

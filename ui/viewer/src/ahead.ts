@@ -1,5 +1,6 @@
 // Frames fetched ahead, nearest first, never while something the reader waits for is under way.
-import { cache, imageLoader } from "@cornerstonejs/core";
+import { cache } from "@cornerstonejs/core";
+import { obtain, under } from "./loader.ts";
 import type { View } from "./view.ts";
 
 const TOGETHER = 3;
@@ -26,8 +27,7 @@ export class Ahead {
       const id = this.pick();
       if (!id) return;
       this.running += 1;
-      imageLoader
-        .loadAndCacheImage(id)
+      obtain(id)
         .catch(() => this.bad.add(id))
         .finally(() => {
           this.running -= 1;
@@ -45,7 +45,7 @@ export class Ahead {
       const size = frames.length ? frames[0].rows * frames[0].columns * (frames[0].dtype === "float32" ? 4 : 2) : 0;
       const reach = Math.floor((cache.getMaxCacheSize() * SHARE) / Math.max(1, size) / open.length);
       for (let far = 1; far <= Math.min(reach, frames.length) && (!best || far < best.far); far += 1) {
-        const id = [view.next + far, view.next - far].map((n) => view.imageId(n)).find((one) => one && !this.bad.has(one) && !cache.getImageLoadObject(one));
+        const id = [view.next + far, view.next - far].map((n) => view.imageId(n)).find((one) => one && !this.bad.has(one) && !under(one));
         if (id) best = { id, far };
       }
     }

@@ -48,7 +48,7 @@ export interface SeriesSpec {
   study: { id: number; uid: string; date: string | null; description: string; pseudonym: string; relative: string; ordinal: number | null; of: number | null };
   urls: { pixels: string; reduced?: string };
   frames: FrameSpec[];
-  legend?: { unit: string; low: number; high: number };
+  derived?: { kind: string; words: string } | null;
 }
 
 /** One sentence for the reader. */
@@ -71,12 +71,17 @@ export async function fetched(url: string, init: RequestInit = {}): Promise<Resp
 }
 
 const known = new Map<string, Promise<SeriesSpec>>();
+const makers = new Map<string, (source: string) => Promise<SeriesSpec>>();
+
+/** Sources under a scheme of their own are made in the browser. */
+export const maker = (scheme: string, make: (source: string) => Promise<SeriesSpec>): unknown => makers.set(scheme, make);
 
 /** The description of a source, asked once. A failure is forgotten, so that a second try asks again. */
 export function described(source: string): Promise<SeriesSpec> {
   const found = known.get(source);
   if (found) return found;
-  const asked = fetched(source).then((response) => response.json() as Promise<SeriesSpec>);
+  const make = [...makers].find(([scheme]) => source.startsWith(scheme))?.[1];
+  const asked = make ? make(source) : fetched(source).then((response) => response.json() as Promise<SeriesSpec>);
   known.set(source, asked);
   asked.catch(() => known.delete(source));
   return asked;

@@ -3,7 +3,8 @@
 // exact, 32-bit floats otherwise, so that every statistic drawn from them is a real one.
 import { type Types, cache, imageLoader, metaData, utilities } from "@cornerstonejs/core";
 import { drawGrey } from "./cpu.ts";
-import { Failure, type FrameSpec, type SeriesSpec, fetched, pixelsUrl } from "./frames.ts";
+import { Failure, type FrameSpec, type SeriesSpec, described, fetched, pixelsUrl } from "./frames.ts";
+import { parts, values as reformatted } from "./reformat.ts";
 
 const SCHEME = "interval";
 const MEMORY = 768 * 1024 * 1024;
@@ -87,19 +88,40 @@ function provide(type: string, id: unknown): unknown {
   }
 }
 
-function load(imageId: string): { promise: Promise<Types.IImage>; cancelFn: () => void } {
-  const stop = new AbortController();
-  return { promise: image(imageId, stop.signal), cancelFn: () => stop.abort() };
+const coming = new Map<string, Promise<Types.IImage>>();
+const here = new Map<string, Types.IImage>();
+
+/** An image, fetched once and kept by Cornerstone. A failure stays ours: Cornerstone would leave it as an unhandled rejection. */
+export async function obtain(imageId: string): Promise<Types.IImage> {
+  const kept = cache.getImage(imageId);
+  if (kept) return kept;
+  if (!coming.has(imageId)) {
+    coming.set(imageId, image(imageId).finally(() => coming.delete(imageId)));
+  }
+  const made = await (coming.get(imageId) as Promise<Types.IImage>);
+  if (!cache.getImageLoadObject(imageId)) here.set(imageId, made);
+  try {
+    return (await imageLoader.loadAndCacheImage(imageId)) as Types.IImage;
+  } finally {
+    here.delete(imageId);
+  }
 }
 
-async function image(imageId: string, signal: AbortSignal): Promise<Types.IImage> {
+/** Whether an image is kept or on its way. */
+export const under = (imageId: string): boolean => coming.has(imageId) || cache.getImageLoadObject(imageId) !== undefined;
+
+function load(imageId: string): { promise: Promise<Types.IImage> } {
+  const made = here.get(imageId);
+  return { promise: made ? Promise.resolve(made) : image(imageId) };
+}
+
+async function image(imageId: string): Promise<Types.IImage> {
   const entry = entries.get(imageId);
   if (!entry) throw new Failure("This image is not open any more.");
   const { series, frame } = entry;
   if (frame.error) throw new Failure(frame.error);
   const began = performance.now();
-  const response = await fetched(pixelsUrl(series, frame.n), { signal });
-  const values = units(await response.arrayBuffer(), frame);
+  const values = await valuesOf(entry);
   if (values.length !== frame.rows * frame.columns * frame.channels) throw new Failure("The pixels of this image arrived incomplete; load it again.");
   const [least, most] = extent(values);
   const aspect = frame.spacing ?? [1, 1];
@@ -134,6 +156,14 @@ async function image(imageId: string, signal: AbortSignal): Promise<Types.IImage
     getCanvas: undefined,
     render: drawGrey,
   } as unknown as Types.IImage;
+}
+
+/** From the server, or for a reformat from the slices of its series. */
+async function valuesOf({ series, source, frame }: Entry): Promise<Values> {
+  const made = parts(source);
+  if (!made) return units(await (await fetched(pixelsUrl(series, frame.n))).arrayBuffer(), frame);
+  const base = await described(made.base);
+  return reformatted(base, made.plane, await Promise.all(imageIds(made.base, base).map(obtain)), frame.n) as Values;
 }
 
 const TYPES = { uint8: Uint8Array, uint16: Uint16Array, int16: Int16Array, float32: Float32Array };

@@ -1,14 +1,15 @@
 // One viewport: which frame of which source is painted, in which greys, and where it lies. The state is here in plain numbers
 // (camera.ts, grey.ts); Cornerstone is told after every change, so that both renderers and a rebuilt one show the same.
-import { Enums, type RenderingEngine, type Types, cache, imageLoader } from "@cornerstonejs/core";
+import { Enums, type RenderingEngine, type Types, cache } from "@cornerstonejs/core";
 import { annotation } from "@cornerstonejs/tools";
 import * as look from "./camera.ts";
 import { type FrameSpec, Failure, type SeriesSpec, type WindowSpec, described } from "./frames.ts";
 import { type Range, range, windowOf } from "./grey.ts";
-import { imageIds, spacingOf } from "./loader.ts";
+import { imageIds, obtain, spacingOf } from "./loader.ts";
 
 export interface Loaded {
-  frame?: number;
+  /** null: the middle one. */
+  frame?: number | null;
   window?: WindowSpec | null;
   invert?: boolean;
   camera?: look.Camera | null;
@@ -106,9 +107,9 @@ export class View {
       if (turn !== this.turn) return;
       if (!series.frames.length) throw new Failure("This series has no image that can be shown.");
       const ids = imageIds(source, series);
-      const first = Math.max(0, Math.min(series.frames.length - 1, frame));
+      const first = Math.max(0, Math.min(series.frames.length - 1, frame ?? Math.floor(series.frames.length / 2)));
       Object.assign(this, { source, series, ids, wanted: first, frame: null, inverted: invert });
-      await imageLoader.loadAndCacheImage(ids[first]);
+      await obtain(ids[first]);
       if (turn !== this.turn) return;
       this.camera = camera ?? look.whole(this.plane);
       this.pick(window);
@@ -133,7 +134,7 @@ export class View {
     const fresh = !cache.isLoaded(this.ids[next]);
     if (fresh) this.host.loading(1);
     try {
-      await imageLoader.loadAndCacheImage(this.ids[next]);
+      await obtain(this.ids[next]);
       if (turn !== this.turn) return;
       this.byReader = byReader;
       const other = this.series.frames[next].rows !== this.plane.rows || this.series.frames[next].columns !== this.plane.columns;
