@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
-from pydicom.pixels import get_decoder
+from pydicom.pixels import get_decoder, pixel_array
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from storage.studies import Budget, dicomfile, dicompixels
@@ -22,7 +21,7 @@ from tests.bench.subjects import film
 from tests.dicoms import dataset, write
 from tests.references import ENCODERS
 
-TIMES = 5
+TIMES = 7
 SYNTAXES = {
     "uncompressed": ExplicitVRLittleEndian,
     "JPEG baseline": UID("1.2.840.10008.1.2.4.50"),
@@ -54,14 +53,14 @@ def peers(path: Path, syntax: UID) -> dict[str, Callable[[], object]]:
     made = pydicom.dcmread(path)
     decoder = get_decoder(syntax)
     if syntax == ExplicitVRLittleEndian:
-        return {"pydicom": lambda: decoder.as_array(made, index=0)[0].copy()}
+        return {"pydicom": lambda: pixel_array(path, index=0)}
     ours = choose(syntax).plugin
     names = [name for name in decoder.available_plugins if name not in (ours, "pydicom")]
     return {name: (lambda name=name: decoder.as_array(made, index=0, decoding_plugin=name)) for name in names}  # type: ignore[misc]
 
 
 def regret() -> list[Figure]:
-    """Our decode over the fastest installed one, ours among them, per syntax and kind; 1.0 is the best there is."""
+    """Our decode over the fastest installed one, ours among them, per syntax and kind, best of seven; 1.0 is the best there is."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for kind, (rows, columns) in SHAPES.items():
@@ -81,5 +80,5 @@ def _one(path: Path, syntax: UID, rows: int, columns: int) -> float:
     for _ in range(TIMES + 1):
         for name, way in ways.items():
             taken[name].append(seconds(way))
-    medians = {name: statistics.median(times[1:]) for name, times in taken.items()}
-    return medians["ours"] / min(medians.values())
+    least = {name: min(times[1:]) for name, times in taken.items()}
+    return least["ours"] / min(least.values())
