@@ -49,8 +49,11 @@ function take(next) {
   const before = history.present;
   history = next;
   const there = history.present.marks.some((mark) => mark.id === state.chosen_mark);
-  update({ drawn: history.present, ...(there ? {} : { chosen_mark: null }) });
-  if (before !== history.present) save();
+  try {
+    update({ drawn: history.present, ...(there ? {} : { chosen_mark: null }) });
+  } finally {
+    if (before !== history.present) save(); // whatever fails in drawing, what was drawn is kept
+  }
 }
 
 /** Links, mode, overrides: kept with the marks, not stepped over by undo. They alone begin no session. */

@@ -119,7 +119,7 @@ export class Annotations {
     const now = [...annotation.selection.getAnnotationsSelected()];
     if (now.length === (id ? 1 : 0) && now.every((uid) => own(uid) === id)) return;
     this.choosing = true;
-    for (const uid of now) annotation.selection.setAnnotationSelected(uid, false);
+    for (const uid of now) deselect(uid);
     if (id && annotation.state.getAnnotation(id)) annotation.selection.setAnnotationSelected(id, true);
     this.choosing = false;
     this.render();
@@ -137,7 +137,12 @@ export class Annotations {
   }
 
   private drop(one: Drawing): void {
-    if (one.annotationUID) annotation.state.removeAnnotation(one.annotationUID);
+    if (!one.annotationUID) return;
+    const before = this.choosing;
+    this.choosing = true; // the page takes its own choice back
+    deselect(one.annotationUID);
+    this.choosing = before;
+    annotation.state.removeAnnotation(one.annotationUID);
   }
 
   private viewOf(series: number): View | undefined {
@@ -256,6 +261,11 @@ export class Annotations {
 }
 
 const all = (): Drawing[] => (annotation.state.getAllAnnotations() as Drawing[]).filter((one) => KINDS.has(one.metadata.toolName));
+
+/** Cornerstone fails on a choice of what was removed already (a series that closed). */
+function deselect(uid: string): void {
+  if (annotation.state.getAnnotation(uid) && annotation.selection.isAnnotationSelected(uid)) annotation.selection.setAnnotationSelected(uid, false);
+}
 
 const own = (uid: string): string => uid.replace(THORAX, "");
 
