@@ -17,7 +17,7 @@ Point = tuple[float, float]
 UNTIL = """async (bridge, ...given) => {{
   const end = performance.now() + {patience};
   while (!(await ({work})(bridge, ...given))) {{
-    if (performance.now() > end) throw new Error('it never became true');
+    if (performance.now() > end) throw new Error(`it never became true: ${{given}}`);
     await new Promise(requestAnimationFrame);
   }}
 }}"""
