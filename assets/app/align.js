@@ -140,7 +140,7 @@ function badge(view, slot, badges) {
   element.hidden = !aligned(slot);
   if (!aligned(slot)) return;
   const legend = view.bridge?.meta(view.index)?.derived?.legend;
-  const scale = legend && slot.sourceKind === "difference" ? h("span.legend", {}, h("span.number", {}, `${Math.round(legend.low)}`), h("span.ramp"), h("span.number", {}, `+${Math.round(legend.high)} ${legend.unit}`)) : null;
+  const scale = legend && slot.sourceKind === "difference" ? h("span.legend", {}, h("span.number", {}, `${Math.round(legend.low)}`.replace("-", "−")), h("span.ramp"), h("span.number", {}, `+${Math.round(legend.high)} ${legend.unit}`)) : null;
   const words = { registered: `Registered (${job?.kind ?? ""})`, difference: "Difference, current minus registered prior", checkerboard: "Checkerboard of both" }[slot.sourceKind];
-  fill(element, h("strong", {}, words), h("span.number", { dataset: { testid: "align-numbers" } }, numbers()), scale, h("span", {}, "Display aid; questions use the original. Q shows it."));
+  fill(element, h("strong", {}, words), h("span.number", { dataset: { testid: "align-numbers" } }, numbers()), scale, h("span", {}, "Display aid. Questions use the original; Q shows it."));
 }

@@ -7,7 +7,8 @@ import * as compare from "./viewer/compare.js";
 
 const KINDS = { length: "Length", bidirectional: "Diameters", angle: "Angle", ctr: "Cardiothoracic ratio", ellipse: "Ellipse", rectangle: "Rectangle", point: "Point", arrow: "Arrow", box: "Box", free: "Free shape" };
 
-let open = null; // null: open while there is something to show
+let open = null; // null: open while there is something to show and room for it
+const room = matchMedia("(min-width: 1181px) and (min-height: 800px)");
 let recist = false;
 
 const place = (seriesId) => {
@@ -47,7 +48,7 @@ export function measures() {
   const draw = () => {
     const all = rows();
     const { key_images: images } = state.drawn;
-    drawer.hidden = open === false || (open === null && !all.length && !images.length);
+    drawer.hidden = open === false || (open === null && (!room.matches || (!all.length && !images.length)));
     count.textContent = all.length ? String(state.drawn.marks.length) : "";
     kept.textContent = !all.length && !images.length ? "Draw a measurement or a mark on an image." : state.saved ? "saved" : "saving";
     table.hidden = !all.length;
@@ -68,6 +69,7 @@ export function measures() {
   };
   addAction({ name: "table", label: "Table of measurements", icon: "table", key: "Shift+t", group: "history", run: () => { open = drawer.hidden; draw(); }, pressed: () => !drawer.hidden });
   for (const name of ["drawn", "slots", "shown", "chosen_mark", "saved"]) on(name, draw);
+  room.addEventListener("change", draw);
   on("drawn", () => { if (open === false && state.drawn.marks.length === 1) open = null; });
   draw();
   return drawer;

@@ -22,6 +22,7 @@ const TOOLS = [
 let drawing = null; // Annotations of the viewer
 let seen = null; // the viewer
 let gesture = 0;
+const scales = new Map(); // of images measured: known also while something made from them is shown in their place
 
 /** Frontal chest radiographs, where a cardiothoracic ratio means something. */
 const frontal = (series) => ["DX", "CR", "XR", "DR"].includes(series?.modality) && ["", "PA", "AP"].includes(series.view) && ["", "CHEST", "THORAX"].includes((series.body_part || "").toUpperCase());
@@ -40,9 +41,11 @@ export const days = (seriesId) => {
 
 /** What a measurement reads now; null for marks, and while its image is not open. */
 export function reading(mark) {
-  const scale = drawing?.scale(mark);
-  const slot = state.slots[slotOf(mark.series_id)];
-  return scale && slot ? compare.read(mark, scale, seen?.meta(slotOf(mark.series_id))?.units ?? "") : null;
+  const key = `${mark.series_id}/${mark.frame}`;
+  const now = drawing?.scale(mark);
+  if (now) scales.set(key, now);
+  const scale = scales.get(key);
+  return scale && slotOf(mark.series_id) >= 0 ? compare.read(mark, scale, seen?.meta(slotOf(mark.series_id))?.units ?? "") : null;
 }
 
 function heard(told) {

@@ -250,6 +250,7 @@ def test_a_key_is_chosen_and_no_two_commands_share_one(films: Comparing) -> None
     page.locator('[data-command="key-image"]').click()
     page.keyboard.press("Shift+K")
     page.keyboard.press("Escape")
+    expect(page.locator("dialog.keys")).to_be_hidden()
     page.keyboard.press("k")
     page.keyboard.press("Shift+K")
     expect(page.get_by_test_id("key-images").get_by_role("listitem")).to_have_count(1)
