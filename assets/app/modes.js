@@ -45,7 +45,7 @@ export function modes() {
   const buttons = MODES.map(([name, words, picture]) => h("button.mode", { type: "button", role: "radio", "aria-checked": "false", title: `${words} (D: the next)`, "aria-label": words, onclick: () => setMode(name), dataset: { mode: name } }, icon(picture)));
   const group = h("div.modes", { role: "radiogroup", "aria-label": "How the two images are shown", dataset: { testid: "modes" } }, buttons);
   const slider = h("input.share", { type: "range", min: "0", max: "100", "aria-label": "How much of the first image", dataset: { testid: "share" }, oninput: () => { share = Number(slider.value); lay(); } });
-  const turn = iconButton("swap", "Show the other image (F)", () => flip(), { classes: "plain small", "data-testid": "turn" });
+  const turn = iconButton("swap", "Show the other image (F)", () => flip(), { classes: "plain small", "data-testid": "flip-images" });
   const line = h("div.swipeline", { "aria-hidden": "true", hidden: true });
   const flip = () => {
     front = !front;
