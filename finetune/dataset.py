@@ -241,5 +241,6 @@ def choose(
     short = [item for item in mixed if item.kind in CLOSED]
     long = [item for item in mixed if item.kind not in CLOSED]
     kept = short[: max(1, count - 1)]
-    listed = [item for item in questions.lists(pair, view, rng) if item.ability in abilities][:lists] if len(view.images) > 1 else []
+    named = questions.lists(pair, view, rng) if lists and len(view.images) > 1 else []
+    listed = [item for item in named if item.ability in abilities][:lists]
     return [replace(item, roles=view.roles, whens=view.whens) for item in [*[*kept, *long][:count], *listed]]

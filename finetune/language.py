@@ -161,7 +161,7 @@ class Reader(nn.Module):
     def loss(self, batch: Packed) -> Tensor:
         """Cross-entropy of an answer's tokens, mean over answers: "worse" weighs as much alone as inside a sentence.
 
-        Against the answers' own words and `RIVALS` others drawn at random, which costs a tenth of the whole vocabulary.
+        Against the answers' own words and `RIVALS` others drawn at random, a tenth of the whole vocabulary.
         """
         labels = batch.labels[batch.labels != IGNORED]
         heard, place = torch.unique(torch.cat((labels, torch.randint(self.shape.base_tokens, (RIVALS,)))), return_inverse=True)
