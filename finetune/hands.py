@@ -189,6 +189,16 @@ class Accelerated(Hands):
                     shutil.rmtree(older)
 
 
+def leave() -> None:
+    """Take this process out of its group, if it is in one; the last thing a command does.
+
+    A group that lives until Python shuts down can end a finished run with SIGABRT: its threads still hold tensors
+    (pytorch/pytorch#179291).
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def moved(batch: Batch, device: torch.device) -> Batch:
     """The batch with its tensors on `device`."""
     changes: dict[str, Any] = {

@@ -34,7 +34,7 @@ from finetune.encoding import Words
 from finetune.examples import Source
 from finetune.families import Form
 from finetune.features import Batch, Store
-from finetune.hands import Accelerated, Shares
+from finetune.hands import Accelerated, Shares, leave
 from finetune.loop import Work
 from finetune.preflight import Checked
 from finetune.recipe import Lora, Schedule
@@ -314,7 +314,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     def work() -> str:
-        tune(Run(load(given.recipe), given.run, given.model, given.data_root, given.workers), given.stage or STAGES)
+        try:
+            tune(Run(load(given.recipe), given.run, given.model, given.data_root, given.workers), given.stage or STAGES)
+        finally:
+            leave()
         return ""
 
     return terminal.run(work)
