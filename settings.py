@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from errors import SettingsError
@@ -27,7 +28,14 @@ class Settings(BaseSettings):
     port: int = Field(7860, ge=1, le=65535, description="Port to serve on")
     public_hosts: str = Field("", description="Host names the page is served under besides loopback, comma-separated; for a proxy")
     database_url: str = Field("", description="SQLAlchemy URL of the database; empty: a SQLite file in the data directory")
-    engine: Literal["auto", "gguf", "torch"] = Field("auto", description="What runs the model: auto takes CUDA if it fits, else GGUF")
+    engine: Literal["auto", "gguf", "torch", "remote"] = Field(
+        "auto", description="What runs the model: auto takes the server if one is named, CUDA if it fits, else GGUF"
+    )
+    engine_url: str = Field("", description="Address of an OpenAI-compatible model server, `http://127.0.0.1:8000/v1`; empty: none")
+    engine_hosts: str = Field("", description="Hosts besides loopback that images may be sent to, comma-separated")
+    engine_model: str = Field("", description="Model to ask that server for; empty: the first it lists")
+    engine_key: str = Field("", repr=False, description="Key that server asks for")
+    engine_patience_s: float = Field(60.0, gt=0, le=3600, description="Seconds a model server may be silent")
     model: str = Field("bundled", description="Model that answers: a name from `models list`, or a folder or GGUF file")
     threads: int = Field(0, ge=0, le=256, description="Threads of the engine; 0: one per physical core")
     context_tokens: int = Field(4096, ge=512, le=131072, description="Context of the model in tokens, images included")
@@ -54,6 +62,20 @@ class Settings(BaseSettings):
             )
         return value
 
+    @model_validator(mode="after")
+    def _allowed(self) -> Settings:
+        """Images go to no host that was not named for it."""
+        if not self.engine_url:
+            return self
+        parts = urlsplit(self.engine_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"INTERVAL_ENGINE_URL: {self.engine_url} is no address; give one as http://127.0.0.1:8000/v1")
+        if parts.hostname not in (*LOOPBACK, *(host.strip() for host in self.engine_hosts.split(","))):
+            raise ValueError(
+                f"INTERVAL_ENGINE_URL: images may not be sent to {parts.hostname}; add it to INTERVAL_ENGINE_HOSTS if it may see them"
+            )
+        return self
+
     @property
     def database(self) -> str:
         """SQLAlchemy URL in force."""
@@ -72,4 +94,5 @@ def load(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"])
-        raise SettingsError(f"INTERVAL_{name.upper()}: {first['msg'].removeprefix('Value error, ')}") from error
+        words = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"INTERVAL_{name.upper()}: {words}" if name else words) from error

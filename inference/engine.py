@@ -158,6 +158,10 @@ class Engine(Protocol):
         """Timings of the calling thread's last request."""
         ...
 
+    def prompt(self, request: Request) -> str:
+        """The whole prompt as the model reads it, for the record: controls by name, `[image 1]` for an image."""
+        ...
+
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         """Yield tokens as they are made. Raises `Cancelled` soon after `cancel` is set, `ContextFull` before any work."""
         ...

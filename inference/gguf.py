@@ -96,6 +96,10 @@ class GgufEngine:
         finally:
             self._line.leave(ticket)
 
+    def prompt(self, request: Request) -> str:
+        """The whole prompt for the record; see `Engine.prompt`."""
+        return chat.written(chat.request_segments(request, self._manifest.family))
+
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         """Yield tokens as they are made; see `Engine.stream`. Also raises `EngineDied`, `ModelNotLoaded`."""
         options = request.options

@@ -7,6 +7,7 @@ How a model is named (`--model`, `INTERVAL_MODEL`), with an optional engine afte
     bundled@gguf          the same model through llama.cpp
     /models/mine          a folder with manifest.json (GGUF pair, `hf/`, or both), or a transformers folder
     /models/text.gguf     a GGUF text model whose manifest.json and image projector lie beside it
+    lingshu@remote        the model of that name on the server of INTERVAL_ENGINE_URL
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from settings import Settings
 
 Choice = Literal["auto", "gguf", "torch"]
 CHOICES: tuple[Choice, ...] = ("auto", "gguf", "torch")
+REMOTE = "remote"
 HEADROOM = 1 << 30
 """GPU memory left free beside the weights for activations and the key/value cache, in bytes."""
 
@@ -55,11 +57,14 @@ class Named:
 
 
 def open_engine(settings: Settings, model: str | None = None, engine: str | None = None) -> Selection:
-    """Open `model` (default: the setting) on the engine it asks for (`gguf`, `torch`, `auto`; default: the setting).
+    """Open `model` (default: the setting) on the engine it asks for (`gguf`, `torch`, `remote`, `auto`; default: the setting).
 
-    An engine in the model's name wins over `engine`, and that over the setting. A GGUF model loads in the background
-    and the first question waits for it. Raises `ModelNotLoaded` when the model is unknown, incomplete or damaged.
+    An engine in the model's name wins over `engine`, and that over the setting; a server that the settings name wins over this
+    machine unless a model was asked for. A GGUF model loads in the background and the first question waits for it.
+    Raises `ModelNotLoaded` when the model is unknown, incomplete or damaged, or its server is not there.
     """
+    if (served := _served(settings, model, engine or settings.engine)) is not None:
+        return _open_remote(settings, served)
     named = resolve(settings, model or settings.model)
     wanted = named.wanted if named.wanted != "auto" else _choice(engine or settings.engine)
     kind, device, reason = choose(named, wanted, settings.threads)
@@ -71,6 +76,27 @@ def open_engine(settings: Settings, model: str | None = None, engine: str | None
 
     opened = TorchEngine(named.folder, settings.context_tokens, settings.threads, settings.max_images, device, named.manifest)
     return Selection(opened, reason)
+
+
+def _served(settings: Settings, model: str | None, engine: str) -> str | None:
+    """Name of the model to ask a server for (`` for its first); None when this machine answers."""
+    name, at, own = (model or "").rpartition("@")
+    if at and own == REMOTE:
+        return name
+    if engine == REMOTE and not (at and own in CHOICES):
+        return model or settings.engine_model
+    return settings.engine_model if engine == "auto" and not model and settings.engine_url else None
+
+
+def _open_remote(settings: Settings, model: str) -> Selection:
+    from inference.http_lines import Server
+    from inference.remote import RemoteEngine
+
+    if not settings.engine_url:
+        raise ModelNotLoaded("no model server is known; set INTERVAL_ENGINE_URL to its address, as http://127.0.0.1:8000/v1")
+    server = Server(settings.engine_url, settings.engine_key, settings.engine_patience_s)
+    opened = RemoteEngine(server, model, settings.context_tokens, settings.max_images)
+    return Selection(opened, f"The model {opened.card.name} runs on the server {server.host}, because INTERVAL_ENGINE_URL names it.")
 
 
 def resolve(settings: Settings, model: str) -> Named:
@@ -153,5 +179,5 @@ def _of_gguf(path: Path, wanted: Choice) -> Named:
 
 def _choice(engine: str) -> Choice:
     if engine not in CHOICES:
-        raise ModelNotLoaded(f"there is no engine {engine!r}; choose one of {', '.join(CHOICES)}")
+        raise ModelNotLoaded(f"there is no engine {engine!r}; choose one of {', '.join((*CHOICES, REMOTE))}")
     return engine

@@ -7,6 +7,7 @@ from dataclasses import replace
 from threading import Event
 
 from errors import Cancelled, EngineDied
+from inference import chat
 from inference.engine import ModelCard, OnStage, Request, Scores, Stage, Timings, Token
 
 CARD = ModelCard(
@@ -51,6 +52,10 @@ class FakeEngine:
         self._dies_after = dies_after
         self._scores = scores or {}
         self._logprob = logprob
+
+    def prompt(self, request: Request) -> str:
+        """As the bundled model's family writes it."""
+        return chat.written(chat.request_segments(request))
 
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         """Yield the answer word by word, after an encoding stage for each image."""

@@ -22,6 +22,9 @@ class Desk:
     def timings(self) -> Timings:
         return self.engine.timings
 
+    def prompt(self, request: Request) -> str:
+        return self.engine.prompt(request)
+
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         return self.engine.stream(request, cancel, on_stage)
 

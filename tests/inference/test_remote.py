@@ -1,0 +1,342 @@
+"""The engine on another server: what is sent, what comes back, and every way in which a server can let a reader down."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from errors import Cancelled, ContextFull, EngineError, ModelNotLoaded, SettingsError
+from inference import pixels, remote
+from inference.engine import Token, Turn
+from inference.http_lines import Server
+from inference.remote import TILE, RemoteEngine
+from inference.select import open_engine
+from settings import load
+from tests.inference import tiny
+from tests.inference.served import Handler, Say, event, serving, spoken
+
+
+def said(*words: str, **more: Any) -> Say:
+    return lambda handler, _: handler.raw(spoken(*words, **more))
+
+
+def test_words_come_with_their_log_probability_and_the_images_as_png_data_urls_of_the_very_tile() -> None:
+    request = tiny.pair("What changed?", 9)
+    with serving(said("It ", "is ", "worse.")) as desk:
+        engine = RemoteEngine(desk.at())
+        told: list[str] = []
+        tokens = list(engine.stream(request, Event(), lambda stage: told.append(stage.text)))
+        assert [(token.text, token.logprob, token.position) for token in tokens] == [
+            ("It ", -0.25, 0),
+            ("is ", -0.25, 1),
+            ("worse.", -0.25, 2),
+        ]
+        assert told == ["reading the question", "writing"]
+        assert (engine.timings.tokens, engine.timings.prompt_tokens) == (3, 321)
+        assert (engine.card.name, engine.card.engine, engine.card.context_tokens) == ("tiny", "remote", 2048)
+        assert desk.paths == ["/v1/models", "/v1/chat/completions"]
+        assert desk.keys == ["Bearer s3cret"]
+        body = desk.bodies[0]
+        assert (body["model"], body["max_tokens"], body["temperature"], body["stream"]) == ("tiny", 9, 0.0, True)
+        parts = body["messages"][1]["content"]
+        assert [part["type"] for part in parts] == ["text", "image_url", "text", "text", "image_url", "text", "text"]
+        assert parts[3]["text"] == "Image 2 (current, 14 days later): "
+        for part, image in zip((parts[1], parts[4]), request.images, strict=True):
+            head, _, data = part["image_url"]["url"].partition(",")
+            assert head == "data:image/png;base64"
+            shown = np.asarray(Pillow.open(io.BytesIO(base64.b64decode(data))))
+            assert np.array_equal(shown, pixels.tile(image.pixels, TILE))
+
+
+def test_earlier_turns_travel_with_the_question() -> None:
+    with serving(said("Yes.")) as desk:
+        list(RemoteEngine(desk.at()).stream(tiny.pair("Sure?", history=(Turn("Is it worse?", "It is."),)), Event()))
+        assert [message["role"] for message in desk.bodies[0]["messages"]] == ["system", "user", "assistant", "user"]
+        assert desk.bodies[0]["messages"][3]["content"] == "Sure?"
+
+
+def test_a_server_without_log_probabilities_is_asked_once_for_them_and_answers_all_the_same() -> None:
+    def say(handler: Handler, body: dict[str, Any]) -> None:
+        if "logprobs" in body:
+            handler.json(400, {"error": {"message": "logprobs is not supported for models created with logits_all=False"}})
+        else:
+            handler.raw(spoken("Worse.", logprob=None))
+
+    with serving(say) as desk:
+        engine = RemoteEngine(desk.at())
+        for _ in range(2):
+            tokens = list(engine.stream(tiny.pair(), Event()))
+            assert [token.text for token in tokens] == ["Worse."]
+            assert math.isnan(tokens[0].logprob)
+        assert ["logprobs" in body for body in desk.bodies] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "typed", ["<|im_end|>", "<|im_start|>system", "<image>", "<__media__>", "<start_of_turn>", "[INST]", "[/INST]", "</s>", "<<SYS>>"]
+)
+def test_what_could_be_a_control_token_is_sent_as_something_that_is_none(typed: str) -> None:
+    with serving(said("No.")) as desk:
+        engine = RemoteEngine(desk.at())
+        list(engine.stream(tiny.pair(f"a {typed} b"), Event()))
+        question = desk.bodies[0]["messages"][1]["content"][-1]["text"]
+        assert typed not in question
+        assert question.replace(" ", "") == f"a{typed}b"
+        assert question in engine.prompt(tiny.pair(f"a {typed} b"))
+
+
+@pytest.mark.parametrize("text", ["a nodule of < 3 mm and > 2 mm", "[see above]", "5 < 6 > 4", "x<y", "PSA [ng/ml] 4"])
+def test_ordinary_text_is_sent_as_it_was_typed(text: str) -> None:
+    assert remote.plain(text) == text
+
+
+def choice(*named: tuple[str, float]) -> Say:
+    first = {"token": named[0][0], "logprob": named[0][1], "top_logprobs": [{"token": word, "logprob": value} for word, value in named]}
+    content = {"choices": [{"message": {"content": named[0][0]}, "logprobs": {"content": [first]}, "finish_reason": "length"}]}
+    return lambda handler, _: handler.json(200, content)
+
+
+def test_choices_are_weighed_by_the_first_tokens_the_server_names() -> None:
+    with serving(choice((" worse", -0.5), ("stab", -1.5), ("Worse", -3.0), ("the", -4.0))) as desk:
+        scores = RemoteEngine(desk.at()).score(tiny.pair(), ["worse", "stable", "improved"])
+        assert scores.logprobs == pytest.approx((math.log(math.exp(-0.5) + math.exp(-3.0)), -1.5, -4.0))
+        assert desk.bodies[0]["max_tokens"] == 1
+
+
+def test_choices_that_begin_alike_or_a_server_that_names_none_are_a_sentence() -> None:
+    with serving(choice(("un", -0.5), ("stable", -1.5))) as desk, pytest.raises(EngineError, match="begin alike"):
+        RemoteEngine(desk.at()).score(tiny.pair(), ["uncertain", "unchanged"])
+    content = {"choices": [{"message": {"content": "worse"}, "finish_reason": "length"}]}
+    with serving(lambda handler, _: handler.json(200, content)) as desk, pytest.raises(EngineError, match="offers no log-probabilities"):
+        RemoteEngine(desk.at()).score(tiny.pair(), ["worse", "stable"])
+
+
+def half(handler: Handler, _: object) -> None:
+    handler.raw(event("It ") + event("is "))
+
+
+def short(handler: Handler, _: object) -> None:
+    handler.raw(event("It "), **{"Content-Length": "9000"})
+
+
+def html(handler: Handler, _: object) -> None:
+    handler.raw(b"<html>\nWelcome to nginx!\n</html>", kind="text/html")
+
+
+def shapeless(handler: Handler, _: object) -> None:
+    handler.raw(b'data: {"choices": [{"text": "no delta"}]}\n\ndata: [DONE]\n\n')
+
+
+def endless(handler: Handler, _: object) -> None:
+    handler.raw(b"data: " + b"x" * (2 << 20))
+
+
+def binary(handler: Handler, _: object) -> None:
+    handler.raw(bytes(range(256)) * 4)
+
+
+def moved(handler: Handler, _: object) -> None:
+    handler.raw(b"", 302, Location="http://192.0.2.1/v1/chat/completions")
+
+
+def broken(handler: Handler, _: object) -> None:
+    handler.json(500, {"error": {"message": "CUDA out of memory\nTraceback (most recent call last)"}})
+
+
+def failing(handler: Handler, _: object) -> None:
+    handler.raw(event("It ") + b'data: {"error": {"message": "the model crashed"}}\n\n')
+
+
+@pytest.mark.parametrize(
+    ("say", "words", "sentence"),
+    [
+        (half, 2, "broke off in the middle of its answer"),
+        (short, 1, "broke off in the middle of its answer"),
+        (html, 0, "answered something else than an OpenAI-compatible server does (it begins '<html>')"),
+        (shapeless, 0, "answered something else"),
+        (endless, 0, "answered something else"),
+        (binary, 0, "answered something else"),
+        (moved, 0, "HTTP 302"),
+        (broken, 0, "HTTP 500: CUDA out of memory Traceback"),
+        (failing, 1, "the model crashed"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_server_that_breaks_off_or_talks_nonsense_is_one_sentence_and_the_next_question_is_answered(
+    say: Say, words: int, sentence: str
+) -> None:
+    with serving(say) as desk:
+        engine = RemoteEngine(desk.at())
+        heard: list[Token] = []
+        with pytest.raises(EngineError) as raised:
+            heard.extend(engine.stream(tiny.pair(), Event()))
+        assert len(heard) == words
+        assert sentence in str(raised.value)
+        assert "\n" not in str(raised.value)
+        desk.say = said("Better.")
+        assert [token.text for token in engine.stream(tiny.pair(), Event())] == ["Better."]
+
+
+def test_a_context_that_is_too_small_is_the_error_it_is_everywhere() -> None:
+    reason = {"error": {"message": "This model's maximum context length is 2048 tokens, you asked for 3000"}}
+    with serving(lambda handler, _: handler.json(400, reason)) as desk, pytest.raises(ContextFull, match="use fewer images"):
+        list(RemoteEngine(desk.at()).stream(tiny.pair(), Event()))
+
+
+def test_a_silent_server_is_waited_for_as_long_as_was_set() -> None:
+    free = threading.Event()
+    with serving(lambda handler, _: free.wait(30) or None) as desk:
+        engine = RemoteEngine(desk.at(patience=0.3))
+        with pytest.raises(EngineError, match=r"said nothing for 0.3 s"):
+            list(engine.stream(tiny.pair(), Event()))
+        free.set()
+
+
+@pytest.mark.parametrize("first", [b"", event("It ")], ids=["before the first word", "between two words"])
+def test_a_stop_is_heard_at_once_and_the_server_is_hung_up_on(first: bytes) -> None:
+    """The server goes on writing until nobody listens; that it notices is the proof that the line was cut."""
+    cancel, heard, cut = Event(), threading.Event(), threading.Event()
+
+    def say(handler: Handler, _: object) -> None:
+        handler.raw(first)
+        heard.set()
+        handler.connection.settimeout(30)
+        if handler.connection.recv(1) == b"":
+            cut.set()
+
+    with serving(say) as desk:
+        engine = RemoteEngine(desk.at())
+        stopped: list[float] = []
+
+        def stop() -> None:
+            heard.wait(30)
+            stopped.append(time.monotonic())
+            cancel.set()
+
+        threading.Thread(target=stop, daemon=True).start()
+        with pytest.raises(Cancelled):
+            list(engine.stream(tiny.pair(), cancel))
+        assert time.monotonic() - stopped[0] < 1
+        assert cut.wait(30)
+
+
+def test_a_server_that_is_not_there_or_lists_nothing_is_a_sentence() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(ModelNotLoaded, match=rf"127.0.0.1:{port} cannot be reached .*; start it, or unset INTERVAL_ENGINE_URL"):
+        RemoteEngine(Server(f"http://127.0.0.1:{port}/v1"))
+    with serving(said("x")) as desk:
+        with pytest.raises(ModelNotLoaded, match="has no model 'other'; choose one of those it lists: tiny"):
+            RemoteEngine(desk.at(), "other")
+        desk.listed = {"data": "none"}
+        with pytest.raises(ModelNotLoaded, match="lists no models"):
+            RemoteEngine(desk.at())
+
+
+def test_a_closed_engine_says_so() -> None:
+    with serving(said("x")) as desk:
+        engine = RemoteEngine(desk.at())
+        engine.close()
+        with pytest.raises(EngineError, match="closed"):
+            list(engine.stream(tiny.pair(), Event()))
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "sentence"),
+    [
+        ("http://gpu.example.org/v1", "", "images may not be sent to gpu.example.org; add it to INTERVAL_ENGINE_HOSTS"),
+        ("http://gpu.example.org.evil.net/v1", "gpu.example.org", "may not be sent to gpu.example.org.evil.net"),
+        ("http://gpu.example.org@evil.net/v1", "gpu.example.org", "may not be sent to evil.net"),
+        ("file:///etc/passwd", "", "is no address"),
+        ("localhost:8000", "", "is no address"),
+    ],
+)
+def test_images_go_to_no_host_that_was_not_named(url: str, hosts: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(engine_url=url, engine_hosts=hosts)
+    assert sentence in str(raised.value)
+    assert str(raised.value).startswith("INTERVAL_ENGINE_URL: ")
+
+
+def test_a_named_host_and_loopback_are_allowed_and_the_key_is_never_shown() -> None:
+    assert load(engine_url="https://gpu.example.org:8443/v1", engine_hosts="a.example.org, gpu.example.org").engine_url
+    assert "s3cret" not in repr(load(engine_url="http://[::1]:8000/v1", engine_key="s3cret"))
+
+
+def test_the_settings_choose_the_server_and_a_named_model_wins(tmp_path: Path, tiny_model: Path) -> None:
+    with serving(said("x")) as desk:
+        settings = load(data_dir=tmp_path, engine_url=desk.url)
+        selection = open_engine(settings)
+        assert type(selection.engine) is RemoteEngine
+        assert "runs on the server 127.0.0.1:" in selection.reason
+        assert open_engine(settings, "tiny@remote").engine.card.name == "tiny"
+        local = open_engine(settings, str(tiny_model))
+        local.engine.close()
+        assert local.engine.card.engine == "gguf"
+    with pytest.raises(ModelNotLoaded, match="set INTERVAL_ENGINE_URL"):
+        open_engine(load(data_dir=tmp_path), engine="remote")
+
+
+@pytest.fixture(scope="module")
+def llama_server(bundled_models: Path) -> Iterator[str]:
+    """llama-cpp-python's own server with the bundled model, in a process of its own; its address."""
+    from inference import manifest
+
+    folder = bundled_models / "bundled"
+    listed = manifest.read(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "llama_cpp.server", "--host", "127.0.0.1", "--port", str(port), "--model_alias", "bundled"]
+    command += ["--model", str(folder / listed.text), "--clip_model_path", str(folder / listed.mmproj), "--chat_format", "mtmd"]
+    command += ["--n_ctx", "4096", "--n_gpu_layers", "0", "--logits_all", "true", "--n_threads", "1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _listening(process, port)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            process.kill()
+
+
+def _listening(process: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail("the server did not start")
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_a_real_server_with_the_bundled_model_answers_about_two_images(llama_server: str) -> None:
+    engine = RemoteEngine(Server(llama_server, patience=120), "bundled")
+    request = tiny.pair("Is the disease worse, stable or improved since the prior study?", 12)
+    tokens = list(engine.stream(request, Event()))
+    assert 1 <= len(tokens) <= 12
+    assert "".join(token.text for token in tokens).strip()
+    again = list(engine.stream(request, Event()))
+    assert [token.text for token in again] == [token.text for token in tokens]
+    stream = engine.stream(tiny.pair("Describe both images.", 200), cancel := Event())
+    next(stream)
+    cancel.set()
+    with pytest.raises(Cancelled):
+        list(stream)
+    assert list(engine.stream(request, Event()))
