@@ -364,7 +364,8 @@ def _lossless_jpeg(array: NDArray[np.generic]) -> bytes:
     return bytes(imagecodecs.jpeg8_encode(array.view(f"u{array.dtype.itemsize}"), lossless=True, bitspersample=bits, predictor=1))
 
 
-def _run_lengths(array: NDArray[np.generic]) -> bytes:
+def run_lengths(array: NDArray[np.generic]) -> bytes:
+    """A frame as RLE Lossless, by pydicom itself."""
     bits = 8 * array.dtype.itemsize
     options = {"rows": array.shape[0], "columns": array.shape[1], "number_of_frames": 1, "samples_per_pixel": 1, "bits_allocated": bits}
     options |= {"bits_stored": bits, "pixel_representation": int(array.dtype.kind == "i"), "photometric_interpretation": "MONOCHROME2"}
@@ -379,7 +380,7 @@ ENCODERS = {
     "1.2.840.10008.1.2.4.201": lambda array: bytes(imagecodecs.htj2k_encode(array, reversible=True)),
     "1.2.840.10008.1.2.4.202": lambda array: bytes(imagecodecs.htj2k_encode(array, reversible=True)),
     "1.2.840.10008.1.2.4.110": lambda array: bytes(imagecodecs.jpegxl_encode(array, lossless=True)),
-    "1.2.840.10008.1.2.5": _run_lengths,
+    "1.2.840.10008.1.2.5": run_lengths,
 }
 UNSIGNED_ONLY = ("1.2.840.10008.1.2.4.110",)
 

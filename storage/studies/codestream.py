@@ -24,7 +24,22 @@ def size(frame: bytes) -> tuple[int, int, int] | None:
     return None
 
 
+def precision(frame: bytes) -> int | None:
+    """Bits of a sample as a JPEG, JPEG-LS, JPEG 2000 or HTJ2K codestream states them; None if unknown."""
+    if frame[:2] == b"\xff\xd8":
+        at = _frame_header(frame)
+        return frame[at + 4] if at is not None else None
+    at = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
+    return (frame[at + 42] & 0x7F) + 1 if 0 <= at < len(frame) - 42 else None
+
+
 def _jpeg(frame: bytes) -> tuple[int, int, int] | None:
+    at = _frame_header(frame)
+    return struct.unpack_from(">HHB", frame, at + 5) if at is not None else None
+
+
+def _frame_header(frame: bytes) -> int | None:
+    """Where the start-of-frame marker of a JPEG or JPEG-LS stream is."""
     at = 2
     while at + 10 <= len(frame):
         if frame[at] != 0xFF:
@@ -33,8 +48,7 @@ def _jpeg(frame: bytes) -> tuple[int, int, int] | None:
         if marker == 0xFF:
             at += 1
         elif marker in _SOF:
-            rows, columns, components = struct.unpack_from(">HHB", frame, at + 5)
-            return rows, columns, components
+            return at
         elif marker in (0xD9, 0xDA):
             return None
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import BinaryIO
 
 import numpy as np
@@ -12,7 +14,7 @@ from pydicom.pixels.processing import apply_color_lut
 
 from errors import StudyTooLarge, StudyUnreadable
 from storage.studies import codestream
-from storage.studies.decoders import NATIVE, choose, name
+from storage.studies.decoders import NATIVE, Choice, choose, name
 from storage.studies.dicom import Groups, first, rescale
 from storage.studies.dicomfile import Header, PixelFormat, number, numbers
 from storage.studies.model import Window
@@ -25,6 +27,8 @@ _BIG = 48 << 20
 def decode(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic]:
     """Stored values of frame `index`: (H, W), or (H, W, 3) RGB for colour. Raises `StudyError` before allocating too much."""
     choice = choose(opened.layout.syntax)
+    if _in_file(opened, shape):
+        return _read(opened, shape, index)
     options = {
         "rows": shape.rows, "columns": shape.columns, "number_of_frames": shape.frames, "samples_per_pixel": shape.samples,
         "bits_allocated": shape.allocated, "bits_stored": shape.stored, "pixel_representation": int(shape.signed),
@@ -40,12 +44,52 @@ def decode(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic
     _check_frame(frame, opened.layout.syntax, shape)
     options["number_of_frames"] = 1
     try:
+        grey = _grey(choice, frame, opened.layout.syntax, shape)
+        if grey is not None:
+            return grey
         array, _ = choice.decoder.as_array(_wrapped(frame), index=0, validate=False, decoding_plugin=choice.plugin, **options)
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # a decoder may raise anything; the runner itself makes a RuntimeError of it
         raise StudyUnreadable(
             f"cannot be decoded as {name(opened.layout.syntax)}: the compressed pixels are damaged; export it again"
         ) from error
     return np.asarray(array)
+
+
+def _in_file(opened: Header, shape: PixelFormat) -> bool:
+    """Whether a frame's values are in the file byte for byte as a processor of today has them."""
+    plain = opened.layout.syntax in NATIVE and opened.layout.little and opened.layout.pixel_keyword == "PixelData"
+    return plain and shape.samples == 1 and shape.allocated in (8, 16, 32) and sys.byteorder == "little"
+
+
+def _read(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic]:
+    """Such a frame, straight into the array that is handed out."""
+    array = np.empty((shape.rows, shape.columns), _dtype(shape))
+    with opened.pixels() as stream:
+        stream.seek(index * shape.frame_bytes, os.SEEK_CUR)
+        if stream.readinto(memoryview(array).cast("B")) != array.nbytes:  # type: ignore[attr-defined]
+            raise StudyUnreadable("is truncated: its last pixels are not there; export or copy it again")
+    return _used_bits(array, shape)
+
+
+def _dtype(shape: PixelFormat) -> str:
+    return f"{'i' if shape.signed else 'u'}{shape.allocated // 8}"
+
+
+def _grey(choice: Choice, frame: bytes, syntax: str, shape: PixelFormat) -> NDArray[np.generic] | None:
+    """A compressed frame of one sample per pixel as pydicom's runner would give it, without its copies; None leaves it to the runner.
+
+    A codestream that knows no sign, or states another one, holds the low bits of a signed value: taken as `shape` says and
+    extended from the bits stored they are the value (pydicom's "sign correction"), as long as both mean the same bits.
+    """
+    if choice.grey is None or shape.samples != 1 or shape.allocated not in (8, 16, 32):
+        return None
+    found = choice.grey(frame, shape.rows, shape.columns, shape.allocated)
+    whole = found.shape == (shape.rows, shape.columns) and found.dtype.kind in "iu" and 8 * found.dtype.itemsize <= shape.allocated
+    signed = found.dtype.kind == "i"
+    if not whole or (signed != shape.signed and syntax != _RLE and codestream.precision(frame) not in (shape.stored, shape.allocated)):
+        return None
+    same = found.view(f"{'i' if shape.signed else 'u'}{found.dtype.itemsize}")
+    return _used_bits(same.astype(_dtype(shape), copy=False), shape)
 
 
 def _used_bits(array: NDArray[np.generic], shape: PixelFormat) -> NDArray[np.generic]:
@@ -54,7 +98,7 @@ def _used_bits(array: NDArray[np.generic], shape: PixelFormat) -> NDArray[np.gen
     if not spare or array.dtype.kind == "f" or array.dtype.itemsize * 8 != shape.allocated:
         return array
     low = -(1 << (shape.stored - 1)) if shape.signed else 0
-    if int(array.min()) >= low and int(array.max()) < low + (1 << shape.stored):
+    if int(array.max()) < low + (1 << shape.stored) and (not shape.signed or int(array.min()) >= low):
         return array
     shifted = array.astype(np.int64) << (64 - shape.stored)
     return ((shifted if shape.signed else shifted.view(np.uint64)) >> (64 - shape.stored)).astype(array.dtype)

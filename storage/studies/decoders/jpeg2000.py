@@ -6,6 +6,7 @@ import os
 from importlib.util import find_spec
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.pixels.decoders.base import DecodeRunner
 
@@ -18,10 +19,21 @@ def is_available(syntax: str) -> bool:
     return syntax in DECODER_DEPENDENCIES and find_spec("imagecodecs") is not None
 
 
-def _decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
+def decoded(src: bytes) -> NDArray[np.generic]:
+    """The codestream's values, (H, W) or (H, W, 3), in its own type."""
     from imagecodecs import jpeg2k_decode
 
-    array = jpeg2k_decode(src, numthreads=THREADS)
+    values: NDArray[np.generic] = jpeg2k_decode(src, numthreads=THREADS)
+    return values
+
+
+def grey(src: bytes, rows: int, columns: int, allocated: int) -> NDArray[np.generic]:
+    """(H, W) of a frame with one sample per pixel, in the codestream's own type."""
+    return decoded(src)
+
+
+def _decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
+    array = decoded(src)
     runner.set_option("bits_allocated", 8 * array.dtype.itemsize)
     if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):  # the codestream's own transform is undone while decoding
         runner.set_option("photometric_interpretation", "RGB")

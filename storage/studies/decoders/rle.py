@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from importlib.util import find_spec
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.pixels.decoders.base import DecodeRunner
 
@@ -21,19 +23,28 @@ def is_available(syntax: str) -> bool:
     return syntax in DECODER_DEPENDENCIES and find_spec("rle") is not None
 
 
-def _decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
-    from rle import decode_pixel_data
+def grey(src: bytes, rows: int, columns: int, allocated: int) -> NDArray[np.generic]:
+    """(H, W) of a frame with one sample per pixel, unsigned."""
+    return np.frombuffer(_decoded(src, 1, rows, columns, allocated), dtype=f"<u{allocated // 8}").reshape(rows, columns)
 
+
+def _decode_frame(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
     if runner.samples_per_pixel > 1:
         runner.set_option("planar_configuration", 1)
-    _check_segments(src, runner.samples_per_pixel * runner.bits_allocated // 8)
-    shape = {"rows": runner.rows, "columns": runner.columns, "bits_allocated": runner.bits_allocated}
+    return _decoded(src, runner.samples_per_pixel, runner.rows, runner.columns, runner.bits_allocated)
+
+
+def _decoded(src: bytes, samples: int, rows: int, columns: int, allocated: int) -> bytes | bytearray:
+    from rle import decode_pixel_data
+
+    _check_segments(src, samples * allocated // 8)
     try:
-        return bytes(decode_pixel_data(src, version=2, byteorder="<", **shape))
+        found: bytes | bytearray = decode_pixel_data(src, version=2, byteorder="<", rows=rows, columns=columns, bits_allocated=allocated)
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
         raise ValueError("the run lengths end in the middle of a run") from None
+    return found
 
 
 def _check_segments(src: bytes, expected: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.pixels.decoders.base import DecodeRunner
 
@@ -21,11 +22,19 @@ def is_available(syntax: str) -> bool:
     return syntax in DECODER_DEPENDENCIES and find_spec("imagecodecs") is not None
 
 
+def grey(src: bytes, rows: int, columns: int, allocated: int) -> NDArray[np.generic]:
+    """(H, W) of a frame with one sample per pixel, in the codestream's own type."""
+    from imagecodecs import jpeg8_decode
+
+    values: NDArray[np.generic] = jpeg8_decode(src)
+    return values
+
+
 def _decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
     from imagecodecs import jpeg8_decode
 
     if runner.samples_per_pixel == 1:
-        array = jpeg8_decode(src)
+        array = grey(src, runner.rows, runner.columns, runner.bits_allocated)
     else:
         same = "RGB" if _adobe_transform(src) == 0 or runner.photometric_interpretation == "RGB" else "YCBCR"
         array = jpeg8_decode(src, colorspace=same, outcolorspace=same)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 
 from storage import studies
-from storage.studies import decoders
+from storage.studies import decoders, dicomfile, dicompixels
 from storage.studies.boundary import quiet
-from tests.references import ENCODERS, REFERENCES, UNSIGNED_ONLY, Reference, generated
+from tests.dicoms import dataset, write
+from tests.references import ENCODERS, REFERENCES, UNSIGNED_ONLY, Reference, generated, ramp, run_lengths
+
+Array = NDArray[np.generic]
 
 # pydicom's own plugins that decode these syntaxes by other code than ours: a second witness where they are installed
 WITNESSES = {
@@ -83,6 +89,41 @@ def test_lossless_syntax_gives_back_every_value(tmp_path: Path, syntax: str, bit
     reading = studies.read([path])
     assert [file.outcome for file in reading.files] == ["imported"], reading.files
     assert np.array_equal(studies.stored(reading.studies[0].series[0].frames[0]), array)
+
+
+@pytest.mark.parametrize("row", [row for row in REFERENCES if len(row.shape) == 2], ids=lambda row: row.name)
+def test_grey_frame_is_what_pydicoms_own_runner_makes_of_it(row: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grey frames go round the runner, which copies them; what it does to sign and spare bits must still be done."""
+    opened = dicomfile.open_header(row.path, studies.Budget())
+    shape = dicomfile.pixel_format(opened, studies.Budget())
+    ours = dicompixels.decode(opened, shape, 0)
+    monkeypatch.setattr(dicompixels, "_grey", lambda *_: None)
+    monkeypatch.setattr(dicompixels, "_in_file", lambda *_: False)
+    runners = dicompixels.decode(opened, shape, 0)
+    assert ours.dtype == runners.dtype
+    assert np.array_equal(ours, runners)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode"),
+    [
+        ("1.2.840.10008.1.2.4.80", lambda low: imagecodecs.jpegls_encode(low)),
+        (
+            "1.2.840.10008.1.2.4.90",
+            lambda low: imagecodecs.jpeg2k_encode(low, level=0, reversible=True, codecformat="j2k", bitspersample=12),
+        ),
+        ("1.2.840.10008.1.2.5", run_lengths),
+    ],
+)
+def test_sign_that_the_codestream_does_not_know_is_put_back(tmp_path: Path, syntax: str, encode: Callable[[Array], bytes]) -> None:
+    """Twelve signed bits written as twelve unsigned ones, as scanners do: -5 comes as 4091 and must read as -5."""
+    values = np.clip(ramp(12, True).astype(np.int16), -2048, 2047)
+    made = dataset(values, syntax=syntax, BitsStored=12, HighBit=11)
+    made.PixelData = encapsulate([bytes(encode((values & 0xFFF).astype(np.uint16)))])
+    made["PixelData"].is_undefined_length = True
+    path = write(made, tmp_path / "signed.dcm")
+    frame = studies.read([path]).studies[0].series[0].frames[0]
+    assert np.array_equal(studies.stored(frame), values)
 
 
 def test_every_syntax_of_the_table_is_in_the_truth_table() -> None:
