@@ -14,14 +14,17 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from threading import Event
 from typing import Literal
 
 from errors import Cancelled, EngineDied, EngineError, IntervalError, QuestionError
-from inference import chat
+from inference import guard
+from inference.closed import OVERALL_CHANGE, of_finding, read
 from inference.engine import Engine, ModelCard, Request, Stage, Timings, Token
-from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
-from inference.reading import Progression, shares
+from inference.prompts import FINDINGS
+from inference.reading import Progression, Shares
+from inference.trust import Check, Trust, judged
 from storage.views import AnswerRecord
 
 State = Literal["complete", "stopped", "incomplete"]
@@ -52,8 +55,9 @@ class Answer:
     """An answer with everything needed to make it again. `error` is one sentence when `state` is `incomplete`.
 
     `progression` is finding -> class -> probability, `overall` the same for the extent of disease as a whole; both
-    are shares of the model's likelihood among the offered words, uncalibrated, and empty when they were not asked for.
-    `checks` is check -> verdict, explanation and figures (`inference.checks`), empty when they were not asked for.
+    are shares of the model's likelihood among the offered words and their synonyms, averaged over orders of the options
+    (`orders` has those of `overall`), uncalibrated, and empty when they were not asked for. `checks` (`inference.checks`) is
+    empty when they were not asked for.
     """
 
     text: str
@@ -65,15 +69,22 @@ class Answer:
     prompt: str
     progression: Progression = field(default_factory=dict)
     overall: Mapping[str, float] = field(default_factory=dict)
-    checks: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    orders: tuple[Shares, ...] = ()
+    checks: Mapping[str, Check] = field(default_factory=dict)
     confidence: Confidence = field(default_factory=Confidence)
     warnings: tuple[str, ...] = ()
     error: str = ""
+    made: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def logprobs(self) -> tuple[float, ...]:
-        """Natural log-probability of each token."""
+        """Natural log-probability of each token; nan where the engine offers none."""
         return tuple(token.logprob for token in self.tokens)
+
+    @property
+    def trust(self) -> Trust:
+        """What the checks come to, in words."""
+        return judged(self.checks)
 
     @property
     def image_hashes(self) -> tuple[str, ...]:
@@ -96,6 +107,11 @@ def validate(request: Request, max_images: int) -> None:
         raise QuestionError("the question is empty; type one or choose a suggestion")
     if len(request.question) > MAX_QUESTION:
         raise QuestionError(f"the question has {len(request.question)} characters and at most {MAX_QUESTION} are read; shorten it")
+
+
+def scorable(request: Request) -> bool:
+    """Whether the progression of findings can be asked of these images: a temporal or comparison question over time."""
+    return request.ability in SCORED and guard.comparable(request)
 
 
 def ask(
@@ -132,7 +148,7 @@ def _ask(
                 tokens.append(item)
             yield item
         answer = _answer(engine, request, tokens, ending, warnings)
-        if findings and answer.state == "complete" and request.ability in SCORED and len(request.images) > 1:
+        if findings and answer.state == "complete" and scorable(request):
             answer = yield from _scored(engine, answer, findings, cancel)
         yield answer
     except GeneratorExit:
@@ -191,7 +207,7 @@ def _answer(engine: Engine, request: Request, tokens: Sequence[Token], ending: _
         request=request,
         model=engine.card,
         timings=replace(ending.timings, tokens=len(tokens)),
-        prompt=chat.written(chat.request_segments(request, engine.card.family)),
+        prompt=engine.prompt(request),
         confidence=_confidence(tokens, {}),
         warnings=warnings,
         error=error,
@@ -200,24 +216,26 @@ def _answer(engine: Engine, request: Request, tokens: Sequence[Token], ending: _
 
 def _scored(engine: Engine, answer: Answer, findings: Sequence[str], cancel: Event) -> Generator[Stage, None, Answer]:
     """Add the progression of each finding and of the disease as a whole; what fails or is stopped here keeps the words."""
-    scores: dict[str, Mapping[str, float]] = {}
-    overall: Mapping[str, float] = {}
+    scores: dict[str, Shares] = {}
+    overall: Shares = {}
+    orders: tuple[Shares, ...] = ()
     warnings = answer.warnings
     try:
         for number, finding in enumerate(findings, 1):
             yield Stage("scoring", number, len(findings))
-            scores[finding] = shares(engine, answer.request, progression_question(finding), PROGRESSION, cancel)
-        overall = shares(engine, answer.request, OVERALL_QUESTION, OVERALL, cancel)
+            scores[finding] = read(engine, answer.request, of_finding(finding), cancel=cancel).shares
+        whole = read(engine, answer.request, OVERALL_CHANGE, cancel=cancel)
+        overall, orders = whole.shares, whole.orders
     except Cancelled:
         warnings = (*warnings, "the progression scores were stopped and are not complete")
     except EngineError as error:
         warnings = (*warnings, f"the progression scores are not complete: {error}")
     confidence = _confidence(answer.tokens, scores)
-    return replace(answer, progression=scores, overall=overall, confidence=confidence, warnings=warnings)
+    return replace(answer, progression=scores, overall=overall, orders=orders, confidence=confidence, warnings=warnings)
 
 
 def _confidence(tokens: Sequence[Token], progression: Progression) -> Confidence:
-    logprobs = [token.logprob for token in tokens]
+    logprobs = [token.logprob for token in tokens if not math.isnan(token.logprob)]
     classes = [sorted(shares.values(), reverse=True) for shares in progression.values()]
     entropies = [-sum(p * math.log(p) for p in row if p > 0) / math.log(len(row)) for row in classes]
     return Confidence(
@@ -256,18 +274,31 @@ def as_json(answer: Answer, session_id: int | None = None) -> dict[str, object]:
         "images": [{"sha256": i.sha256, "role": i.role, "when": i.when} for i in answer.request.images],
         "progression": {finding: dict(classes) for finding, classes in answer.progression.items()},
         "overall": dict(answer.overall),
-        "checks": dict(answer.checks),
+        "checks": {name: check.as_json() for name, check in answer.checks.items()},
+        "trust": answer.trust.as_json(),
         "confidence": asdict(answer.confidence),
-        "logprobs": list(answer.logprobs),
+        "logprobs": [None if math.isnan(logprob) else logprob for logprob in answer.logprobs],
         "timings": asdict(answer.timings),
         "model": asdict(answer.model),
         "session_id": session_id,
         "warnings": list(answer.warnings),
+        "provenance": {
+            "model": answer.model.name,
+            "model_sha256": answer.model.sha256,
+            "revision": answer.model.revision,
+            "engine": answer.model.engine,
+            "image_sha256": list(answer.image_hashes),
+            "roles": list(answer.roles),
+            "prompt": answer.prompt,
+            "options": asdict(answer.request.options),
+            "seed": answer.request.options.seed,
+            "made": answer.made.isoformat(),
+        },
     }
 
 
 def record(answer: Answer) -> AnswerRecord:
-    """The answer as the store keeps it; its `checks` also carry `confidence` and `overall` with all their figures."""
+    """The answer as the store keeps it; its `checks` also carry `confidence`, `overall` and `trust` with all their figures."""
     options = answer.request.options
     return AnswerRecord(
         text=answer.text,
@@ -282,10 +313,17 @@ def record(answer: Answer) -> AnswerRecord:
         options={"max_tokens": options.max_tokens, "temperature": options.temperature, "tile": answer.model.tile},
         seed=options.seed,
         timings=asdict(answer.timings),
-        checks={**answer.checks, "confidence": asdict(answer.confidence), "overall": dict(answer.overall)},
+        checks=stored_checks(answer.checks, answer.confidence, answer.overall),
         progression=answer.progression,
         confidence=answer.confidence.mean_probability,
         tokens=tuple(token.text for token in answer.tokens),
         logprobs=answer.logprobs,
         warnings=(*answer.warnings, *((answer.error,) if answer.error else ())),
+        created=answer.made,
     )
+
+
+def stored_checks(checks: Mapping[str, Check], confidence: Confidence, overall: Shares) -> dict[str, object]:
+    """Checks, what they come to, confidence and the change as a whole, as the store keeps them under `checks`."""
+    made: dict[str, object] = {name: check.as_json() for name, check in checks.items()}
+    return {**made, "trust": judged(checks).as_json(), "confidence": asdict(confidence), "overall": dict(overall)}

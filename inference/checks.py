@@ -1,7 +1,18 @@
-"""Trust checks: is an answer drawn from the images, and in their order?
+"""Trust checks: is an answer drawn from the images, in their order, and from nothing else?
 
-Each asks the model the overall question again about images that were changed on purpose. They are of the model's own
-likelihoods among three words, uncalibrated: a verdict speaks of this question and these images alone.
+Each check asks again about images or options that were changed on purpose. What an open question about change is checked by is
+the closed question that stands for it (`inference.closed`), because only there is it known what must follow. All figures are the
+model's own likelihoods, uncalibrated: a verdict speaks of this question and these images alone.
+
+    C0 decided        entropy and margin of the classes                       always
+    C1 no_image       the same with grey in place of the images               always
+    C2 exchange       the two pictures exchanged: worse must become improved  two images
+    C3 rotation       the options in another order                            closed questions
+    C4 identical      the current picture twice: nothing may have changed     two images
+    C5 paraphrase     the question in other words                             on request
+    C6 none_of_these  the model's own choice taken from the options           on request
+    C9 samples        several drawn answers: how many meanings?               in the background
+       prior_guard    words that compare where there is nothing to compare    always, costs nothing
 
     for item in checked(engine, ask(engine, request, cancel, progression=True), cancel):
         ...                      # Stage, Token, ..., and last the Answer with its `checks`
@@ -10,65 +21,105 @@ likelihoods among three words, uncalibrated: a verdict speaks of this question a
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from threading import Event
+from typing import Literal
 
 import numpy as np
 
 from errors import Cancelled, EngineError
-from inference import pixels
-from inference.answer import SCORED, Answer
+from inference import guard, pixels
+from inference.answer import Answer
+from inference.closed import NONE, OVERALL_CHANGE, Closed, Reading, of_question, paraphrased, read, without
 from inference.engine import Engine, Request, Stage, Token
-from inference.prompts import OVERALL, OVERALL_QUESTION
-from inference.reading import INVERSE, Shares, exchanged, shares, showing
+from inference.reading import Shares, exchanged, showing, top
+from inference.said import meaning
+from inference.trust import Check
 
-Check = dict[str, object]
+Name = Literal["decided", "rotation", "no_image", "exchange", "identical", "paraphrase", "none_of_these", "samples"]
+USUAL: tuple[Name, ...] = ("decided", "rotation", "no_image", "exchange", "identical")
+ON_REQUEST: tuple[Name, ...] = ("decided", "rotation", "paraphrase", "none_of_these", "no_image", "exchange", "identical")
+"""Every check but the drawn answers, those about the given images first, so that their prefix is read once."""
 
 GREY = 128
+BLIND_SIDE = 64
+"""Side in pixels of the grey picture; one for every question, so that an engine encodes it once."""
 CLOSE = 0.2
 """A first class ahead of the second by less than this share is too close to call."""
 MOVED = 0.05
-"""A class whose share moves by less than this without the images does not depend on them."""
+"""Shares of which less than this moves to other classes without the images do not depend on them; a tie that tips is no proof."""
+WORDS_MOVED = 0.05
+"""Nats a token by which an open answer must get less likely without the images."""
+SAMPLES = 10
+SAMPLED_AT = 1.0
+SAMPLED_TOKENS = 40
 
 
-def checked(engine: Engine, items: Iterator[Stage | Token | Answer], cancel: Event) -> Iterator[Stage | Token | Answer]:
-    """What `ask` yields, with the checks made before a complete `Answer` is handed on."""
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: the request, the words of its answer, and the closed question that stands for it with its reading."""
+
+    request: Request
+    text: str
+    closed: Closed | None
+    seen: Reading
+
+
+def checked(
+    engine: Engine, items: Iterator[Stage | Token | Answer], cancel: Event, names: Sequence[Name] = USUAL
+) -> Iterator[Stage | Token | Answer]:
+    """What `ask` yields, with the checks made before a complete `Answer` is handed on; what fails or is stopped keeps those made."""
     for item in items:
-        if isinstance(item, Answer) and item.state == "complete":
-            item = yield from _checks(engine, item, cancel)
-        yield item
+        if not isinstance(item, Answer) or item.state != "complete":
+            yield item
+            continue
+        made: dict[str, Check] = {}
+        warnings = item.warnings
+        known = Reading(item.overall, item.orders) if item.orders else None
+        try:
+            for found in examined(engine, item.request, item.text, cancel, names, known):
+                if isinstance(found, Stage):
+                    yield found
+                else:
+                    made[found[0]] = found[1]
+        except Cancelled:
+            warnings = (*warnings, "the checks were stopped and are not complete")
+        except EngineError as error:
+            warnings = (*warnings, f"the checks are not complete: {error}")
+        yield replace(item, checks=made, warnings=warnings)
 
 
-def _checks(engine: Engine, answer: Answer, cancel: Event) -> Generator[Stage, None, Answer]:
-    """The answer with every check that fits it; what fails or is stopped keeps those already made."""
-    request = answer.request
-    if request.ability not in SCORED or len(request.images) < 2:
-        told = "the checks need two or more images and a temporal or comparison question, so none was made"
-        return replace(answer, warnings=(*answer.warnings, told))
-    made: dict[str, Check] = {}
-    warnings = answer.warnings
-    probes = {"no_image": without_images(request)}
-    if len(request.images) == 2:
-        probes |= {"exchange": exchanged(request), "identical": identical(request)}
-    judges = {"no_image": image_dependence, "exchange": order_coherence, "identical": invented_change}
-    try:
-        seen = answer.overall or shares(engine, request, OVERALL_QUESTION, OVERALL, cancel)
-        made["decided"] = decidedness(seen)
-        for number, (name, probe) in enumerate(probes.items(), 1):
-            yield Stage("checking", number, len(probes))
-            made[name] = judges[name](seen, shares(engine, probe, OVERALL_QUESTION, OVERALL, cancel))
-    except Cancelled:
-        warnings = (*warnings, "the checks were stopped and are not complete")
-    except EngineError as error:
-        warnings = (*warnings, f"the checks are not complete: {error}")
-    return replace(answer, checks=made, warnings=warnings)
+def examined(
+    engine: Engine,
+    request: Request,
+    text: str,
+    cancel: Event,
+    names: Sequence[Name] = USUAL,
+    overall: Reading | None = None,
+) -> Iterator[Stage | tuple[str, Check]]:
+    """Each check of the answer `text` by name as it is made, stages in between. `overall` is the change as a whole where it is known.
+
+    Raises what the engine raises; checks already made were yielded by then.
+    """
+    yield "prior_guard", prior_guard(request, text)
+    closed = of_question(request)
+    total = len(names)
+    yield Stage("checking", 1, total)
+    known = overall if closed == OVERALL_CHANGE else None
+    seen = known or (read(engine, request, closed, cancel=cancel) if closed else Reading({}))
+    subject = Subject(request, text, closed, seen)
+    for number, name in enumerate(names, 1):
+        if number > 1:
+            yield Stage("checking", number, total)
+        yield name, _MAKERS[name](engine, subject, cancel)
 
 
 def without_images(request: Request) -> Request:
-    """The request with every image made one grey of the same size; roles and times stay."""
-    grey = (pixels.image(np.full_like(image.pixels, GREY), image.role, image.when) for image in request.images)
-    return replace(request, images=tuple(grey))
+    """The request with one small grey picture in every place; roles and times stay."""
+    blank = np.full((BLIND_SIDE, BLIND_SIDE), GREY, dtype=np.uint8)
+    return replace(request, images=tuple(pixels.image(blank, image.role, image.when) for image in request.images))
 
 
 def identical(request: Request) -> Request:
@@ -78,54 +129,228 @@ def identical(request: Request) -> Request:
     return replace(request, images=tuple(showing(image, current) for image in images))
 
 
-def decidedness(seen: Shares) -> Check:
-    """C0: entropy (0 sure .. 1 even) and margin of the overall classes. Verdict `clear` or `close`."""
-    name, share = _top(seen)
-    entropy = -sum(p * math.log(p) for p in seen.values() if p > 0) / math.log(len(seen))
-    margin = share - sorted(seen.values())[-2]
+def prior_guard(request: Request, text: str) -> Check:
+    """Words of the answer that claim a comparison where the images can bear none."""
+    if guard.comparable(request):
+        return _not_made("guard", "There are images of more than one time, so an answer may compare them.")
+    found = guard.claims(text)
+    if not found:
+        return Check("guard", "no comparison claimed", "No prior is open, and the answer does not claim one.", True)
+    said = ", ".join(f"“{claim.text}”" for claim in found[:3])
+    told = f"No prior is open, yet the answer compares: {said}."
+    return Check("guard", "claims a comparison", told, False, details=tuple(claim.text for claim in found))
+
+
+def _decided(_engine: Engine, subject: Subject, _cancel: Event) -> Check:
+    """C0: entropy (0 sure .. 1 even) and margin of the classes. Verdict `clear` or `close`."""
+    if subject.closed is None:
+        return _not_made("C0", "The question is open, so there are no classes to weigh.")
+    shares = subject.seen.shares
+    name, share = max(shares.items(), key=lambda item: item[1])
+    entropy = -sum(p * math.log(p) for p in shares.values() if p > 0) / math.log(len(shares))
+    margin = share - sorted(shares.values())[-2]
     verdict = "clear" if margin >= CLOSE else "close"
     gap = "well ahead of" if verdict == "clear" else "hardly ahead of"
-    return _check(verdict, f"Overall the model says {name}, {gap} its second choice.", seen, entropy=entropy, margin=margin)
+    told = f"The model says {name}, {gap} its second choice."
+    return _check("C0", verdict, told, subject, passed=None, found=shares, figures={"entropy": entropy, "margin": margin})
 
 
-def image_dependence(seen: Shares, blind: Shares) -> Check:
-    """C1: does the overall class, or its share, move without the images? `image-dependent` or `not image-dependent`."""
-    name, share = _top(seen)
-    moved = share - blind[name]
-    if _top(blind)[0] == name and abs(moved) < MOVED:
-        return _check("not image-dependent", f"With grey in place of the images the model says {name} just the same.", blind, moved=moved)
-    told = f"{_top(blind)[0]} instead of {name}" if _top(blind)[0] != name else f"{name} with another probability"
-    return _check("image-dependent", f"With grey in place of the images the model says {told}.", blind, moved=moved)
+def _rotation(_engine: Engine, subject: Subject, _cancel: Event) -> Check:
+    """C3: the class must not hang on the order in which the options are listed. `agrees` or `option-order decides`."""
+    if subject.closed is None:
+        return _not_made("C3", "The question is open: it lists no options that could be turned round.")
+    tops = [_name(one) for one in subject.seen.orders]
+    found = subject.seen.orders[-1]
+    if subject.seen.agrees:
+        return _check(
+            "C3", "agrees", f"With the options in another order the model says {tops[0]} again.", subject, passed=True, found=found
+        )
+    told = f"The model says {tops[0]} with the options in one order and {tops[-1]} in the other."
+    return _check("C3", "option-order decides", told, subject, passed=False, found=found)
 
 
-def order_coherence(seen: Shares, turned: Shares) -> Check:
-    """C2: exchanged images must turn worse into improved and keep stable. `coherent`, `order-blind` or `unstable`.
+def _no_image(engine: Engine, subject: Subject, cancel: Event) -> Check:
+    """C1: do the shares move without the images (total variation)? Of an open answer: do its own words get less likely?"""
+    blind = without_images(subject.request)
+    if subject.closed is None:
+        return _no_image_words(engine, subject, blind, cancel)
+    seen, found = subject.seen.shares, read(engine, blind, subject.closed, cancel=cancel).shares
+    before, after = _name(seen), _name(found)
+    moved = sum(abs(share - found[name]) for name, share in seen.items()) / 2
+    figures = {"moved": moved}
+    if moved < MOVED:
+        told = f"With grey in place of the images the model leans as before: {before}, then {after}."
+        return _check("C1", "not image-dependent", told, subject, blind, passed=False, found=found, figures=figures)
+    how = f"{after} instead of {before}" if after != before else f"{before} with another probability"
+    told = f"With grey in place of the images the model says {how}."
+    return _check("C1", "image-dependent", told, subject, blind, passed=True, found=found, figures=figures)
 
-    After surgery or for devices the opposite need not hold (the check supposes that a change can be undone).
-    """
-    before, after = _top(seen)[0], _top(turned)[0]
-    if after == before == "stable":
-        return _check("coherent", "With the images exchanged stable stays stable, which a model blind to order would say too.", turned)
-    if after == INVERSE[before]:
-        return _check("coherent", f"With the images exchanged {before} becomes {after}, as it should.", turned)
+
+def _no_image_words(engine: Engine, subject: Subject, blind: Request, cancel: Event) -> Check:
+    if not subject.text:
+        return _not_made("C1", "The answer has no words that could be weighed without the images.")
+    scored = [engine.score(request, [subject.text], cancel) for request in (subject.request, blind)]
+    with_images, without_them = (scores.logprobs[0] / max(1, scores.tokens[0]) for scores in scored)
+    moved = with_images - without_them
+    figures = {"moved_nats_per_token": moved}
+    if moved < WORDS_MOVED:
+        told = "With grey in place of the images the same words are just as likely."
+        return _check("C1", "not image-dependent", told, subject, blind, passed=False, figures=figures)
+    told = f"With grey in place of the images these words are less likely ({moved:.2f} nats a token)."
+    return _check("C1", "image-dependent", told, subject, blind, passed=True, figures=figures)
+
+
+def _exchange(engine: Engine, subject: Subject, cancel: Event) -> Check:
+    """C2: exchanged pictures must turn the answer round. `coherent`, `order-blind` or `unstable`."""
+    closed, request = subject.closed, subject.request
+    reason = _unpaired(subject) or (
+        "" if closed is None or closed.inverse else "The options say nothing that must turn round with the images."
+    )
+    if reason or closed is None:
+        return _not_made("C2", reason)
+    exempt = guard.no_opposite(request.question)
+    if exempt:
+        return _not_made("C2", f"The question is about {exempt}, which need not be undone when the images change places.")
+    turned = exchanged(request)
+    found = read(engine, turned, closed, cancel=cancel).shares
+    before, after = _name(subject.seen.shares), _name(found)
+    due = closed.inverse[before]
+    if after == before == due:
+        told = f"With the images exchanged {before} stays {before}, as it should; a model blind to order would say so too."
+        return _check("C2", "coherent", told, subject, turned, passed=True, found=found)
+    if after == due:
+        return _check(
+            "C2",
+            "coherent",
+            f"With the images exchanged {before} becomes {after}, as it should.",
+            subject,
+            turned,
+            passed=True,
+            found=found,
+        )
     if after == before:
-        return _check("order-blind", f"With the images exchanged the model still says {after}: their order is not used.", turned)
-    told = f"With the images exchanged {before} becomes {after}, where {INVERSE[before]} was due."
-    return _check("unstable", told, turned)
+        told = f"With the images exchanged the model still says {after}: their order is not used."
+        return _check("C2", "order-blind", told, subject, turned, passed=False, found=found)
+    told = f"With the images exchanged {before} becomes {after}, where {due} was due."
+    return _check("C2", "unstable", told, subject, turned, passed=False, found=found)
 
 
-def invented_change(_seen: Shares, same: Shares) -> Check:
-    """C4: the same image twice must be stable. `stable` or `invented change`."""
-    name = _top(same)[0]
-    if name == "stable":
-        return _check("stable", "Shown the same image twice the model says stable, as it should.", same)
-    return _check("invented change", f"Shown the same image twice the model says {name}, which no image can bear out.", same)
+def _identical(engine: Engine, subject: Subject, cancel: Event) -> Check:
+    """C4: the same picture twice holds no change. `no change` or `invented change`."""
+    closed = subject.closed
+    reason = _unpaired(subject) or ("" if closed is None or closed.still else "No option says that nothing changed.")
+    if reason or closed is None:
+        return _not_made("C4", reason)
+    same = identical(subject.request)
+    found = read(engine, same, closed, cancel=cancel).shares
+    name = _name(found)
+    if name == closed.still:
+        told = f"Shown the same image twice the model says {name}, as it should."
+        return _check("C4", "no change", told, subject, same, passed=True, found=found)
+    told = f"Shown the same image twice the model says {name}, which no image can bear out."
+    return _check("C4", "invented change", told, subject, same, passed=False, found=found)
 
 
-def _check(verdict: str, explanation: str, found: Shares, **figures: float) -> Check:
-    name, share = _top(found)
-    return {"verdict": verdict, "explanation": explanation, "class": name, "probability": share, "shares": dict(found), **figures}
+def _paraphrase(engine: Engine, subject: Subject, cancel: Event) -> Check:
+    """C5: the same question in other words. `agrees` or `wording decides`."""
+    if subject.closed is None:
+        return _not_made("C5", "The question is open, and no other wording of it is known.")
+    asked = paraphrased(subject.closed)
+    found = read(engine, subject.request, asked, cancel=cancel).shares
+    before, after = _name(subject.seen.shares), _name(found)
+    question = asked.asked(asked.classes)
+    if after == before:
+        return _check(
+            "C5", "agrees", f"Asked in other words the model says {after} again.", subject, passed=True, found=found, question=question
+        )
+    told = f"Asked in other words the model says {after} instead of {before}."
+    return _check("C5", "wording decides", told, subject, passed=False, found=found, question=question)
 
 
-def _top(found: Shares) -> tuple[str, float]:
-    return max(found.items(), key=lambda item: item[1])
+def _none_of_these(engine: Engine, subject: Subject, cancel: Event) -> Check:
+    """C6: with its own choice taken away a model should say so. `notices` or `takes another`; it judges no state."""
+    if subject.closed is None:
+        return _not_made("C6", "The question is open: it lists no options to take one from.")
+    own = _name(subject.seen.shares)
+    asked = without(subject.closed, own)
+    found = read(engine, subject.request, asked, cancel=cancel).shares
+    question = asked.asked(asked.classes)
+    if _name(found) == NONE:
+        told = f"With {own} taken from the options the model says {NONE}, as it should."
+        return _check("C6", "notices", told, subject, passed=True, found=found, question=question)
+    told = f"With {own} taken from the options the model takes {_name(found)} instead."
+    return _check("C6", "takes another", told, subject, passed=False, found=found, question=question)
+
+
+def _samples(engine: Engine, subject: Subject, cancel: Event) -> Check:
+    """C9: entropy over the meanings of drawn answers (semantic entropy, Farquhar 2024; meanings told apart by rules)."""
+    options = replace(subject.request.options, temperature=SAMPLED_AT, max_tokens=min(SAMPLED_TOKENS, subject.request.options.max_tokens))
+    drawn = []
+    for seed in range(SAMPLES):
+        request = replace(subject.request, options=replace(options, seed=seed))
+        drawn.append("".join(token.text for token in engine.stream(request, cancel)).strip())
+    counts = Counter(meaning(text) for text in drawn)
+    entropy = -sum(n / SAMPLES * math.log(n / SAMPLES) for n in counts.values()) / math.log(SAMPLES) or 0.0
+    own = counts[meaning(subject.text)]
+    several = f"{len(counts)} meanings" if len(counts) > 1 else "one meaning"
+    told = f"{SAMPLES} drawn answers have {several}; {own} of them mean what this answer says."
+    figures = {"semantic_entropy": entropy, "meanings": float(len(counts)), "agreeing": float(own)}
+    verdict = "agree" if own > SAMPLES / 2 else "scatter"
+    return _check("C9", verdict, told, subject, figures=figures, details=tuple(drawn))
+
+
+_MAKERS: Mapping[Name, Callable[[Engine, Subject, Event], Check]] = {
+    "decided": _decided,
+    "rotation": _rotation,
+    "no_image": _no_image,
+    "exchange": _exchange,
+    "identical": _identical,
+    "paraphrase": _paraphrase,
+    "none_of_these": _none_of_these,
+    "samples": _samples,
+}
+
+
+def _unpaired(subject: Subject) -> str:
+    """Why the images cannot be exchanged or doubled, or ``."""
+    if subject.closed is None:
+        return "The question is open, and nothing is known of what must turn round in its answer."
+    count = len(subject.request.images)
+    return "" if count == 2 else f"There {'is one image' if count == 1 else f'are {count} images'}, and two are needed."
+
+
+def _not_made(code: str, why: str) -> Check:
+    return Check(code, "not made", why)
+
+
+def _name(shares: Shares) -> str:
+    """The likeliest class; of classes that tie, the first one listed."""
+    return top(shares) or max(shares, key=lambda name: shares[name])
+
+
+def _check(
+    code: str,
+    verdict: str,
+    explanation: str,
+    subject: Subject,
+    probe: Request | None = None,
+    *,
+    passed: bool | None = None,
+    found: Shares | None = None,
+    figures: Mapping[str, float] | None = None,
+    question: str = "",
+    details: tuple[str, ...] = (),
+) -> Check:
+    closed = subject.closed
+    return Check(
+        code=code,
+        verdict=verdict,
+        explanation=explanation,
+        passed=passed,
+        question=question or (closed.asked(closed.classes) if closed else subject.request.question),
+        seen=dict(subject.seen.shares),
+        found=dict(found or {}),
+        images=tuple(image.sha256 for image in (probe or subject.request).images),
+        figures=dict(figures or {}),
+        details=details,
+    )

@@ -117,11 +117,28 @@ def test_checks_are_made_when_asked_for_and_kept(run: Run, pair: tuple[Path, Pat
     assert run(*question, "--json").json["checks"] == {}
     done = run(*question, "--checks", "--json")
     verdicts = {name: check["verdict"] for name, check in done.json["checks"].items()}
-    assert verdicts == {"decided": "clear", "no_image": "not image-dependent", "exchange": "order-blind", "identical": "invented change"}
+    assert verdicts == {
+        "prior_guard": "not made",
+        "decided": "clear",
+        "rotation": "agrees",
+        "paraphrase": "agrees",
+        "none_of_these": "takes another",
+        "no_image": "not image-dependent",
+        "exchange": "order-blind",
+        "identical": "invented change",
+    }
+    assert done.json["trust"]["words"] == "not image-dependent"
+    assert set(done.json["progression"]["nodule"]) == {"new", "worse", "stable", "improved", "resolved", "uncertain"}
+    assert len(done.json["provenance"]["image_sha256"]) == 2
     with Store(load(data_dir=tmp_path / "data")) as store:
         (turn,) = store.session(done.json["session_id"], store.user("local")).turns
         assert turn.versions[0].checks["exchange"] == done.json["checks"]["exchange"]
-    assert "check: order-blind. " in run(*question, "--checks").err
+    told = run(*question, "--checks").err
+    assert "check: order-blind. " in told
+    assert "trust: not image-dependent." in told
+    drawn = run(*question, "--samples", "--json").json["checks"]["samples"]
+    assert drawn["verdict"] == "agree"
+    assert len(drawn["details"]) == 10
 
 
 def test_model_and_engine_are_handed_on(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:

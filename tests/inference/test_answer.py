@@ -147,14 +147,18 @@ def test_progression_is_scored_for_each_finding_and_sums_to_one() -> None:
     assert 0 < (answer.confidence.entropy or 0) < 1
     assert answer.confidence.margin == pytest.approx(answer.progression["nodule"]["worse"] - answer.progression["nodule"]["stable"])
     assert before[-1] == Stage("scoring", 2, 2)
-    assert [request.question for request, _ in engine.scored] == [
+    assert [request.question for request, _ in engine.scored][::2] == [
         prompts.progression_question("nodule"),
         prompts.progression_question("pleural effusion"),
         prompts.OVERALL_QUESTION,
     ]
+    assert "improved, stable or worse" in engine.scored[-1][0].question
+    assert len(answer.orders) == 2
 
 
-@pytest.mark.parametrize("fields", [{"ability": "reasoning"}, {"ability": "coreference"}, {"images": (tiny.picture(1),)}])
+@pytest.mark.parametrize(
+    "fields", [{"ability": "reasoning"}, {"ability": "coreference"}, {"images": (tiny.picture(1),)}, {"relationship": "sides"}]
+)
 def test_progression_is_left_out_where_it_means_nothing(fields: dict[str, object]) -> None:
     engine = FakeEngine()
     assert asked(engine, tiny.pair(**fields), progression=True)[1].progression == {}
@@ -183,6 +187,13 @@ def test_the_same_picture_twice_one_picture_alone_and_exchanged_order_are_remark
     assert asked(FakeEngine(), tiny.pair(), warnings=("two patients",))[1].warnings == ("two patients",)
 
 
+def test_an_engine_without_log_probabilities_is_answered_and_printed() -> None:
+    """A remote server may offer none; nan is no JSON."""
+    answer = asked(FakeEngine(["Worse."], logprob=math.nan), tiny.pair())[1]
+    assert answer.confidence.mean_probability is None
+    assert json.loads(json.dumps(as_json(answer), allow_nan=False))["logprobs"] == [None]
+
+
 def test_an_answer_cut_at_the_longest_length_says_so() -> None:
     _, answer = asked(FakeEngine(["one two three"]), tiny.pair(options=Options(max_tokens=3)))
     assert "cut at 3 tokens" in answer.warnings[0]
@@ -192,10 +203,14 @@ def test_json_and_record_carry_the_whole_provenance() -> None:
     request = replace(tiny.pair(), options=Options(max_tokens=40, seed=7))
     answer = asked(FakeEngine(["Worse."], scores={"worse": -0.5}), request, progression=True)[1]
     shown = json.loads(json.dumps(as_json(answer, session_id=3)))
-    contract = {"answer", "progression", "checks", "confidence", "timings", "model", "session_id", "warnings"}
+    contract = {"answer", "progression", "checks", "confidence", "timings", "model", "session_id", "warnings", "provenance", "trust"}
     assert contract <= shown.keys()
     assert {"load_s", "encode_s", "prefill_s", "first_token_s", "total_s", "tokens"} <= shown["timings"].keys()
     assert (shown["answer"], shown["session_id"], shown["timings"]["tokens"]) == ("Worse.", 3, 1)
+    assert shown["trust"]["state"] == "unchecked"
+    made = shown["provenance"]
+    assert (made["image_sha256"], made["model_sha256"], made["seed"]) == ([i.sha256 for i in request.images], CARD.sha256, 7)
+    assert made["prompt"] == answer.prompt
     kept = record(answer)
     assert kept.image_hashes == tuple(image.sha256 for image in request.images)
     assert kept.checks["overall"] == answer.overall != {}

@@ -60,6 +60,7 @@ class Asking:
     question: str
     ability: Ability | None
     checks: bool = False
+    samples: bool = False
 
 
 def ask(
@@ -74,9 +75,13 @@ def ask(
     ] = None,
     ability: Annotated[Ability | None, typer.Option(help="What is asked of the images.", show_default="by how they relate")] = None,
     model: Annotated[str | None, typer.Option(help="Model that answers, name or path; @gguf or @torch forces the engine.")] = None,
-    engine: Annotated[Literal["auto", "gguf", "torch"] | None, typer.Option(help="What runs the model.")] = None,
+    engine: Annotated[Literal["auto", "gguf", "torch", "remote"] | None, typer.Option(help="What runs the model.")] = None,
     checks: Annotated[
-        bool, typer.Option("--checks", help="Also ask without the images, with them exchanged, and of one image twice; slower.")
+        bool,
+        typer.Option("--checks", help="Also ask without the images, with them exchanged, of one image twice, and in other words; slower."),
+    ] = False,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="With --checks: also draw ten answers and count what they mean; ten times as slow.")
     ] = False,
     max_tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Longest answer in tokens.", show_default="160")] = None,
     as_json: Json = False,
@@ -90,18 +95,23 @@ def ask(
 
     selection = open_engine(settings, model, engine)
     try:
-        answer, session = answered(settings, selection.engine, Asking(paths, roles, question, ability, checks), out)
+        answer, session, number = answered(
+            settings, selection.engine, Asking(paths, roles, question, ability, checks or samples, samples), out
+        )
     finally:
         selection.engine.close()
     from inference.answer import as_json as shaped
 
     out.say("")
     for check in answer.checks.values():
-        out.note(f"check: {check['verdict']}. {check['explanation']}")
+        if check.verdict != "not made":
+            out.note(f"check: {check.verdict}. {check.explanation}")
+    if answer.checks:
+        out.note(f"trust: {answer.trust.words}.")
     for warning in answer.warnings:
         out.note(f"note: {warning}")
     out.note(f"{selection.reason} {answer.timings.tokens} tokens in {answer.timings.total_s:.1f} s; session {session}.")
-    out.result(shaped(answer, session))
+    out.result({**shaped(answer, session), "answer_id": number})
     if answer.state == "incomplete":
         raise EngineDied(answer.error or "The answer is incomplete: the engine ended in the middle of it; ask again.")
     if answer.state == "stopped":
@@ -120,11 +130,11 @@ def check_given(paths: Sequence[Path], roles: Sequence[str], question: str, sett
         raise QuestionError(f"{len(roles)} roles were given for {len(paths)} images: give one --role for each --image, or none.")
 
 
-def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) -> tuple[Answer, int]:
-    """Import the images, keep the question, ask, keep the answer; the answer and the session's id."""
+def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) -> tuple[Answer, int, int]:
+    """Import the images, keep the question, ask, keep the answer; the answer, the session's id and the answer's own."""
     from inference.answer import ask as stream
     from inference.answer import record
-    from inference.checks import checked
+    from inference.checks import ON_REQUEST, checked
     from storage.store import Store
     from storage.studies import relate_many
     from storage.views import LOCAL
@@ -143,9 +153,10 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
         turn = store.add_turn(session, reader, request.question, request.ability, request.relationship)
         with stopping() as cancel:
             items = stream(engine, request, cancel, progression=len(taken) > 1, warnings=warnings)
-            answer = shown(checked(engine, items, cancel) if asking.checks else items, out)
-        store.add_version(turn, record(answer))
-    return answer, session
+            names = (*ON_REQUEST, "samples") if asking.samples else ON_REQUEST
+            answer = shown(checked(engine, items, cancel, names) if asking.checks else items, out)
+        number = store.add_version(turn, record(answer))
+    return answer, session, number
 
 
 def take(store: Store, reader: User, path: Path) -> Taken:

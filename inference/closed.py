@@ -1,0 +1,210 @@
+"""Closed questions: a few classes, asked with the options in more than one order, each class counted with its synonyms.
+
+What a model says of listed options hangs on the order of the list as well as on the images (a third of answers flip, arXiv
+2606.26079), so a class's likelihood is averaged over orders. `unchanged` and `no change` mean `stable`: the probability of a
+class is the sum over its wordings as whole answers, which exclude each other.
+
+    reading = read(engine, request, OVERALL_CHANGE)
+    reading.shares["worse"], reading.orders[1]["worse"], reading.agrees
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Event
+
+from errors import EngineError
+from inference.engine import Engine, Request
+from inference.prompts import OVERALL, PROGRESSION
+from inference.reading import INVERSE, Shares, top
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "new": ("newly appeared",),
+    "worse": ("worsened",),
+    "stable": ("unchanged", "no change"),
+    "improved": ("better",),
+    "resolved": ("gone",),
+    "uncertain": ("cannot tell",),
+}
+"""Other words for a class of change; none stands under two classes."""
+NONE = "none of these"
+LETTERS = "ABCDEFGH"
+_OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_WHICH = re.compile(
+    r"^\s*(which (of the two )?(image|film|scan|study|picture|radiograph)|in which (image|film|scan|study))\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A question between `before` and `after`, with the listed options in between.
+
+    `inverse` says what each class becomes when two images change places (empty: nothing is due), `still` is the class that is
+    due for one picture shown twice (`` when there is none). `again` is the same question in other words, (before, after).
+    `lettered` lists the options as ``A: worse``, one a line.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    before: str
+    after: str
+    again: tuple[str, str] = ("", "")
+    inverse: Mapping[str, str] = field(default_factory=dict)
+    still: str = ""
+    lettered: bool = False
+
+    def asked(self, order: Sequence[str]) -> str:
+        """The question with its options in this order."""
+        return f"{self.before}{self._listed(order)}{self.after}"
+
+    def wordings(self, name: str, order: Sequence[str]) -> tuple[str, ...]:
+        """Whole answers that mean the class `name` when the options stand in this order."""
+        if not self.lettered:
+            return (name, *SYNONYMS.get(name, ()))
+        letter = LETTERS[list(order).index(name)]
+        return (f"{letter}: {name}", letter, name)
+
+    def _listed(self, order: Sequence[str]) -> str:
+        if self.lettered:
+            return "".join(f"\n{letter}: {option}" for letter, option in zip(LETTERS, order, strict=False))
+        return " or ".join(part for part in (", ".join(order[:-1]), order[-1]) if part)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model's answer to a closed question: `shares` is the mean over `orders`, each class -> probability, both sum to 1."""
+
+    shares: Shares
+    orders: tuple[Shares, ...] = ()
+
+    @property
+    def top(self) -> str:
+        """The likeliest class, `` for a tie."""
+        return top(self.shares)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every order of the options names the same class."""
+        return len({top(one) for one in self.orders}) <= 1
+
+
+OVERALL_CHANGE = Closed(
+    "overall",
+    OVERALL,
+    "Overall, is the disease ",
+    " since the prior? Answer with one word.",
+    ("Compared with the prior study, has the disease as a whole become worse, stayed the same or improved? Answer with one word: ", "."),
+    {name: INVERSE[name] for name in OVERALL},
+    "stable",
+)
+
+
+def of_finding(finding: str) -> Closed:
+    """How one finding changed; in the given order it is `inference.prompts.progression_question`."""
+    return Closed(
+        finding,
+        PROGRESSION,
+        f"How has the {finding} changed since the prior? Answer with one word: ",
+        ".",
+        (f"What became of the {finding} between the prior and the current image? Answer with one word: ", "."),
+        INVERSE,
+        "stable",
+    )
+
+
+def of_question(request: Request) -> Closed | None:
+    """The closed question that a reader's question is, or that stands for it; None for one that is open.
+
+    Listed options (``A: worse``, one a line) and "which image" are closed themselves. For any other temporal or comparison
+    question about images over time the change of the disease as a whole stands, because its answer is known to turn with the order.
+    """
+    listed = options(request.question)
+    if listed is not None:
+        return listed
+    if len(request.images) == 2 and _WHICH.match(request.question):
+        return _which(request.question)
+    timed = request.relationship == "temporal" and request.ability in ("temporal", "comparison")
+    return OVERALL_CHANGE if timed and len(request.images) > 1 else None
+
+
+def options(question: str) -> Closed | None:
+    """A question whose last lines list two to eight lettered options, in the order of the alphabet; else None."""
+    found = [(match[1], match[2]) for match in _OPTION.finditer(question)]
+    texts = tuple(text for _, text in found)
+    if not 2 <= len(found) <= len(LETTERS) or [letter for letter, _ in found] != list(LETTERS[: len(found)]):
+        return None
+    if len(set(texts)) < len(texts):
+        return None
+    first, *_, last = _OPTION.finditer(question)
+    before = question[: first.start()].rstrip()
+    inverse = _inverse(texts)
+    still = next((text for text in texts if _key(text) in ("stable", "unchanged", "no change")), "") if inverse else ""
+    return Closed(
+        "options", texts, before, question[last.end() :], (f"Choose the option that fits best. {before}", ""), inverse, still, lettered=True
+    )
+
+
+def read(
+    engine: Engine, request: Request, closed: Closed, orders: Sequence[Sequence[str]] | None = None, cancel: Event | None = None
+) -> Reading:
+    """Likelihood of each class, averaged over `orders` of the options (given: as they are, and turned round). Earlier turns are left out.
+
+    Raises what the engine raises.
+    """
+    given = orders or (closed.classes, closed.classes[::-1])
+    found = tuple(_shares(engine, request, closed, order, cancel) for order in given)
+    names = list(given[0])
+    return Reading({name: sum(one[name] for one in found) / len(found) for name in names}, found)
+
+
+def paraphrased(closed: Closed) -> Closed:
+    """The same classes asked for in other words."""
+    return replace(closed, before=closed.again[0], after=closed.again[1])
+
+
+def without(closed: Closed, name: str) -> Closed:
+    """The question without the class `name`, and with `none of these` at the end."""
+    return replace(closed, classes=(*(one for one in closed.classes if one != name), NONE), inverse={}, still="")
+
+
+def _shares(engine: Engine, request: Request, closed: Closed, order: Sequence[str], cancel: Event | None) -> dict[str, float]:
+    worded = {name: closed.wordings(name, order) for name in order}
+    flat = [text for texts in worded.values() for text in texts]
+    scored = iter(engine.score(replace(request, question=closed.asked(order), history=()), flat, cancel).logprobs)
+    totals = {name: _sum([next(scored) for _ in texts]) for name, texts in worded.items()}
+    whole = _sum(list(totals.values()))
+    if not math.isfinite(whole):
+        raise EngineError("the model gave no probability to any of the options, so they cannot be weighed; try another model")
+    return {name: math.exp(totals[name] - whole) for name in closed.classes}
+
+
+def _sum(logprobs: Sequence[float]) -> float:
+    """Log of the sum of probabilities."""
+    largest = max(logprobs)
+    if not math.isfinite(largest):
+        return largest
+    return largest + math.log(sum(math.exp(one - largest) for one in logprobs))
+
+
+def _which(question: str) -> Closed:
+    names = ("the first image", "the second image", "both the same")
+    inverse = {names[0]: names[1], names[1]: names[0], names[2]: names[2]}
+    return Closed(
+        "which", names, f"{question.strip()} Answer: ", ".", (f"Look at both images. {question.strip()} Say ", "."), inverse, names[2]
+    )
+
+
+def _inverse(texts: Sequence[str]) -> Mapping[str, str]:
+    """What each option becomes when the images change places; empty unless every option says so by itself."""
+    opposites = {**INVERSE, "larger": "smaller", "smaller": "larger", "unchanged": "unchanged", "no change": "no change"}
+    by_key = {_key(text): text for text in texts}
+    if set(by_key) <= set(opposites) and all(opposites[key] in by_key for key in by_key):
+        return {text: by_key[opposites[key]] for key, text in by_key.items()}
+    return {}
+
+
+def _key(text: str) -> str:
+    return " ".join(re.findall(r"[a-z]+", text.lower()))

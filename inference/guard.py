@@ -1,0 +1,62 @@
+"""Prior guard: a claim of comparison where there is nothing to compare, and questions that no exchange of images can test.
+
+Report generators write "compared with the prior" of single films because reports do; the reader is shown the words that claim it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inference.engine import Request
+
+_COMPARES = re.compile(
+    r"\b(?:(?:as )?compared (?:with|to)|in comparison(?: with| to)?|"
+    r"(?:since|from|than|on) (?:the )?(?:prior|previous|earlier|last)(?: \w+)?|"
+    r"(?:prior|previous|earlier) (?:study|exam\w*|film|image|radiograph|scan|ct|mri)|"
+    r"interval(?: \w+)? (?:change|increase|decrease|improvement|worsening|growth|resolution)|"
+    r"interval(?:ly)? (?:increased|decreased|improved|worsened|new)|unchanged|no (?:\w+ )?change|stable|worsen(?:ed|ing)|"
+    r"has (?:\w+ )?(?:increased|decreased|improved|worsened|resolved|progressed|grown)|(?:larger|smaller|worse|better) than (?:before|the)|"
+    r"newly (?:appeared|developed)|no longer (?:seen|visible|present)|(?:remains|again seen|persist(?:s|ent)))\b",
+    re.IGNORECASE,
+)
+_DEVICE = r"tubes?|lines?|catheters?|drains?|leads?|pacemakers?|stents?|devices?|implants?|prosthe\w+|clips?"
+_SURGERY = r"surg\w+|resect\w+|post-?op\w*|operat\w+|lobectomy|pneumonectomy|mastectomy|transplant\w*"
+_FORECAST = (
+    r"forecast\w*|predict\w*|prognos\w+|will (?:it|the|there|this)|expect\w*|"
+    r"in (?:one|a|\d+) (?:year|month)s?|next (?:year|study|visit)"
+)
+_NO_OPPOSITE = tuple(
+    (re.compile(rf"\b(?:{words})\b", re.IGNORECASE), what)
+    for words, what in ((_DEVICE, "a device"), (_SURGERY, "surgery"), (_FORECAST, "a forecast"))
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Words of an answer that compare: `text` from `start` to `end`, in characters."""
+
+    start: int
+    end: int
+    text: str
+
+
+def comparable(request: Request) -> bool:
+    """Whether the images can bear a comparison over time: two or more that are not views or sides of one study."""
+    return len(request.images) > 1 and request.relationship in ("temporal", "unrelated")
+
+
+def claims(text: str) -> tuple[Claim, ...]:
+    """Words that claim a comparison with another time."""
+    return tuple(_found(text))
+
+
+def no_opposite(question: str) -> str:
+    """Why an exchange of prior and current need not turn the answer round (`a device`, `surgery`, `a forecast`), else ``."""
+    return next((what for pattern, what in _NO_OPPOSITE if pattern.search(question)), "")
+
+
+def _found(text: str) -> Iterator[Claim]:
+    for match in _COMPARES.finditer(text):
+        yield Claim(match.start(), match.end(), match[0])

@@ -1,0 +1,113 @@
+"""Closed questions: options in more than one order, synonyms counted as one class, options that a reader typed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from errors import EngineError
+from inference import closed, prompts
+from inference.closed import NONE, OVERALL_CHANGE, of_finding, of_question, options, paraphrased, read, without
+from inference.engine import Request
+from tests.fakes import FakeEngine
+from tests.inference import tiny
+
+LETTERED = "How did the nodule change?\nA: larger\nB: smaller\nC: stable"
+
+
+def test_the_given_order_is_the_question_that_was_trained() -> None:
+    """Another wording would ask a fine-tuned model something it has never seen."""
+    assert OVERALL_CHANGE.asked(OVERALL_CHANGE.classes) == prompts.OVERALL_QUESTION
+    for finding in prompts.FINDINGS:
+        assert of_finding(finding).asked(prompts.PROGRESSION) == prompts.progression_question(finding)
+
+
+def test_unchanged_and_no_change_count_as_stable() -> None:
+    even = {"worse": -1.0, "improved": -1.0, "stable": -2.0, "unchanged": -2.0, "no change": -2.0}
+    found = read(FakeEngine(scores=even), tiny.pair(), OVERALL_CHANGE).shares
+    weights = {"worse": math.exp(-1), "improved": math.exp(-1), "stable": 3 * math.exp(-2)}
+    whole = sum(weights.values()) + 2 * math.exp(-9)
+    assert found["stable"] == pytest.approx(weights["stable"] / whole)
+    assert max(found, key=lambda name: found[name]) == "stable"
+
+
+def test_no_synonym_stands_under_two_classes() -> None:
+    said = [word for name, words in closed.SYNONYMS.items() for word in (name, *words)]
+    assert len(set(said)) == len(said)
+    assert set(closed.SYNONYMS) == set(prompts.PROGRESSION)
+
+
+def test_a_model_that_takes_the_first_option_is_averaged_to_no_preference_and_told() -> None:
+    def first(request: Request) -> dict[str, float]:
+        return {name: 0.0 if request.question.startswith(f"Overall, is the disease {name}") else -6.0 for name in OVERALL_CHANGE.classes}
+
+    engine = FakeEngine(scores=first)
+    found = read(engine, tiny.pair(), OVERALL_CHANGE)
+    assert found.shares["worse"] == pytest.approx(found.shares["improved"])
+    assert not found.agrees
+    assert found.top == ""
+    assert [request.question for request, _ in engine.scored] == [
+        prompts.OVERALL_QUESTION,
+        "Overall, is the disease improved, stable or worse since the prior? Answer with one word.",
+    ]
+    assert all(sum(one.values()) == pytest.approx(1) for one in (found.shares, *found.orders))
+
+
+def test_letters_keep_their_places_while_the_options_move() -> None:
+    def knows(request: Request) -> dict[str, float]:
+        place = [line[0] for line in request.question.splitlines() if line.endswith(": smaller")]
+        return {f"{place[0]}: smaller": 0.0}
+
+    typed = options(LETTERED)
+    assert typed is not None
+    engine = FakeEngine(scores=knows)
+    found = read(engine, tiny.pair(), typed)
+    assert found.top == "smaller"
+    assert found.agrees
+    assert engine.scored[0][0].question == LETTERED
+    assert engine.scored[1][0].question.endswith("\nA: stable\nB: smaller\nC: larger")
+
+
+def test_options_that_turn_round_are_known_and_others_are_not() -> None:
+    typed = options(LETTERED)
+    assert typed is not None
+    assert typed.inverse == {"larger": "smaller", "smaller": "larger", "stable": "stable"}
+    assert typed.still == "stable"
+    other = options("What is it?\nA) pneumonia\nB) oedema")
+    assert other is not None
+    assert (other.inverse, other.still) == ({}, "")
+
+
+@pytest.mark.parametrize("question", ["What changed?", "A: alone", "x\nA: one\nC: three", "x\nA: same\nB: same", "B: b\nA: a"])
+def test_what_lists_no_options_is_open(question: str) -> None:
+    assert options(question) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"question": "What changed since the prior?"}, "overall"),
+        ({"question": LETTERED, "ability": "reasoning"}, "options"),
+        ({"question": "Which image shows more disease?", "ability": "coreference"}, "which"),
+        ({"question": "What is different?", "relationship": "sides", "ability": "comparison"}, ""),
+        ({"question": "What is the diagnosis?", "ability": "reasoning"}, ""),
+        ({"question": "What changed?", "images": (tiny.picture(1),)}, ""),
+    ],
+)
+def test_a_closed_question_stands_for_what_can_be_closed(fields: dict[str, object], name: str) -> None:
+    found = of_question(tiny.pair(**fields))  # type: ignore[arg-type]
+    assert (found.name if found else "") == name
+
+
+def test_the_same_classes_in_other_words_and_without_one() -> None:
+    again = paraphrased(OVERALL_CHANGE)
+    assert again.classes == OVERALL_CHANGE.classes
+    assert again.asked(again.classes) != OVERALL_CHANGE.asked(OVERALL_CHANGE.classes)
+    assert without(OVERALL_CHANGE, "stable").classes == ("worse", "improved", NONE)
+
+
+def test_options_without_any_probability_are_a_sentence() -> None:
+    nothing = FakeEngine(scores=dict.fromkeys(("worse", "stable", "improved", "worsened", "unchanged", "no change", "better"), -math.inf))
+    with pytest.raises(EngineError, match="no probability to any of the options"):
+        read(nothing, tiny.pair(), OVERALL_CHANGE)
