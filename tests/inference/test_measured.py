@@ -1,0 +1,41 @@
+"""What the reader measured beside what the model said."""
+
+from __future__ import annotations
+
+import pytest
+
+from inference.measured import Paired, against
+
+
+@pytest.mark.parametrize(
+    ("prior", "current", "unit", "way"),
+    [
+        (8.0, 11.0, "mm", "larger"),
+        (11.0, 8.0, "mm", "smaller"),
+        (30.0, 31.0, "mm", "same"),
+        (5.0, 6.0, "mm", "same"),
+        (0.50, 0.58, "", "larger"),
+        (0.0, 4.0, "mm", "larger"),
+        (0.0, 0.0, "mm", "same"),
+        (100.0, 80.0, "mm²", "smaller"),
+    ],
+)
+def test_a_change_is_what_lies_beyond_the_difference_of_two_readers(prior: float, current: float, unit: str, way: str) -> None:
+    assert Paired("A", "B", prior, current, unit).way == way
+
+
+@pytest.mark.parametrize(
+    ("text", "conflicts", "words"),
+    [
+        ("The nodule is smaller.", True, "but the answer says smaller"),
+        ("The nodule has grown.", False, "and the answer agrees"),
+        ("Unchanged.", True, "but the answer says unchanged"),
+        ("There is a nodule.", False, "says nothing of change"),
+        ("The nodule is larger, the effusion smaller.", False, "says both"),
+    ],
+)
+def test_an_answer_against_the_measurement_is_a_conflict(text: str, conflicts: bool, words: str) -> None:
+    (found,) = against(text, [Paired("A", "B", 8.0, 11.0)])
+    assert found.conflicts is conflicts
+    assert words in found.sentence
+    assert found.sentence.startswith("A/B measures 8.0 → 11.0 mm (larger)")
