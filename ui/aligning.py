@@ -22,7 +22,7 @@ from errors import Cancelled, IntervalError, StudyError
 from inference import align, level, scene
 from inference.align import AlignKind, Alignment
 from storage import studies
-from storage.studies import Series, linking, transport, voi
+from storage.studies import Series, Study, linking, transport, voi
 from storage.studies.cache import Cache
 from storage.studies.linking import Grid
 from storage.studies.transport import Form
@@ -45,6 +45,7 @@ class End:
 
     series_id: int
     frame: int
+    study: Study
     series: Series
 
 
@@ -96,6 +97,11 @@ class Job:
     def fixed_frame(self, number: int) -> studies.Frame:
         """The fixed frame under picture `number`."""
         return self.fixed.series.frames[number if self.grids is not None else self.fixed.frame]
+
+    @property
+    def moving_frame(self) -> studies.Frame:
+        """The moving frame whose form its pixels keep: the first of a volume, else the one that is laid."""
+        return self.moving.series.frames[self.moving.frame if self.grids is None else 0]
 
 
 class Busy(IntervalError):
@@ -277,14 +283,15 @@ def difference(job: Job, number: int) -> tuple[Form, NDArray[np.generic]]:
 def checkerboard(job: Job, number: int) -> tuple[Form, NDArray[np.generic]]:
     """Squares of the current and of the prior laid over it, (H, W) uint8, eight to the shorter side."""
     fixed = job.fixed_frame(number)
-    shown = studies.display(fixed, next(iter(studies.windows(job.fixed.series)), None))
+    shown = studies.display(fixed, next(iter(transport.windows(job.fixed.series)), None))
     current = _grey(shown)
     form, laid = _laid(job, number)
     if form.channels == 3:
         prior = _grey(np.nan_to_num(laid, nan=0.0).astype(np.uint8))
     else:
         window = next(iter(transport.windows(job.moving.series)), studies.Window(127.5, 255.0, function="LINEAR_EXACT"))
-        bright = voi.shade((laid * form.slope + form.intercept).astype(np.float64), window)
+        table = transport.table(job.moving_frame)
+        bright = voi.bright((laid * form.slope + form.intercept).astype(np.float64), window, table)
         bright = np.where(np.isfinite(laid), 1 - bright if form.inverse else bright, 0.0)
         prior = np.rint(bright * 255).astype(np.uint8)
     tile = max(8, min(current.shape) // 8)

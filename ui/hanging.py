@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from storage.hanging import Hung, arrange, best_series, main_series
-from storage.studies import Relation, Series, Study, mixing, relate_many, timeline, windows
+from storage.studies import Relation, Series, Study, Window, mixing, relate_many, timeline, windows
 from storage.views import PatientSummary, Relationship, SeriesSummary, Slot, StudySummary, User
 from ui.context import Context
 from ui.wire import (
@@ -28,26 +29,28 @@ Item = tuple[Study, Series]
 NOTHING = Relation("unrelated", (), (), (), None, "Nothing is open.")
 
 
+def words_of(study: Study, series: Series, offered: Sequence[Window]) -> dict[str, Any]:
+    """The fields of `SeriesWordsOut`."""
+    named = ("modality", "number", "description", "body_part", "laterality", "view", "plane")
+    return {
+        **{name: getattr(series, name) for name in named},
+        "lossy": any(frame.lossy for frame in series.frames),
+        "windows": tuple(WindowOut(name=w.name, center=w.center, width=w.width, function=w.function) for w in offered),
+        "warnings": tuple(dict.fromkeys((*study.warnings, *series.warnings, *series.frames[0].warnings))),
+    }
+
+
 def series_out(series_id: int, item: Item) -> SeriesOut:
     """What a viewport needs to know of a series."""
     study, series = item
     first = series.frames[0]
     return SeriesOut(
+        **words_of(study, series, windows(series)),
         id=series_id,
-        modality=series.modality,
-        number=series.number,
-        description=series.description,
-        body_part=series.body_part,
-        laterality=series.laterality,
-        view=series.view,
-        plane=series.plane,
         frames=len(series.frames),
         rows=first.rows,
         columns=first.columns,
         spacing=first.spacing,
-        lossy=any(frame.lossy for frame in series.frames),
-        windows=tuple(WindowOut(name=w.name, center=w.center, width=w.width, function=w.function) for w in windows(series)),
-        warnings=tuple(dict.fromkeys((*study.warnings, *series.warnings, *first.warnings))),
         study_uid=study.uid,
         study_description=study.description,
         acquired=series.acquired or study.acquired,

@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 SIZES = (96, 256, 512, 768, 1024, 1536, 2048, 3072, 4096)
 """Longest sides a viewport may ask for, so that few versions of one frame are made."""
 
-_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID", "LUT")
 _MEGA = 1024 * 1024
 
 

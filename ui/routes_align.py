@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from starlette.responses import Response
 
 from errors import StudyError
-from storage.studies import linking, transport
+from storage.studies import linking, mixing, transport
 from storage.views import User
 from ui.aligning import Busy, Derived, End, Job
 from ui.context import Context, In, Reader
@@ -45,12 +45,14 @@ def level(body: LevelIn, here: In, user: Reader) -> LevelOut:
     """The slice of the other series that shows the same level, proposed with how sure that is."""
     first = _end(here, user, EndIn(series_id=body.series_id, frame=body.frame))
     second = _end(here, user, EndIn(series_id=body.other_series_id, frame=0))
+    if unlike := _unlike(here, user, first, second):
+        return LevelOut(frame=None, method="", confidence=0.0, sure="", reason=unlike, offset_mm=None)
     return LevelOut(**asdict(here.alignments.level(first, second)))
 
 
 @router.post("/api/align")
 def start(body: AlignIn, here: In, user: Reader) -> AlignOut:
-    """Begin to lay `moving` over `fixed`; 409 when that would mean nothing."""
+    """Begin to lay `moving` over `fixed`; 409 when that would mean nothing, or when the two do not belong together and nobody said why."""
     fixed, moving = _end(here, user, body.fixed), _end(here, user, body.moving)
     if (fixed.series_id, fixed.frame) == (moving.series_id, moving.frame):
         raise HTTPException(409, "An image cannot be laid over itself; choose one of another date.")
@@ -59,6 +61,9 @@ def start(body: AlignIn, here: In, user: Reader) -> AlignOut:
         raise HTTPException(409, fit.reason.replace("they are not linked", "they are not registered"))
     if fit.angle is not None and fit.angle > linking.PARALLEL and (body.volume is False or min(_slices(fixed), _slices(moving)) < 4):
         raise HTTPException(409, fit.reason.replace("their slices are not linked", "the images are not registered"))
+    if unlike := _unlike(here, user, fixed, moving):
+        here.store.audit(user, "mismatch", "series", f"{fixed.series_id}:{moving.series_id}", "minor")
+        raise HTTPException(409, unlike)
     try:
         return _out(here.alignments.start(user.id, fixed, moving, body.kind, body.volume))
     except Busy as error:
@@ -97,7 +102,7 @@ def frames(which: Derived, found: Mine, here: In, user: Reader) -> FramesOut:
     _done(found)
     base = describe(here, user, found.fixed.series_id)
     own = describe(here, user, found.moving.series_id) if which == "registered" else base
-    form = transport.form(found.moving.series.frames[found.moving.frame if found.grids is None else 0])
+    form = transport.form(found.moving_frame)
     if which != "registered":
         form = transport.Form("uint8", 3 if which == "difference" else 1)
     listed = tuple(frame_out(n, found.fixed_frame(n), form, f"{found.id}-{which}-{n}") for n in range(found.frames))
@@ -107,6 +112,7 @@ def frames(which: Derived, found: Mine, here: In, user: Reader) -> FramesOut:
         update={
             "spacing_known": base.spacing_known,
             "color": form.channels == 3,
+            "luts": own.luts if which == "registered" else {},
             "units": own.units if which == "registered" else "",
             "windows": own.windows if which == "registered" else () if which == "difference" else (_AS_STORED,),
             "urls": FrameUrlsOut(
@@ -134,7 +140,7 @@ def reduced(request: Request, which: Derived, frame: int, found: Mine, here: In)
     headers = _headers(request, found, which, frame)
     form, array = _pixels(here, found, which, frame)
     if which == "registered" and form.channels == 1:
-        array = transport.shown(form, array, transport.windows(found.moving.series)[0])
+        array = transport.shown(form, array, transport.windows(found.moving.series)[0], transport.table(found.moving_frame))
     return Response(encode(array.astype("uint8"), REDUCED), media_type="image/jpeg", headers=headers)
 
 
@@ -143,10 +149,22 @@ def _slices(end: End) -> int:
 
 
 def _end(here: Context, user: User, wanted: EndIn) -> End:
-    series = here.series(wanted.series_id, user)[1]
+    study, series = here.series(wanted.series_id, user)
     if wanted.frame >= len(series.frames):
         raise HTTPException(400, f"Slice {wanted.frame + 1} was asked for; the series has {len(series.frames)}.")
-    return End(wanted.series_id, wanted.frame, series)
+    return End(wanted.series_id, wanted.frame, study, series)
+
+
+def _unlike(here: Context, user: User, first: End, second: End) -> str:
+    """Why two images are not laid over each other, '' when they may be: they are alike, or the audit has the reader's reason."""
+    found = [one for one in mixing.notices([(end.study, end.series) for end in (second, first)]) if one.blocking]
+    if not found:
+        return ""
+    wanted = {first.series_id, second.series_id}
+    excused = {code for one in here.store.overrides(user) if wanted <= set(one.series) for code in one.codes}
+    left = [one.text for one in found if one.code not in excused]
+    remedy = "They are registered only after a reason was given in the warning; give it, or choose other images."
+    return " ".join([*left, remedy]) if left else ""
 
 
 def _done(found: Job) -> None:

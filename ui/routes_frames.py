@@ -21,8 +21,9 @@ from storage.studies.dicom import PROJECTION
 from storage.studies.transport import Form
 from storage.views import PatientSummary, User
 from ui.context import Context, In, Reader
+from ui.hanging import words_of
 from ui.rendering import window_of
-from ui.wire import FrameOut, FramesOut, FrameStudyOut, FrameUrlsOut, Kind, WindowOut
+from ui.wire import FrameOut, FramesOut, FrameStudyOut, FrameUrlsOut, Kind, LutOut
 
 router = APIRouter()
 
@@ -46,26 +47,19 @@ def describe(here: Context, user: User, series_id: int) -> FramesOut:
     listed = tuple(_frame(number, frame) for number, frame in enumerate(series.frames))
     try:
         windows = transport.windows(series)
+        luts = {lut.key: lut for frame, out in zip(series.frames, listed, strict=True) if out.lut and (lut := transport.table(frame))}
     except StudyError:
-        windows = ()
+        windows, luts = (), {}
     return FramesOut(
+        **words_of(study, series, windows),
         series_id=series_id,
         uid=series.uid,
-        modality=series.modality,
-        number=series.number,
-        description=series.description,
-        body_part=series.body_part,
-        laterality=series.laterality,
-        view=series.view,
-        plane=series.plane,
         units=first.units,
         kind=kind(series),
         color=any(frame.channels == 3 for frame in listed),
-        lossy=any(frame.lossy for frame in series.frames),
         spacing_known=all(frame.spacing is not None for frame in series.frames),
         spacing_note=_AT_DETECTOR if _AT_DETECTOR in first.warnings else "",
-        windows=tuple(WindowOut(name=w.name, center=w.center, width=w.width, function=w.function) for w in windows),
-        warnings=tuple(dict.fromkeys((*study.warnings, *series.warnings, *first.warnings))),
+        luts={key: LutOut(first=lut.first, top=max(lut.top, 1.0), entries=tuple(lut.entries.tolist())) for key, lut in luts.items()},
         study=_study(here.store.patient_of(series_id, user), series_id, study, named=here.settings.keep_identity),
         urls=FrameUrlsOut(pixels=f"/pixels/{series_id}/{{n}}/values", reduced=f"/pixels/{series_id}/{{n}}/reduced.jpg"),
         frames=listed,
@@ -138,7 +132,7 @@ def frame_out(number: int, frame: Frame, found: Form, key: str, error: str = "")
         slope=found.slope,
         intercept=found.intercept,
         inverse=found.inverse,
-        curve=found.curve,
+        lut=found.lut,
         error=error,
     )
 

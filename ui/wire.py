@@ -116,10 +116,9 @@ class WindowOut(BaseModel):
     function: str
 
 
-class SeriesOut(BaseModel):
-    """What a viewport needs to know of a series."""
+class SeriesWordsOut(BaseModel):
+    """What a series says of itself, wherever it is shown."""
 
-    id: int
     modality: str
     number: int | None
     description: str
@@ -127,13 +126,19 @@ class SeriesOut(BaseModel):
     laterality: str
     view: str
     plane: str
+    lossy: bool
+    windows: tuple[WindowOut, ...]
+    warnings: tuple[str, ...]
+
+
+class SeriesOut(SeriesWordsOut):
+    """What a viewport needs to know of a series."""
+
+    id: int
     frames: int
     rows: int
     columns: int
     spacing: tuple[float, float] | None
-    lossy: bool
-    windows: tuple[WindowOut, ...]
-    warnings: tuple[str, ...]
     study_uid: str
     study_description: str
     acquired: datetime | None
@@ -167,7 +172,10 @@ Kind = Literal["CT", "MR", "XR", "MG", "other"]
 
 
 class FrameOut(BaseModel):
-    """One frame of a series as the viewer reads it (`storage.studies.transport`); geometry in mm, LPS."""
+    """One frame of a series as the viewer reads it (`storage.studies.transport`); geometry in mm, LPS.
+
+    `lut` names one of `FramesOut.luts`, the VOI lookup table of this frame's file; '' when it brings none.
+    """
 
     n: int
     key: str
@@ -183,7 +191,7 @@ class FrameOut(BaseModel):
     slope: float
     intercept: float
     inverse: bool
-    curve: bool
+    lut: str
     error: str
 
 
@@ -229,26 +237,28 @@ class DerivedOut(BaseModel):
     legend: LegendOut | None = None
 
 
-class FramesOut(BaseModel):
-    """A series as the viewer opens it: everything but the pixels. `derived` marks pictures made by a registration."""
+class LutOut(BaseModel):
+    """A VOI lookup table (PS3.3 C.11.2.1.1): white is `top`, `first` is the value that maps to the first entry, the ends hold beyond."""
+
+    first: int
+    top: float
+    entries: tuple[float, ...]
+
+
+class FramesOut(SeriesWordsOut):
+    """A series as the viewer opens it: everything but the pixels. `derived` marks pictures made by a registration.
+
+    A window whose function is `LUT` stands for the table that each frame names.
+    """
 
     series_id: int
     uid: str
-    modality: str
-    number: int | None
-    description: str
-    body_part: str
-    laterality: str
-    view: str
-    plane: str
     units: str
     kind: Kind
     color: bool
-    lossy: bool
     spacing_known: bool
     spacing_note: str
-    windows: tuple[WindowOut, ...]
-    warnings: tuple[str, ...]
+    luts: dict[str, LutOut]
     study: FrameStudyOut
     urls: FrameUrlsOut
     frames: tuple[FrameOut, ...]

@@ -66,7 +66,7 @@ def _read(opened: Header, shape: PixelFormat, index: int) -> NDArray[np.generic]
     array = np.empty((shape.rows, shape.columns), _dtype(shape))
     with opened.pixels() as stream:
         stream.seek(index * shape.frame_bytes, os.SEEK_CUR)
-        if stream.readinto(memoryview(array).cast("B")) != array.nbytes:  # type: ignore[attr-defined]
+        if stream.readinto(array.data.cast("B")) != array.nbytes:  # type: ignore[attr-defined]
             raise StudyUnreadable("is truncated: its last pixels are not there; export or copy it again")
     return _used_bits(array, shape)
 

@@ -18,12 +18,15 @@ Outcome = Literal["imported", "duplicate", "skipped", "refused"]
 
 @dataclass(frozen=True)
 class Window:
-    """A grey-level window in the modality's units (DICOM PS3.3 C.11.2); width > 0."""
+    """A grey-level window in the modality's units (DICOM PS3.3 C.11.2); width > 0.
+
+    `LUT` stands for the file's own lookup table; centre and width are then the straight window closest to it.
+    """
 
     center: float
     width: float
     name: str = ""
-    function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"] = "LINEAR"
+    function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID", "LUT"] = "LINEAR"
 
 
 @dataclass(frozen=True)

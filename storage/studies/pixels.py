@@ -131,7 +131,7 @@ def display(frame: Frame, window: Window | None = None) -> NDArray[np.uint8]:
     raw = raw_of(frame)
     if raw.rgb is not None:
         return raw.rgb
-    if window is None and raw.mapping.voi_lut is None:
+    if raw.mapping.voi_lut is None and (window is None or window.function == "LUT"):
         window = _default(frame, raw)
     dtype = raw.values.dtype
     if dtype.kind not in "iu" or dtype.itemsize > 2:

@@ -33,7 +33,7 @@ Values = NDArray[np.generic]
 class Form:
     """How to read `values`: type, channels (1, or 3 for interleaved RGB), rescale to the modality's units, inversion.
 
-    `curve` is True when the file brings its own VOI lookup table, which a window can only approximate.
+    `lut` names the VOI lookup table that the file brings (`table`), '' when it brings none.
     """
 
     dtype: Dtype
@@ -41,7 +41,7 @@ class Form:
     slope: float = 1.0
     intercept: float = 0.0
     inverse: bool = False
-    curve: bool = False
+    lut: str = ""
 
 
 def form(frame: Frame) -> Form:
@@ -60,11 +60,11 @@ def form(frame: Frame) -> Form:
 def _form(stored: str, colour: bool, mapping: Mapping) -> Form:
     if colour:
         return Form("uint8", 3)
-    curve = mapping.voi_lut is not None
+    lut = mapping.voi_lut.key if mapping.voi_lut is not None else ""
     dtype = _WHOLE.get(stored)
     if dtype is None or mapping.modality_lut is not None:
-        return Form("float32", inverse=mapping.inverse, curve=curve)
-    return Form(dtype, 1, mapping.slope, mapping.intercept, mapping.inverse, curve)
+        return Form("float32", inverse=mapping.inverse, lut=lut)
+    return Form(dtype, 1, mapping.slope, mapping.intercept, mapping.inverse, lut)
 
 
 def values(frame: Frame) -> tuple[Form, NDArray[np.generic]]:
@@ -95,30 +95,37 @@ def tag(frame: Frame, more: str = "") -> str:
     return hashlib.sha256(f"{_VERSION}|{frame.key}|{more}".encode()).hexdigest()[:32]
 
 
+def table(frame: Frame) -> Lut | None:
+    """The VOI lookup table a DICOM file brings for a frame, None when it brings none; opens its header only. Raises `StudyError`."""
+    if frame.source.kind != "dicom":
+        return None
+    with typed(frame.source.path.name):
+        opened, shape = pixels.header_of(frame)
+        return dicompixels.mapping(opened, shape, frame.index).voi_lut
+
+
 def windows(series: Series) -> tuple[Window, ...]:
-    """`pixels.windows`, led by the closest window to the file's own lookup table where it has one. Raises `StudyError`."""
+    """`pixels.windows`, led by the file's own lookup table where it has one. Raises `StudyError`."""
     offered = pixels.windows(series)
     if not offered:
         return ()
-    curve = pixels.speaking(series)[1].mapping.voi_lut
-    straight = _straight(curve) if curve is not None else None
-    return (straight, *offered) if straight is not None else offered
+    lut = pixels.speaking(series)[1].mapping.voi_lut
+    return (_straight(lut), *offered) if lut is not None else offered
 
 
-def _straight(curve: Lut) -> Window | None:
-    """The window between the inputs that a rising lookup table shows at 5 and 95 % of white; None for one that does not rise."""
-    bright = curve.entries / max(curve.top, 1.0)
-    rising = np.maximum.accumulate(bright)
-    if bright[-1] <= bright[0] or not np.allclose(rising, bright, atol=0.02):
-        return None
-    low, high = (float(curve.first + np.searchsorted(rising, level * bright[-1])) for level in (0.05, 0.95))
-    width = max((high - low) / 0.9, 1.0)
-    return Window((low + high) / 2, width, "as filed (approximated)", "LINEAR_EXACT")
+def _straight(lut: Lut) -> Window:
+    """The window that stands for a lookup table: between the inputs it shows at 5 and 95 % of its range; all of one that does not rise."""
+    shown_ = lut.entries / max(lut.top, 1.0)
+    rising = np.maximum.accumulate(shown_)
+    if shown_[-1] <= shown_[0] or not np.allclose(rising, shown_, atol=0.02):
+        return Window(lut.first + (len(shown_) - 1) / 2, max(len(shown_) - 1.0, 1.0), "as filed", "LUT")
+    low, high = (float(lut.first + np.searchsorted(rising, level * shown_[-1])) for level in (0.05, 0.95))
+    return Window((low + high) / 2, max((high - low) / 0.9, 1.0), "as filed", "LUT")
 
 
-def shown(form_: Form, array: Values, window: Window) -> NDArray[np.uint8]:
-    """Grey values as a window shows them, (H, W) uint8: what the browser does with `values`."""
-    bright = voi.shade(array.astype(np.float64) * form_.slope + form_.intercept, window)
+def shown(form_: Form, array: Values, window: Window, lut: Lut | None = None) -> NDArray[np.uint8]:
+    """Grey values as a window, or the table it stands for, shows them, (H, W) uint8: what the browser does with `values`."""
+    bright = voi.bright(array.astype(np.float64) * form_.slope + form_.intercept, window, lut)
     return np.rint((1 - bright if form_.inverse else bright) * 255).astype(np.uint8)
 
 

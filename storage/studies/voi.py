@@ -6,6 +6,7 @@ radiograph where pydicom's apply_windowing takes 106.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -30,6 +31,11 @@ class Lut:
         """Look values up; beyond the ends the first and the last entry hold (PS3.3 C.11.1.1)."""
         at = np.clip(np.nan_to_num(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
         return self.entries[at]
+
+    @property
+    def key(self) -> str:
+        """A name that only an equal table has."""
+        return hashlib.sha256(f"{self.first}|{self.top}|".encode() + self.entries.tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +65,14 @@ class Mapping:
 
 
 def shade(values: Values, window: Window) -> Values:
-    """Modality values -> brightness 0..1 through a window (PS3.3 C.11.2.1.2 and C.11.2.1.3). NaN is black."""
+    """Modality values -> brightness 0..1 through a window (PS3.3 C.11.2.1.2 and C.11.2.1.3). NaN is black.
+
+    For a lookup table this is its straight approximation; `bright` looks it up.
+    """
     with np.errstate(all="ignore"):
         if window.function == "SIGMOID":
             grey = 1 / (1 + np.exp(np.clip(-4 * (values - window.center) / window.width, -700, 700)))
-        elif window.function == "LINEAR_EXACT":
+        elif window.function in ("LINEAR_EXACT", "LUT"):
             grey = (values - window.center) / window.width + 0.5
         elif window.width <= 1:
             grey = np.where(values > window.center - 0.5, 1.0, 0.0)
@@ -72,16 +81,23 @@ def shade(values: Values, window: Window) -> Values:
         return np.clip(np.nan_to_num(grey, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
 
 
+def bright(values: Values, window: Window, lut: Lut | None) -> Values:
+    """`shade`, or the file's own table where the window stands for it (PS3.3 C.11.2.1.1)."""
+    if window.function == "LUT" and lut is not None:
+        return lut(values) / max(lut.top, 1.0)
+    return shade(values, window)
+
+
 def grey(values: NDArray[np.generic], mapping: Mapping, window: Window | None) -> NDArray[np.uint8]:
     """Stored values of any shape -> uint8, all steps. `window` None uses the VOI LUT, else the identity window."""
     units = mapping.modality(values)
     if window is None and mapping.voi_lut is not None:
-        bright = mapping.voi_lut(units) / max(mapping.voi_lut.top, 1.0)
+        shown = mapping.voi_lut(units) / max(mapping.voi_lut.top, 1.0)
     else:
-        bright = shade(units, window or mapping.identity or Window(127.5, 255.0, function="LINEAR_EXACT"))
+        shown = bright(units, window or mapping.identity or Window(127.5, 255.0, function="LINEAR_EXACT"), mapping.voi_lut)
     if mapping.inverse:
-        bright = 1 - bright
-    result = np.floor(bright * 255 + 0.5).astype(np.uint8)
+        shown = 1 - shown
+    result = np.floor(shown * 255 + 0.5).astype(np.uint8)
     padded = mapping.padded(values)
     if padded is not None:
         result[padded] = 0

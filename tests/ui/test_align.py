@@ -146,3 +146,24 @@ def test_other_parts_of_the_body_are_not_registered(browser: TestClient, tmp_pat
     assert answer.status_code == 409
     assert "different parts of the body" in answer.json()["error"]
     assert browser.post("/api/level", json={"series_id": first, "frame": 1, "other_series_id": second}).json()["frame"] is None
+
+
+def test_two_patients_are_registered_only_after_a_reason(browser: TestClient, running: Running, tmp_path: Path) -> None:
+    """The page's warning is no lock: the server itself must refuse, and the audit must name the reason before it goes on."""
+    films = ((tmp_path / "p.dcm", 900, "P", "20240101"), (tmp_path / "q.dcm", 901, "Q", "20240102"))
+    paths = [radiograph(path, plain(value), patient=patient, date=date) for path, value, patient, date in films]
+    first, second = (slot["series"]["id"] for slot in send(browser, *paths)["hang"]["slots"])
+    ends = {"fixed": {"series_id": second}, "moving": {"series_id": first}}
+    refused = browser.post("/api/align", json=ends)
+    assert refused.status_code == 409
+    assert refused.json()["error"].startswith("The images belong to different patients. They are registered only after a reason")
+    level = {"series_id": first, "frame": 0, "other_series_id": second}
+    assert "different patients" in browser.post("/api/level", json=level).json()["reason"]
+    other = {"series_ids": [first, second], "codes": ["laterality"], "reason": "the sides were exchanged"}
+    assert browser.post("/api/overrides", json=other).status_code == 200
+    assert browser.post("/api/align", json=ends).status_code == 409, "a reason for another warning is none for this one"
+    assert browser.post("/api/overrides", json={**other, "codes": ["patient"], "reason": "twins, for teaching"}).status_code == 200
+    finished(browser, begin(browser, first, second))
+    with running.app.state.context.store._database.read() as session:
+        rows = session.connection().exec_driver_sql("SELECT event, outcome FROM audit WHERE event IN ('mismatch', 'override')").fetchall()
+    assert [tuple(row) for row in rows][-4:] == [("mismatch", 4), ("override", 0), ("mismatch", 4), ("override", 0)]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import JPEGLSLossless
+from pydicom.sequence import Sequence
+from pydicom.uid import JPEGLSLossless, generate_uid
 from starlette.testclient import TestClient
 
-from storage.studies import display, transport
-from storage.studies.model import Window
+from storage.studies import display, read, transport
+from storage.studies.voi import Lut
 from tests.browser.samples import pair, plain, radiograph
 from tests.dicoms import ct, dataset, write
 from tests.ui.conftest import HERE, Running, send
@@ -180,11 +183,36 @@ def test_other_reader_gets_none_of_it(browser: TestClient, stranger: TestClient,
     assert browser.get(f"/pixels/{series}/-1/values").status_code == 404
 
 
-def test_lookup_table_of_the_file_is_approximated_by_a_window() -> None:
-    from storage.studies.voi import Lut
-
+def test_lookup_table_of_the_file_has_a_straight_window_beside_it() -> None:
     ramp = transport._straight(Lut(1000, np.linspace(0, 4095, 501), 4095.0))
-    assert isinstance(ramp, Window)
+    assert ramp.function == "LUT"
     assert abs(ramp.center - 1250) < 3
     assert abs(ramp.width - 500) < 6
-    assert transport._straight(Lut(0, np.linspace(4095, 0, 501), 4095.0)) is None
+    falling = transport._straight(Lut(0, np.linspace(4095, 0, 501), 4095.0))
+    assert (falling.center, falling.width, falling.function) == (250, 500, "LUT")
+
+
+@pytest.mark.parametrize(("photometric", "signed"), [("MONOCHROME2", False), ("MONOCHROME1", True)])
+def test_lookup_table_of_the_file_goes_over_the_wire_whole(browser: TestClient, tmp_path: Path, photometric: str, signed: bool) -> None:
+    """What the browser is sent draws exactly what the server's own display does, bend and all."""
+    values = np.random.default_rng(1).integers(-200 if signed else 0, 900, (40, 30)).astype(np.int16 if signed else np.uint16)
+    item = Dataset()
+    item.LUTDescriptor, item.LUTExplanation = [512, 100, 12], "bent"
+    item.LUTData = struct.pack("<512H", *(int(4095 * (entry / 511) ** 2) for entry in range(512)))
+    more = {"PatientID": f"table {photometric}", "SOPInstanceUID": generate_uid(), "PhotometricInterpretation": photometric}
+    uids = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
+    made = dataset(values, modality="DX", VOILUTSequence=Sequence([item]), **uids, **more)
+    series = send(browser, write(made, tmp_path / "table.dcm"))["hang"]["slots"][0]["series"]["id"]
+    listed = browser.get(f"/api/series/{series}/frames.json").json()
+    frame = listed["frames"][0]
+    assert (listed["windows"][0]["name"], listed["windows"][0]["function"]) == ("as filed", "LUT")
+    lut = listed["luts"][frame["lut"]]
+    sent = np.frombuffer(browser.get(f"/pixels/{series}/0/values").content, np.dtype(frame["dtype"]).newbyteorder("<")).reshape(40, 30)
+    at = np.clip(np.floor(sent * frame["slope"] + frame["intercept"]) - lut["first"], 0, len(lut["entries"]) - 1).astype(int)
+    bright = np.asarray(lut["entries"])[at] / lut["top"]
+    drawn = np.floor((1 - bright if frame["inverse"] else bright) * 255 + 0.5).astype(np.uint8)
+    shown = display(read([tmp_path / "table.dcm"]).studies[0].series[0].frames[0])
+    assert np.array_equal(drawn, shown)
+    window = listed["windows"][0]
+    own = browser.get(f"/pixels/{series}/0/reduced.jpg?window={window['center']},{window['width']},LUT").content
+    assert own == browser.get(f"/pixels/{series}/0/reduced.jpg").content
