@@ -2,11 +2,12 @@
 // which floats do not have and which knows no SIGMOID; an image may bring its own `render`, and this is ours. It also puts the
 // centre of the first pixel at (0, 0), where WebGL has it; Cornerstone's own way is half a pixel off.
 import type { Types } from "@cornerstonejs/core";
+import { type LutSpec, lookUp } from "./table.ts";
 
 interface Enabled {
   canvas: HTMLCanvasElement;
   image: Types.IImage & { interval?: Drawn };
-  viewport: { voi: { windowWidth: number; windowCenter: number }; invert: boolean; pixelReplication: boolean; sigmoid?: boolean };
+  viewport: { voi: { windowWidth: number; windowCenter: number }; invert: boolean; pixelReplication: boolean; sigmoid?: boolean; table?: LutSpec | null };
   transform: { getMatrix(): number[] };
 }
 
@@ -14,6 +15,7 @@ interface Drawn {
   canvas: HTMLCanvasElement;
   data: ImageData;
   look: string;
+  table?: LutSpec | null;
 }
 
 let scratch: { key: unknown; drawn: Drawn }[] = [];
@@ -46,12 +48,12 @@ function drawn({ canvas, image, viewport }: Enabled): Drawn {
     kept = { canvas: made, data: new ImageData(image.width, image.height), look: "" };
     scratch = [{ key: canvas, drawn: kept }, ...scratch.filter((one) => one.key !== canvas)].slice(0, KEPT);
   }
-  if (kept.look === look) return kept;
+  if (kept.look === look && kept.table === viewport.table) return kept;
   const values = image.voxelManager?.getScalarData() as unknown as ArrayLike<number>;
   if (image.color) paintColour(values, kept.data.data);
   else paintGrey(values, new Uint32Array(kept.data.data.buffer), shader(viewport), image.minPixelValue, image.maxPixelValue);
   kept.canvas.getContext("2d")?.putImageData(kept.data, 0, 0);
-  kept.look = look;
+  Object.assign(kept, { look, table: viewport.table });
   return kept;
 }
 
@@ -65,10 +67,10 @@ function paintColour(values: ArrayLike<number>, out: Uint8ClampedArray): void {
 }
 
 /** Value -> opaque grey, through the same formulas as the server's `shade`. */
-function shader({ voi, invert, sigmoid }: Enabled["viewport"]): (value: number) => number {
+function shader({ voi, invert, sigmoid, table }: Enabled["viewport"]): (value: number) => number {
   const width = Math.max(voi.windowWidth - 1, 1e-9);
   const lower = voi.windowCenter - 0.5 - width / 2;
-  const bright = sigmoid ? (value: number) => 1 / (1 + Math.exp((-4 * (value - lower - width / 2)) / width)) : (value: number) => Math.max(0, Math.min(1, (value - lower) / width));
+  const bright = table ? lookUp(table) : sigmoid ? (value: number) => 1 / (1 + Math.exp((-4 * (value - lower - width / 2)) / width)) : (value: number) => Math.max(0, Math.min(1, (value - lower) / width));
   return (value) => {
     const level = Math.floor((invert ? 1 - bright(value) : bright(value)) * 255 + 0.5);
     return (0xff000000 | (level << 16) | (level << 8) | level) >>> 0;

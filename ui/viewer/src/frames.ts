@@ -1,11 +1,13 @@
 // What the server says of a series before its pixels: `frames.json`. Its address is the SOURCE of everything shown from it.
 // `/api/series/{id}/frames.json` is a series; the results of an alignment have the same shape under their own address.
+import type { LutSpec } from "./table.ts";
 
 export interface WindowSpec {
   name: string;
   center: number;
   width: number;
-  function: "LINEAR" | "LINEAR_EXACT" | "SIGMOID";
+  /** LUT stands for the table the frame names; centre and width are then the straight window closest to it. */
+  function: "LINEAR" | "LINEAR_EXACT" | "SIGMOID" | "LUT";
 }
 
 export interface FrameSpec {
@@ -23,7 +25,8 @@ export interface FrameSpec {
   slope: number;
   intercept: number;
   inverse: boolean;
-  curve: boolean;
+  /** A key of the series' `luts`: the VOI lookup table of this frame's file; '' when it brings none. */
+  lut: string;
   range: [number, number] | null;
   error: string;
 }
@@ -46,6 +49,7 @@ export interface SeriesSpec {
   windows: WindowSpec[];
   warnings: string[];
   study: { id: number; uid: string; date: string | null; description: string; pseudonym: string; relative: string; ordinal: number | null; of: number | null };
+  luts: Record<string, LutSpec>;
   urls: { pixels: string; reduced?: string };
   frames: FrameSpec[];
   derived?: { kind: string; words: string } | null;

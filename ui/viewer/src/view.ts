@@ -6,6 +6,7 @@ import * as look from "./camera.ts";
 import { type FrameSpec, Failure, type SeriesSpec, type WindowSpec, described } from "./frames.ts";
 import { type Range, range, windowOf } from "./grey.ts";
 import { imageIds, obtain, spacingOf } from "./loader.ts";
+import { type LutSpec, type Node, nodes } from "./table.ts";
 
 export interface Loaded {
   /** null: the middle one. */
@@ -32,7 +33,13 @@ const DEPTH = 1e6;
 
 /** Cornerstone keeps the CPU renderer's transform here; only this file touches it (5.14). */
 interface CpuInside {
-  viewport: { scale: number; rotation: number; hflip: boolean; vflip: boolean; translation: { x: number; y: number }; sigmoid?: boolean; displayedArea?: unknown };
+  viewport: { scale: number; rotation: number; hflip: boolean; vflip: boolean; translation: { x: number; y: number }; sigmoid?: boolean; table?: LutSpec | null; displayedArea?: unknown };
+}
+
+/** What of vtk.js's image actor a lookup table needs. */
+interface Painted {
+  getMapper(): { setColorTextureWidth(width: number): void };
+  getProperty(): { getRGBTransferFunction(at: number): { setNodes(nodes: Node[]): void } };
 }
 
 interface Vtk {
@@ -282,13 +289,29 @@ export class View {
     if (!this.viewport || !this.series) return;
     const inverse = Boolean(this.spec?.inverse) !== this.inverted;
     const sigmoid = this.window?.function === "SIGMOID";
+    const table = this.table;
     const values: Types.StackViewportProperties = { interpolationType: Enums.InterpolationType.LINEAR };
     if (!this.series.color) Object.assign(values, { voiRange: this.range, invert: inverse });
-    if (this.host.cpu()) this.inside().viewport.sigmoid = sigmoid;
-    else if (!this.series.color && (sigmoid || this.viewport.getProperties().VOILUTFunction === Enums.VOILUTFunctionType.SAMPLED_SIGMOID)) {
-      values.VOILUTFunction = sigmoid ? Enums.VOILUTFunctionType.SAMPLED_SIGMOID : Enums.VOILUTFunctionType.LINEAR;
+    const bent = sigmoid || table !== null; // Cornerstone makes a curve of its own for both; the table's own points replace it below
+    if (this.host.cpu()) Object.assign(this.inside().viewport, { sigmoid, table });
+    else if (!this.series.color && (bent || this.viewport.getProperties().VOILUTFunction === Enums.VOILUTFunctionType.SAMPLED_SIGMOID)) {
+      values.VOILUTFunction = bent ? Enums.VOILUTFunctionType.SAMPLED_SIGMOID : Enums.VOILUTFunctionType.LINEAR;
     }
     this.viewport.setProperties(values, true);
+    if (table && !this.host.cpu()) this.bend(table, inverse);
+  }
+
+  /** The lookup table of the wanted frame's file while the window stands for it. */
+  private get table(): LutSpec | null {
+    if (this.window?.function !== "LUT" || !this.series || this.series.color) return null;
+    return this.series.luts?.[this.series.frames[this.wanted]?.lut] ?? null;
+  }
+
+  private bend(table: LutSpec, inverse: boolean): void {
+    const drawn = this.viewport?.getDefaultActor()?.actor as unknown as Painted | undefined;
+    if (!drawn) return;
+    drawn.getMapper().setColorTextureWidth(4096);
+    drawn.getProperty().getRGBTransferFunction(0).setNodes(nodes(table, inverse));
   }
 
   private inside(): CpuInside {

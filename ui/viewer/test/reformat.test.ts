@@ -9,7 +9,7 @@ const [ROWS, COLUMNS, COUNT] = [3, 5, 4];
 
 /** Slices whose values are their own index, in any orientation. */
 function volume(orientation: number[], step: Triple): { frames: FrameSpec[] } {
-  return { frames: Array.from({ length: COUNT }, (_, n) => ({ n, key: "k", rows: ROWS, columns: COLUMNS, spacing: [2, 0.5], position: step.map((value) => 10 + n * value), orientation, location: n, frame_of_reference: "", dtype: "int16", channels: 1, slope: 1, intercept: 0, inverse: false, curve: false, range: null, error: "" })) as unknown as FrameSpec[] };
+  return { frames: Array.from({ length: COUNT }, (_, n) => ({ n, key: "k", rows: ROWS, columns: COLUMNS, spacing: [2, 0.5], position: step.map((value) => 10 + n * value), orientation, location: n, frame_of_reference: "", dtype: "int16", channels: 1, slope: 1, intercept: 0, inverse: false, lut: "", range: null, error: "" })) as unknown as FrameSpec[] };
 }
 
 const stored = Array.from({ length: COUNT }, (_, k) => Int16Array.from({ length: ROWS * COLUMNS }, (_, at) => 100 * k + at));
