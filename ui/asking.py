@@ -20,16 +20,13 @@ from fastapi.encoders import jsonable_encoder
 
 from errors import Cancelled, IntervalError
 from inference import answer
-from inference.engine import Image, Options, Request, Stage, Token, Turn
-from inference.images import frame_image
-from storage.views import SessionView, Slot, TurnView, User, VersionView
+from inference.engine import Options, Stage, Token
+from storage.views import SessionView, TurnView, User, VersionView
+from ui import requests
 from ui.context import Context
-from ui.rendering import window_of
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 8
-"""Earlier questions about the same images that a new one is asked after."""
 SAMPLED = 0.7
 """Temperature of an answer that is made again; the first is greedy."""
 
@@ -62,23 +59,6 @@ def options(turn: TurnView, max_tokens: int) -> Options:
     """Greedy until there is a complete answer, then sampled with a seed of its own, so that another answer can differ."""
     complete = sum(version.state == "complete" for version in turn.versions)
     return Options(max_tokens, SAMPLED, len(turn.versions)) if complete else Options(max_tokens)
-
-
-def remembered(asked: Asked) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
-    """Earlier questions about the same images in the same order with their last whole answer, and what was left out."""
-    same = [turn for turn in asked.history if _places(turn.slots) == _places(asked.turn.slots)]
-    turns = [Turn(turn.question, text) for turn in same if (text := _last_answer(turn))]
-    left_out = len(turns) - REMEMBERED
-    told = (f"Only the last {REMEMBERED} questions of this session were remembered.",) if left_out > 0 else ()
-    return tuple(turns[-REMEMBERED:]), told
-
-
-def _places(slots: tuple[Slot, ...]) -> list[tuple[int, int]]:
-    return [(slot.series_id, slot.frame) for slot in slots]
-
-
-def _last_answer(turn: TurnView) -> str:
-    return next((version.text for version in reversed(turn.versions) if version.state == "complete"), "")
 
 
 class Run:
@@ -129,15 +109,8 @@ class Run:
 
     def _answer(self) -> None:
         here, turn = self._here, self._asked.turn
-        history, told = remembered(self._asked)
-        request = Request(
-            images=tuple(self._image(slot) for slot in turn.slots),
-            question=turn.question,
-            ability=turn.ability,
-            relationship=turn.relationship,
-            history=history,
-            options=options(turn, here.settings.max_answer_tokens),
-        )
+        history, told = requests.remembered(self._asked.history, turn)
+        request = requests.of_turn(here.store, self._asked.user, turn, history, options(turn, here.settings.max_answer_tokens))
         with here.engine.use(self._cancel, self._waiting) as engine:
             for item in answer.ask(engine, request, self._cancel, warnings=told):
                 match item:
@@ -147,10 +120,6 @@ class Run:
                         self._emit({"type": "token", "text": item.text})
                     case answer.Answer():
                         self._keep(item)
-
-    def _image(self, slot: Slot) -> Image:
-        series = self._here.store.series(slot.series_id, self._asked.user)[1]
-        return frame_image(series.frames[slot.frame], slot.role, slot.when, window_of(slot.window))
 
     def _waiting(self, ahead: int) -> None:
         name: Literal["loading", "waiting"] = "loading" if ahead < 0 else "waiting"

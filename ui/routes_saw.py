@@ -15,10 +15,9 @@ from starlette.responses import Response
 
 from errors import IntervalError, StoreError
 from inference.engine import Image
-from inference.images import frame_image
 from inference.pixels import tile
 from storage.views import AnswerRecord, Slot, TurnView, User
-from ui import asking
+from ui import asking, requests
 from ui.context import Context, In, Reader
 from ui.rendering import window_of
 from ui.wire import SawImage, SawOut
@@ -88,8 +87,7 @@ def _kept(here: Context, user: User, session_id: int, turn_id: int, version_id: 
 
 def _again(here: Context, user: User, slot: Slot) -> Image | None:
     try:
-        frames = here.store.series(slot.series_id, user)[1].frames
-        return frame_image(frames[slot.frame], slot.role, slot.when, window_of(slot.window))
+        return requests.image(here.store, user, slot)
     except (IntervalError, IndexError, ValueError):
         return None
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import typer
 
 from errors import IntervalError
-from ui.cli import ask, db, evaluate, models, predict, serve, studies
+from ui.cli import ask, db, evaluate, models, predict, replay, serve, studies
 from ui.cli.common import DATA_DIR_HELP, Given
 
 DOC = """Interval answers one question of every follow-up: what changed since the prior?
@@ -32,11 +32,12 @@ app.command("ask")(ask.ask)
 app.command("import")(studies.import_studies)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("replay")(replay.replay)
 app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
 
 STOPPED = 130
-COMMANDS = ("serve", "ask", "import", "evaluate", "predict", "models", "db")
+COMMANDS = ("serve", "ask", "import", "evaluate", "predict", "replay", "models", "db")
 
 
 @app.callback()

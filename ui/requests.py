@@ -1,0 +1,61 @@
+"""From a kept question to what an engine is asked: its images in the kept windows, and the turns it was asked after."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from inference.engine import Image, Options, Request, Turn
+from inference.images import frame_image
+from storage.store import Store
+from storage.views import AnswerRecord, Slot, TurnView, User
+from ui.rendering import window_of
+
+REMEMBERED = 8
+"""Earlier questions about the same images that a new one is asked after."""
+
+
+def image(store: Store, user: User, slot: Slot) -> Image:
+    """The slot's frame as the model is shown it. Raises `StoreError`, `StudyError`."""
+    series = store.series(slot.series_id, user)[1]
+    return frame_image(series.frames[slot.frame], slot.role, slot.when, window_of(slot.window))
+
+
+def remembered(earlier: tuple[TurnView, ...], turn: TurnView, until: datetime | None = None) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+    """Earlier questions about the same images in the same order with their last whole answer, and what was left out.
+
+    `until` leaves out answers made later, so that an answer can be made again after what it was made after.
+    """
+    same = [one for one in earlier if _places(one.slots) == _places(turn.slots)]
+    turns = [Turn(one.question, text) for one in same if (text := _last_answer(one, until))]
+    left_out = len(turns) - REMEMBERED
+    told = (f"Only the last {REMEMBERED} questions of this session were remembered.",) if left_out > 0 else ()
+    return tuple(turns[-REMEMBERED:]), told
+
+
+def of_turn(store: Store, user: User, turn: TurnView, history: tuple[Turn, ...], options: Options) -> Request:
+    """The request of a kept turn."""
+    return Request(
+        images=tuple(image(store, user, slot) for slot in turn.slots),
+        question=turn.question,
+        ability=turn.ability,
+        relationship=turn.relationship,
+        history=history,
+        options=options,
+    )
+
+
+def of_record(store: Store, user: User, earlier: tuple[TurnView, ...], turn: TurnView, record: AnswerRecord) -> Request:
+    """The request a kept answer was made by, as far as the store still has it: options, seed, and the turns before it."""
+    kept = record.options
+    options = Options(int(cast(int, kept.get("max_tokens", 160))), float(cast(float, kept.get("temperature", 0.0))), record.seed)
+    return of_turn(store, user, turn, remembered(earlier, turn, record.created)[0], options)
+
+
+def _places(slots: tuple[Slot, ...]) -> list[tuple[int, int]]:
+    return [(slot.series_id, slot.frame) for slot in slots]
+
+
+def _last_answer(turn: TurnView, until: datetime | None) -> str:
+    made = (version for version in reversed(turn.versions) if version.state == "complete" and (until is None or version.created <= until))
+    return next((version.text for version in made), "")
