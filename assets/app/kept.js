@@ -3,6 +3,7 @@
 // storage, so that a reload, a lost route or a script that fails loses nothing.
 import { get, post, put } from "./api.js";
 import { relationship, wire } from "./hang.js";
+import { setLayout } from "./stage.js";
 import { filled, on, remember, state, update } from "./state.js";
 import { say } from "./toast.js";
 import * as compare from "./viewer/compare.js";
@@ -21,6 +22,8 @@ function liked() {
 }
 
 let history = EMPTY.history;
+let base = compare.NOTHING; // what was drawn in the version the server has
+let laid = null; // the layout the server knows
 let version = 0;
 let session = null; // whose document this is
 let timer = 0;
@@ -72,16 +75,21 @@ function written() {
     ...state.drawn,
     pairs: state.drawn.pairs.map((pair) => ({ id: `${pair.prior}:${pair.current}`, ...pair })),
     links: { ...actions, views, anchors },
-    layout: null,
+    layout: state.layout,
     mode: state.mode,
     overrides: state.overrides,
   };
 }
 
+const drawnIn = ({ marks, pairs, key_images }) => ({ marks, pairs: pairs.map(({ prior, current }) => ({ prior, current })), key_images });
+
 function readIn(found) {
   const { scroll, camera, window, crosshair, views, anchors } = found.links;
   version = found.version;
-  history = compare.begin({ marks: found.marks, pairs: found.pairs.map(({ prior, current }) => ({ prior, current })), key_images: found.key_images });
+  history = compare.begin(drawnIn(found));
+  base = history.present;
+  laid = found.layout ?? state.layout;
+  if (laid !== state.layout) setLayout(laid);
   update({
     drawn: history.present,
     links: { actions: { scroll, camera, window, crosshair }, views, anchors },
@@ -94,6 +102,7 @@ function readIn(found) {
 
 function forget() {
   history = EMPTY.history;
+  base = compare.NOTHING;
   version = 0;
   dirty = false;
   update({ drawn: history.present, links: { ...EMPTY.links, actions: state.links.actions }, mode: "side", overrides: [], chosen_mark: null, saved: true });
@@ -110,7 +119,7 @@ function save() {
 
 function backUp() {
   if (!session) return;
-  try { sessionStorage.setItem(BACKUP + session, JSON.stringify(written())); } catch { /* no storage: the server alone keeps them */ }
+  try { sessionStorage.setItem(BACKUP + session, JSON.stringify({ ...written(), base })); } catch { /* no storage: the server alone keeps them */ }
 }
 
 /** Send the newest version now; one at a time. */
@@ -128,16 +137,19 @@ async function send() {
     if (!session && !(await begin())) return;
     dirty = false;
     const own = session;
+    const sent = state.drawn;
     const answer = await put(`/api/sessions/${own}/marks`, written());
     if (own !== session) return;
     version = answer.version;
+    base = sent;
     if (dirty) backUp();
     else sessionStorage.removeItem(BACKUP + own);
     update({ saved: !dirty });
+    tabs?.postMessage({ session: own, version });
     if (dirty) timer = setTimeout(flush, 400);
   } catch (error) {
     dirty = true;
-    if (error.status === 409) say(error.message, "bad", ["Keep mine", mine]);
+    if (error.status === 409) await join();
     else {
       say(error.message);
       if (error.status === undefined) timer = setTimeout(flush, 5000);
@@ -145,12 +157,46 @@ async function send() {
   }
 }
 
-/** The reader keeps what is here over what another tab saved. */
-async function mine() {
-  version = (await get(`/api/sessions/${session}/marks`)).version;
-  dirty = true;
-  await flush();
+/** Another tab saved this session first: what it drew and what is drawn here become one, and that is saved. */
+async function join() {
+  const own = session;
+  try {
+    const found = await get(`/api/sessions/${own}/marks`);
+    if (own !== session) return;
+    joined(found);
+    say("Another tab drew on this case too; what you drew here and there is kept together.", "good");
+    timer = setTimeout(flush, 0);
+  } catch (error) {
+    say(error.message, "bad", ["Try again", join]);
+  }
 }
+
+/** The server's newest version under what is here and not yet there; a step back takes nothing of it away. */
+function joined(found) {
+  const [before, theirs] = [base, drawnIn(found)];
+  history = compare.throughout(history, (one) => compare.merge(before, one, theirs));
+  version = found.version;
+  base = theirs;
+  const codes = new Set(state.overrides.map((one) => one.code));
+  const known = new Set(state.links.anchors.map(between));
+  update({
+    drawn: history.present,
+    overrides: [...state.overrides, ...found.overrides.filter((one) => !codes.has(one.code))],
+    links: { ...state.links, anchors: [...state.links.anchors, ...found.links.anchors.filter((one) => !known.has(between(one)))] },
+  });
+  if (dirty) backUp();
+}
+
+const between = (anchor) => [anchor.a_series, anchor.b_series].sort((a, b) => a - b).join();
+
+/** Other tabs of this reader tell what they saved, so that tabs of one session do not drift apart. */
+const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("interval.marks") : null;
+tabs?.addEventListener("message", async ({ data }) => {
+  const own = session;
+  if (data.session !== own || data.version <= version || dirty || saving) return; // a tab with news of its own joins when it saves
+  const found = await get(`/api/sessions/${own}/marks`).catch(() => null);
+  if (found && own === session && found.version > version && !dirty && !saving) joined(found);
+});
 
 async function begin() {
   if (!filled().length) return false;
@@ -178,15 +224,22 @@ async function follow() {
     const found = await get(`/api/sessions/${id}/marks`);
     if (session !== id) return;
     const unsent = JSON.parse(sessionStorage.getItem(BACKUP + id) ?? "null");
-    if (found.version > 0 || unsent) readIn(unsent && unsent.version === found.version ? unsent : found);
-    if (unsent && unsent.version === found.version) save();
-    else sessionStorage.removeItem(BACKUP + id);
+    if (found.version > 0 || unsent) readIn(unsent ?? found);
+    if (!unsent) return;
+    base = unsent.base ?? compare.NOTHING;
+    if (unsent.version !== found.version) joined(found);
+    save();
   } catch (error) {
     say(error.message, "bad", ["Try again", () => { session = null; follow(); }]);
   }
 }
 
 on("session", follow);
+on("layout", () => {
+  if (!session || state.layout === laid) return;
+  laid = state.layout;
+  save();
+});
 addEventListener("pagehide", () => {
   if (dirty && session) put(`/api/sessions/${session}/marks`, written(), { keepalive: true }).catch(() => undefined);
 });

@@ -10,7 +10,7 @@ import { rail } from "./rail.js";
 import { stage } from "./stage.js";
 import { remembered, sessionInAddress, state, update } from "./state.js";
 import { talk } from "./talk.js";
-import { attempt, toasts } from "./toast.js";
+import { attempt, say, toasts } from "./toast.js";
 import { top } from "./top.js";
 
 function build(root) {
@@ -74,6 +74,14 @@ function waitForDemo(preparing) {
     waitForDemo(found?.preparing ?? true);
   }, 1000);
 }
+
+/** A script of ours that failed says so; what was drawn and asked is kept by the server or by this tab, so a reload is safe. */
+function broken(error) {
+  if (!error || error.name === "AbortError" || !String(error.stack).includes("/app/")) return;
+  say(`A part of this page failed (${error.message || error}). What you drew and asked is kept; reload the page to go on.`, "bad", ["Reload", () => location.reload()]);
+}
+addEventListener("error", (event) => broken(event.error));
+addEventListener("unhandledrejection", (event) => broken(event.reason));
 
 const place = () => document.getElementById("interval-read");
 if (place()) begin(build(place()));

@@ -69,6 +69,7 @@ export function measures() {
   };
   addAction({ name: "table", label: "Table of measurements", icon: "table", key: "Shift+t", group: "history", run: () => { open = drawer.hidden; draw(); }, pressed: () => !drawer.hidden });
   for (const name of ["drawn", "slots", "shown", "chosen_mark", "saved"]) on(name, draw);
+  on("chosen_mark", () => body.querySelector('[aria-current="true"]')?.scrollIntoView({ block: "nearest" }));
   room.addEventListener("change", draw);
   on("drawn", () => { if (open === false && state.drawn.marks.length === 1) open = null; });
   draw();

@@ -74,7 +74,7 @@ function template(count) {
 }
 
 export function stage() {
-  const kind = h("strong.kind");
+  const kind = h("strong.relates");
   const reason = h("span.reason.clip", { dataset: { testid: "reason" } });
   const warnings = h("ul.warnings", { role: "status", dataset: { testid: "relation-warnings" } });
   const exchange = iconButton("swap", "Swap the order (X)", () => swap(), { classes: "plain small", "data-testid": "swap" });

@@ -143,7 +143,8 @@ export class Viewport {
     this.applied = {};
     this.element.dataset.state = "empty";
     delete this.element.dataset.series;
-    fill(this.message, h("p", {}, this.index === 0 ? "Choose a case on the left, or drop files anywhere." : "Choose a series on the left, or drag it here."));
+    fill(this.message, h("p", {}, this.index === 0 ? "Choose a case on the left, or drop files anywhere." : "Choose a series on the left, or drag it here."),
+      state.slots.length > 2 && h("button.button.small", { type: "button", onclick: () => clearSlot(this.index) }, "Remove this place"));
     this.area.setAttribute("aria-label", `Image ${this.index + 1}: empty`);
   }
 
@@ -166,9 +167,9 @@ export class Viewport {
     this.role.dataset.role = slot.role.startsWith("time") ? "time" : slot.role;
     this.when.textContent = slot.when;
     this.side.textContent = { L: "Left", R: "Right", B: "Both sides" }[series.laterality.toUpperCase()] ?? series.laterality;
-    const { study } = this.bridge?.meta(this.index) ?? {};
+    const { study, derived: made } = this.bridge?.meta(this.index) ?? {};
     this.who.textContent = (state.names && study?.name) || series.pseudonym;
-    this.order.textContent = study?.of > 1 && study.ordinal ? `${study.ordinal} of ${study.of}` : "";
+    this.order.textContent = study?.of > 1 && study.ordinal && (!made || made.kind === "reformat") ? `${study.ordinal} of ${study.of}` : "";
     this.date.textContent = day(series.acquired);
     this.what.textContent = [series.modality, series.description || series.body_part, series.view, series.plane].filter((word, at, all) => word && all.indexOf(word) === at).join(" · ");
     this.what.title = this.what.textContent;
@@ -200,11 +201,11 @@ export class Viewport {
   /** The windows to choose from; one the reader made by dragging stands first. */
   offer(slot) {
     const presets = this.bridge?.presets(this.index) ?? [];
-    const all = presets.length ? presets : slot.series.windows;
+    const all = presets.length || this.bridge?.meta(this.index)?.color ? presets : slot.series.windows;
     const options = all.map((one, at) => [at ? written(one) : "", `${named(one)}`]);
     if (slot.window && !options.some(([key]) => key === slot.window)) options.unshift([slot.window, "Own window"]);
     setOptions(this.windows, options, slot.window ?? "");
-    this.windows.hidden = !options.length;
+    this.windows.hidden = !all.length;
   }
 
   /** Where in the stack, and what the reader hears of it. */

@@ -3,6 +3,7 @@ export * from "./geometry.ts";
 export * from "./keymap.ts";
 export * from "./link.ts";
 export * from "./marks.ts";
+export * from "./merge.ts";
 export * from "./pairing.ts";
 export * from "./presets.ts";
 export * from "./timeline.ts";

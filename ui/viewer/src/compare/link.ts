@@ -66,7 +66,7 @@ export function fit(one: Stack, other: Stack, anchors: readonly Anchor[]): Fit {
   const against = unrelated(one, other);
   if (against) return { ok: false, how: "none", reason: against };
   const found = shift(one, other, [one, other], anchors);
-  if (!found) return { ok: false, how: "none", reason: "another frame of reference: scroll both to the same level, then match them" };
+  if (!found) return { ok: false, how: "none", reason: "another frame of reference; match a level first (A)" };
   return found.anchored ? { ok: true, how: "anchor", reason: "by the matched slices, in mm" } : { ok: true, how: "position", reason: "same frame of reference, in mm" };
 }
 

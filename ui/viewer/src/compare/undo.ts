@@ -34,3 +34,8 @@ export function redo<T>(history: History<T>): History<T> {
 
 /** Changes of the present that are no step of their own (a value computed later): nothing to undo, nothing lost. */
 export const amend = <T>(history: History<T>, present: T): History<T> => ({ ...history, present });
+
+/** The same change made to every document there was and will be, so that no step back or forth undoes it. */
+export const throughout = <T>(history: History<T>, work: (one: T) => T): History<T> => ({
+  ...history, past: history.past.map(work), present: work(history.present), future: history.future.map(work),
+});
