@@ -26,11 +26,12 @@ from errors import TuneError
 from finetune import files, heldout, terminal, uncertainty
 from finetune.heldout import Held
 from finetune.synthesis import questions
-from inference import chat, manifest, pixels, select, weights
+from inference import chat, families, manifest, pixels, select, weights
 from inference.engine import ABILITIES, Ability, Request
 from inference.hardware import physical_cores
 from inference.manifest import Manifest
 from inference.torch_model import TorchModel
+from inference.words import Words
 
 LONGEST = 48
 """Tokens of an answer that are compared."""
@@ -86,18 +87,18 @@ class Sides:
         weights.made(folder, listed)
         manifest.refuse_changed(folder, listed, listed.weights)
         self.listed = listed
-        self.torch = TorchModel(folder / listed.hf, "cpu", threads)
+        self.torch = TorchModel(Words(families.form(folder / listed.hf, listed.tile)), "cpu", threads)
         self.model = Model(text, mmproj, min(4096, listed.context_tokens), threads)
         self.gguf = Conversation(self.model, 64)
         self.pictures: dict[str, Picture] = {}
         template = chat.template(listed.family)
-        self.ends = self.torch.endings((template.closing.name, "<|endoftext|>", "<end_of_utterance>"))
+        self.ends = self.torch.endings(template.closing.name)
 
     def ask(self, request: Request) -> tuple[str, str, tuple[bool, ...], tuple[float, ...], float]:
         """Torch's answer, llama.cpp's up to where they part, and how they compare place by place. `TuneError` if prompts differ."""
         segments = chat.request_segments(request, self.listed.family)
         tiles = [pixels.tile(image.pixels, self.listed.tile) for image in request.images]
-        keys = self.torch.keys(segments, request.images, self.listed.tokens_per_image)
+        keys = self.torch.keys(segments, request.images)
         parts = self.gguf.parts(segments, [(image.sha256, tile) for image, tile in zip(request.images, tiles, strict=True)])
         if keys != [key for part in parts for key in part.keys]:
             raise TuneError(

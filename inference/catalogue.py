@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from errors import ModelNotLoaded
 from inference import manifest
@@ -17,6 +17,16 @@ from inference.manifest import MANIFEST, Manifest
 from settings import Settings
 
 CATALOGUE = Path(__file__).resolve().parents[1] / "assets" / "models.yaml"
+
+
+class Score(BaseModel):
+    """A published score of a model: what was measured, the figure as it was published, and where."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    measure: str
+    value: str
+    source: str
 
 
 class Listed(BaseModel):
@@ -28,8 +38,46 @@ class Listed(BaseModel):
     family: str
     engines: tuple[str, ...]
     licence: str
+    terms: str = ""
+    """What the licence asks of its user; where it says something, adding the model takes an explicit yes."""
     summary: str
-    get: str
+    source: str = Field(pattern=r"^(https://|Interval$)")
+    repository: str = ""
+    """`owner/name` on the hub; empty where there is nothing to download."""
+    revision: str = "main"
+    """Branch or commit; the commit behind it is pinned in the model's manifest when it is added."""
+    released: bool = True
+    size_gb: float = Field(gt=0)
+    """Size of the files, about."""
+    hardware: str
+    tokens_per_image: int = Field(ge=1)
+    tile: int = Field(ge=16)
+    """Side in pixels of the square an image is given as."""
+    context_tokens: int = Field(ge=128)
+    image_order: Literal["oldest-first", "current-first"] = "oldest-first"
+    text: str = ""
+    mmproj: str = ""
+    """Of a GGUF pair: the two files as patterns of their names."""
+    scores: tuple[Score, ...] = ()
+    get: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Listed:
+        if self.released and not self.repository and not self.get:
+            raise ValueError(f"{self.name} says neither where it is downloaded from nor how it is made")
+        if ("gguf" in self.engines and bool(self.repository)) != bool(self.text and self.mmproj):
+            raise ValueError(f"{self.name}: a GGUF pair that is downloaded names its two files, and nothing else does")
+        return self
+
+    @property
+    def command(self) -> str:
+        """The command that puts it on this machine; empty while its weights are not released."""
+        return self.get or (f"python app.py models add {self.name}" if self.released else "")
+
+    @property
+    def note(self) -> str:
+        """What to do to have it."""
+        return f"run `{self.command}`" if self.command else f"not released by its authors yet ({self.source}); then add it by its path"
 
 
 @dataclass(frozen=True)
@@ -45,6 +93,7 @@ class ModelEntry:
     revision: str = ""
     summary: str = ""
     note: str = ""
+    listed: Listed | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +121,20 @@ class Verification:
 
 
 @cache
+def _content() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
 def listed() -> tuple[Listed, ...]:
     """The shipped catalogue."""
-    content = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
-    return tuple(Listed.model_validate(entry) for entry in content["models"])
+    return tuple(Listed.model_validate(entry) for entry in _content()["models"])
+
+
+def hub() -> str:
+    """Address of the hub that the catalogue's models are downloaded from."""
+    return str(_content()["hub"])
 
 
 def models(settings: Settings) -> tuple[ModelEntry, ...]:
@@ -103,7 +162,7 @@ def folder_of(settings: Settings, name: str) -> Path:
         return folder
     known = {entry.name: entry for entry in listed()}
     if name in known:
-        raise ModelNotLoaded(f"model {name} is not on this machine yet; run `{known[name].get}`")
+        raise ModelNotLoaded(f"model {name} is not on this machine yet; {known[name].note}")
     raise ModelNotLoaded(
         f"there is no model {name!r} here; choose one of `python app.py models list`, or give the path of a model's folder"
     )
@@ -112,7 +171,7 @@ def folder_of(settings: Settings, name: str) -> Path:
 def _entry(folder: Path, known: Listed | None) -> ModelEntry:
     if known and not (folder / MANIFEST).is_file():
         return ModelEntry(
-            known.name, folder, known.family, known.engines, "missing", known.licence, summary=known.summary, note=f"run `{known.get}`"
+            known.name, folder, known.family, known.engines, "missing", known.licence, known.revision, known.summary, known.note, known
         )
     try:
         content = manifest.read(folder)
@@ -130,6 +189,7 @@ def _entry(folder: Path, known: Listed | None) -> ModelEntry:
         revision=content.revision,
         summary=content.summary or (known.summary if known else ""),
         note=f"{broken} is missing or has another size; {manifest.REBUILD}" if broken else "",
+        listed=known,
     )
 
 

@@ -8,7 +8,7 @@ and a tokenizer is asked for it by name, while every `str` is tokenised with spe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from errors import ModelNotLoaded
 from inference.engine import Request
@@ -27,22 +27,50 @@ Segment = Control | ImageSlot | str
 
 @dataclass(frozen=True)
 class Template:
-    """How one model family writes a chat: what opens and closes a message, and what stands around an image."""
+    """How one model family writes a chat: what opens and closes a message, and what stands around an image.
 
-    opening: Control
+    `start` stands once before everything; `roles` are the words behind `opening`; with `merged` the system's text opens the
+    first message instead of having one of its own.
+    """
+
     closing: Control
-    before_image: tuple[Control, ...]
-    after_image: tuple[Control, ...]
+    opening: tuple[Control, ...]
+    before_image: tuple[Segment, ...]
+    after_image: tuple[Segment, ...]
+    start: tuple[Control, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=lambda: {role: f"{role}\n" for role in ("system", "user", "assistant")})
+    merged: bool = False
 
+
+_AROUND = Control("<fake_token_around_image>")
+_GLOBAL = Control("<global-img>")
 
 TEMPLATES: Mapping[str, Template] = {
     "idefics3": Template(
-        opening=Control("<|im_start|>"),
+        opening=(Control("<|im_start|>"),),
         closing=Control("<|im_end|>"),
-        before_image=(Control("<fake_token_around_image>"), Control("<global-img>")),
-        after_image=(Control("<fake_token_around_image>"),),
+        before_image=(_AROUND, _GLOBAL),
+        after_image=(_AROUND,),
+    ),
+    "smolvlm": Template(
+        start=(Control("<|im_start|>"),),
+        opening=(),
+        roles={"system": "System: ", "user": "User: ", "assistant": "Assistant:"},
+        closing=Control("<end_of_utterance>"),
+        before_image=(_AROUND, _GLOBAL),
+        after_image=(_AROUND,),
+    ),
+    "gemma3": Template(
+        start=(Control("<bos>"),),
+        opening=(Control("<start_of_turn>"),),
+        roles={"user": "user\n", "assistant": "model\n"},
+        closing=Control("<end_of_turn>"),
+        before_image=("\n\n", Control("<start_of_image>")),
+        after_image=(Control("<end_of_image>"), "\n\n"),
+        merged=True,
     ),
 }
+"""Families whose prompt is written here: those the GGUF engine runs, which has no template of a folder to cut."""
 
 
 def template(family: str) -> Template:
@@ -60,13 +88,18 @@ def segments(chat: Sequence[Message], family: str = "idefics3", *, reply: bool =
     Neighbouring pieces of text are joined, so that a tokenizer meets them whole, as it does in training.
     """
     form = template(family)
-    out: list[Segment] = []
+    out: list[Segment] = [*form.start]
+    system = ""
     for message in chat:
-        out += [form.opening, f"{message.role}\n"]
+        if form.merged and message.role == "system":
+            system = "".join(str(part) for part in message.parts) + "\n\n"
+            continue
+        out += [*form.opening, form.roles[message.role], " " * (message.role == "assistant" and not form.opening), system]
         for part in message.parts:
             out += [*form.before_image, part, *form.after_image] if isinstance(part, ImageSlot) else [part]
         out += [form.closing, "\n"]
-    return joined([*out, form.opening, "assistant\n"] if reply else out)
+        system = ""
+    return joined([*out, *form.opening, form.roles["assistant"]] if reply else out)
 
 
 def request_segments(request: Request, family: str = "idefics3") -> tuple[Segment, ...]:

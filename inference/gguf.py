@@ -20,12 +20,16 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
+
 import errors
 from errors import Cancelled, EngineDied, EngineError, ModelNotLoaded
 from inference import chat, manifest, pixels, wire
 from inference.child import Child
 from inference.engine import OnStage, Request, Scores, Stage, Timings, Token
 from inference.hardware import physical_cores
+from inference.manifest import Manifest
+from inference.order import ordered
 from inference.turnstile import Turnstile
 from inference.wire import Frame
 
@@ -36,6 +40,57 @@ PATIENCE = 2.0
 CACHED_IMAGES = 64
 SPARE_MEMORY = 8 << 30
 """Address space the child may use beyond four times its files, in bytes."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a GGUF pair turned out to be: tokens an image becomes, and tokens of context it was trained with."""
+
+    tokens_per_image: int
+    trained_tokens: int
+
+
+def measured(folder: Path, listed: Manifest) -> Measured:
+    """Open a GGUF pair once, in a child process, and ask what it makes of an image and whether it knows its family's tokens.
+
+    Raises `ModelNotLoaded` when it is damaged, no pair, or of another family; `EngineDied` when it breaks the parser.
+    """
+    child = Child("inference.worker", physical_cores())
+    try:
+        child.send(Frame(_load(folder, listed, 512, physical_cores())))
+        ready = _next(child)
+        black = np.zeros((listed.tile, listed.tile, 3), np.uint8)
+        child.send(_frame({"op": "tokens", "id": 1}, Request((pixels.image(black),), "?"), listed))
+        _next(child)
+        return Measured(int(ready.head["tokens_per_image"]), int(ready.head["trained"]))
+    finally:
+        child.end()
+
+
+def _next(child: Child) -> Frame:
+    """The child's next answer. Raises what it raised."""
+    frame = child.receive(600.0)
+    if frame is None:
+        raise EngineError("the model did not load within ten minutes; free some memory and try again")
+    if frame.head["kind"] == "error":
+        raise _error(frame)
+    return frame
+
+
+def _load(folder: Path, listed: Manifest, context: int, threads: int) -> dict[str, Any]:
+    """The operation that loads a pair."""
+    text, mmproj = folder / listed.text, folder / listed.mmproj
+    size = text.stat().st_size + mmproj.stat().st_size
+    head = {"op": "load", "id": 0, "text": str(text), "mmproj": str(mmproj), "tile": listed.tile, "cached_images": CACHED_IMAGES}
+    return head | {"context": context, "threads": threads, "memory": 4 * size + SPARE_MEMORY}
+
+
+def _frame(head: dict[str, Any], request: Request, listed: Manifest) -> Frame:
+    """An operation about a request, its images as the tiles the model is shown."""
+    tiles = [pixels.tile(image.pixels, listed.tile) for image in request.images]
+    shown = [{"sha256": i.sha256, "height": t.shape[0], "width": t.shape[1]} for i, t in zip(request.images, tiles, strict=True)]
+    packed = wire.pack_segments(chat.segments(ordered(request, listed.image_order), listed.family))
+    return Frame({**head, "segments": packed, "images": shown}, b"".join(tile.tobytes() for tile in tiles))
 
 
 @dataclass
@@ -98,7 +153,7 @@ class GgufEngine:
 
     def prompt(self, request: Request) -> str:
         """The whole prompt for the record; see `Engine.prompt`."""
-        return chat.written(chat.request_segments(request, self._manifest.family))
+        return chat.written(chat.segments(ordered(request, self.card.image_order), self._manifest.family))
 
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         """Yield tokens as they are made; see `Engine.stream`. Also raises `EngineDied`, `ModelNotLoaded`."""
@@ -144,11 +199,7 @@ class GgufEngine:
         self._loaded = False
         child = Child("inference.worker", self._threads)
         weakref.finalize(self, child.end)
-        text, mmproj = self._folder / self._manifest.text, self._folder / self._manifest.mmproj
-        size = text.stat().st_size + mmproj.stat().st_size
-        head = {"op": "load", "id": 0, "text": str(text), "mmproj": str(mmproj), "tile": self._manifest.tile}
-        head |= {"context": self.card.context_tokens, "threads": self._threads, "cached_images": CACHED_IMAGES}
-        child.send(Frame(head | {"memory": 4 * size + SPARE_MEMORY}))
+        child.send(Frame(_load(self._folder, self._manifest, self.card.context_tokens, self._threads)))
         return child
 
     def _ready(self, cancel: Event, tell: OnStage | None) -> None:
@@ -191,16 +242,10 @@ class GgufEngine:
             meter.load_s = time.monotonic() - started if waits else 0.0
             self._number += 1
             number = self._number
-            self._child.send(self._frame({**head, "id": number}, request))
+            self._child.send(_frame({**head, "id": number}, request, self._manifest))
             yield from self._frames(number, cancel, tell)
         finally:
             self._line.leave(ticket)
-
-    def _frame(self, head: dict[str, Any], request: Request) -> Frame:
-        tiles = [pixels.tile(image.pixels, self._manifest.tile) for image in request.images]
-        listed = [{"sha256": i.sha256, "height": t.shape[0], "width": t.shape[1]} for i, t in zip(request.images, tiles, strict=True)]
-        packed = wire.pack_segments(chat.request_segments(request, self._manifest.family))
-        return Frame({**head, "segments": packed, "images": listed}, b"".join(tile.tobytes() for tile in tiles))
 
     def _frames(self, number: int, cancel: Event, tell: OnStage) -> Iterator[Frame]:
         """Frames of operation `number`, stages told on the way. However it is left, the child is idle or ended after it."""

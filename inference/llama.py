@@ -76,6 +76,7 @@ class Model:
         self._batch = llama.llama_batch_init(batch, 0, 1)
         self.batch = batch
         self.context_tokens = int(llama.llama_n_ctx(self._context))
+        self.trained_tokens = int(llama.llama_model_n_ctx_train(self._model))
 
     # Stopping
 

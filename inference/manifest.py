@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from errors import ModelNotLoaded
+from inference import families
 from inference.engine import ModelCard
 
 MANIFEST = "manifest.json"
@@ -116,28 +117,74 @@ def refuse_changed(folder: Path, manifest: Manifest, names: Sequence[str]) -> No
             raise ModelNotLoaded(f"{path} is not the file its manifest lists (SHA-256 differs), so it is not opened; {REBUILD}")
 
 
+def refuse_unsound(path: Path) -> None:
+    """Read the head of a safetensors file. Raises `ModelNotLoaded` when it is cut short, or something else under that name."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            if length > min(size, 100 << 20):
+                raise ValueError
+            head = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in head.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelNotLoaded(f"{path} is no safetensors file, whatever its name says, so it is not opened; copy it again") from error
+    if 8 + length + max(ends, default=0) != size:
+        raise ModelNotLoaded(f"{path} is cut short or has something behind its end, so it is not opened; copy it again")
+
+
 def _is_gguf(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == MAGIC
 
 
-def of_transformers(folder: Path) -> Manifest:
-    """A manifest made for a plain transformers folder, hashing its files now. Raises `ModelNotLoaded` if it is not one."""
+WORDS = (
+    "config.json",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "generation_config.json",
+)
+"""Files of a transformers folder besides the weights that are read; all are data, none is code."""
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+"""Endings of files that run code when they are read; never opened."""
+
+
+def of_transformers(folder: Path, tile: int = 0) -> Manifest:
+    """A manifest made for a plain transformers folder of a known family, hashing its files now; `tile` as `families.form` takes it.
+
+    Raises `ModelNotLoaded` if it is no such folder, or its weights are only there as pickles.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelNotLoaded(f"{folder} is not a model: it has no {MANIFEST} and no config.json; give a model's folder or a GGUF file")
+    form = families.form(folder, tile)
+    kept = sorted(path.name for path in folder.glob("*.safetensors"))
+    if not kept:
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+        why = f"only as {pickles[0]}, which runs code when it is opened" if pickles else "nowhere in it"
+        raise ModelNotLoaded(f"{folder} has its weights {why}; Interval reads safetensors only, so convert them or copy those")
+    for name in kept:
+        refuse_unsound(folder / name)
     try:
-        config = json.loads((folder / "config.json").read_bytes())
-        vision = config["vision_config"]
-        grid = vision["image_size"] // vision["patch_size"] // config["scale_factor"]
-        names = ["config.json", "tokenizer.json", *sorted(path.name for path in folder.glob("*.safetensors"))]
+        names = [name for name in (*WORDS, *kept) if (folder / name).is_file()]
         return Manifest(
             name=folder.name,
-            family=str(config["model_type"]),
+            family=form.family.name,
             files={f"{folder.name}/{name}": digest(folder / name) for name in names},
+            bytes={f"{folder.name}/{name}": (folder / name).stat().st_size for name in names},
             hf=folder.name,
-            tile=vision["image_size"],
-            tokens_per_image=grid**2,
-            context_tokens=config["text_config"].get("max_position_embeddings", 4096),
+            tile=form.tile,
+            tokens_per_image=form.tokens,
+            context_tokens=max(128, form.context),
+            max_images=form.family.max_images,
+            image_order=form.family.order,
+            summary=form.family.note,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelNotLoaded(
-            f"{folder} is not a model: it has no {MANIFEST}, and its config.json is not one of a family Interval runs"
-        ) from error
+    except OSError as error:
+        raise ModelNotLoaded(f"{folder} cannot be read ({error.strerror or error}); make it readable and try again") from error

@@ -67,14 +67,15 @@ def open_engine(settings: Settings, model: str | None = None, engine: str | None
         return _open_remote(settings, served)
     named = resolve(settings, model or settings.model)
     wanted = named.wanted if named.wanted != "auto" else _choice(engine or settings.engine)
-    kind, device, reason = choose(named, wanted, settings.threads)
+    kind, device, reason = choose(named, wanted, settings.threads, four_bit=settings.four_bit)
     if kind == "gguf":
         from inference.gguf import GgufEngine
 
         return Selection(GgufEngine(named.folder, settings.context_tokens, settings.threads, settings.max_images), reason)
     from inference.torch_engine import TorchEngine
 
-    opened = TorchEngine(named.folder, settings.context_tokens, settings.threads, settings.max_images, device, named.manifest)
+    sizes = (settings.context_tokens, settings.threads, settings.max_images)
+    opened = TorchEngine(named.folder, *sizes, device, named.manifest, four_bit=settings.four_bit)
     return Selection(opened, reason)
 
 
@@ -116,7 +117,9 @@ def resolve(settings: Settings, model: str) -> Named:
     return Named(folder, manifest.read(folder), wanted)
 
 
-def choose(named: Named, wanted: Choice, threads: int = 0) -> tuple[Literal["gguf", "torch"], Literal["cpu", "cuda"], str]:
+def choose(
+    named: Named, wanted: Choice, threads: int = 0, *, four_bit: bool = False
+) -> tuple[Literal["gguf", "torch"], Literal["cpu", "cuda"], str]:
     """Engine, device and the reason. Raises `ModelNotLoaded` when the model has no files for what is wanted."""
     has = named.manifest.engines
     if not has:
@@ -126,7 +129,8 @@ def choose(named: Named, wanted: Choice, threads: int = 0) -> tuple[Literal["ggu
     cpu = f"{threads or physical_cores()} CPU threads"
     if wanted == "gguf":
         return "gguf", "cpu", f"The model runs through llama.cpp on {cpu}, because that was asked for."
-    seen = graphics(named) if "torch" in has else Graphics(False, "the model has no weights for transformers")
+    shrunk = (3,) if four_bit else ()  # the tower and the heads stay in 16 bits
+    seen = graphics(named, *shrunk) if "torch" in has else Graphics(False, "the model has no weights for transformers")
     if seen.fits:
         return "torch", "cuda", f"The model runs through transformers on CUDA, because {seen.why}."
     if wanted == "torch":
@@ -136,8 +140,11 @@ def choose(named: Named, wanted: Choice, threads: int = 0) -> tuple[Literal["ggu
     return "torch", "cpu", f"The model runs through transformers on {cpu}, because it has no GGUF files and {seen.why}."
 
 
-def graphics(named: Named) -> Graphics:
-    """Whether CUDA is there and the weights fit its free memory in bfloat16. Imports torch only beside an NVIDIA driver."""
+def graphics(named: Named, shrunk: int = 1) -> Graphics:
+    """Whether CUDA is there and the weights, `shrunk` so many times from bfloat16, fit its free memory.
+
+    Imports torch only beside an NVIDIA driver.
+    """
     if not nvidia_driver():
         return Graphics(False, "no NVIDIA driver is loaded")
     if importlib.util.find_spec("torch") is None:
@@ -147,7 +154,7 @@ def graphics(named: Named) -> Graphics:
     if not torch.cuda.is_available():
         return Graphics(False, "this build of torch has no CUDA")
     free, _ = torch.cuda.mem_get_info()
-    needs = _size(named) + HEADROOM
+    needs = _size(named) // shrunk + HEADROOM
     device = f"{torch.cuda.get_device_name()} has {free / 1e9:.1f} GB free and the model takes {needs / 1e9:.1f} GB"
     return Graphics(free >= needs, device)
 

@@ -1,8 +1,8 @@
-"""The same model through transformers, on CUDA in bfloat16 or on the CPU in float32.
+"""A model of any family of `inference.families` through transformers, on CUDA in bfloat16 or on the CPU in float32.
 
-Prompts, tiles and tokens are those of the GGUF engine, so their greedy answers can be compared word for word. It has its
-own small decoding loop, because a reader sees each token with its log-probability and can stop between two layers.
-Torch and transformers are imported with the first model, never with this module.
+Prompts, tiles and tokens of the bundled model's family are those of the GGUF engine, so their greedy answers can be compared word
+for word. It has its own small decoding loop, because a reader sees each token with its log-probability and can stop between two
+layers. Torch and transformers are imported with the first model, never with this module.
 
     engine = TorchEngine(Path("~/.local/share/interval/models/bundled").expanduser())
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -20,17 +20,43 @@ import numpy as np
 
 from errors import Cancelled, EngineError, ModelNotLoaded
 from inference import adapter as adapters
-from inference import chat, manifest, pixels, weights
+from inference import chat, families, manifest, pixels, weights
 from inference.context import refuse_overfull
 from inference.engine import Image, OnStage, Request, Scores, Stage, Timings, Token
 from inference.hardware import physical_cores
 from inference.manifest import Manifest
+from inference.order import ordered
 from inference.sampling import pick
 from inference.torch_model import Device, TorchModel
 from inference.turnstile import Turnstile
+from inference.words import Words
 
-ENDINGS = ("<|endoftext|>", "<end_of_utterance>")
-"""Tokens that end an answer besides the template's own, as llama.cpp has them too."""
+LOOK = 0.03
+"""Seconds between looks at the stop while the weights are read."""
+
+
+class _Loading(threading.Thread):
+    """Reads the weights aside, so that a reader who has waited long enough can go; `stage` is what it does now."""
+
+    def __init__(self, work: Callable[[OnStage], TorchModel]) -> None:
+        super().__init__(name="loading", daemon=True)
+        self._work = work
+        self.stage: Stage | None = None
+        self.model: TorchModel | None = None
+        self.error: BaseException | None = None
+        self.done = Event()
+
+    def run(self) -> None:
+        """Load, and keep the model or the error."""
+        try:
+            self.model = self._work(self._tell)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.set()
+
+    def _tell(self, stage: Stage) -> None:
+        self.stage = stage
 
 
 class TorchEngine:
@@ -49,10 +75,12 @@ class TorchEngine:
         device: Device = "cpu",
         listed: Manifest | None = None,
         adapter: Path | None = None,
+        four_bit: bool = False,
     ) -> None:
-        self._folder, self._device = folder, device
+        self._folder, self._device, self._four_bit = folder, device, four_bit
         self._manifest = listed or manifest.read(folder)
-        self._template = chat.template(self._manifest.family)
+        if self._manifest.family not in families.NAMES:
+            raise ModelNotLoaded(f"{folder} is of the family {self._manifest.family!r}, which is none of {families.known()}")
         if not any(name.endswith(".safetensors") for name in self._manifest.weights):
             raise ModelNotLoaded(f"{folder} lists no safetensors weights for transformers; use the GGUF engine or export the model again")
         absent = self._manifest.on_demand if weights.missing(folder, self._manifest) else ()
@@ -66,7 +94,9 @@ class TorchEngine:
         self._threads = threads or physical_cores()
         self._line = Turnstile()
         self._mine = threading.local()
+        self._words: Words | None = None
         self._model: TorchModel | None = None
+        self._loading: _Loading | None = None
         self._closed = False
 
     @property
@@ -83,8 +113,8 @@ class TorchEngine:
             self._line.leave(ticket)
 
     def prompt(self, request: Request) -> str:
-        """The whole prompt for the record; see `Engine.prompt`."""
-        return chat.written(chat.request_segments(request, self._manifest.family))
+        """The whole prompt for the record; see `Engine.prompt`. Raises `ModelNotLoaded` when the folder has no template for it."""
+        return chat.written(self._asked(request)[0])
 
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         """Yield tokens as they are made; see `Engine.stream`. Also raises `ModelNotLoaded`."""
@@ -111,7 +141,7 @@ class TorchEngine:
         ticket = self._line.enter(cancel)
         try:
             model, work = self._begin(request, 0, cancel, _nobody)
-            end = [model.control(self._template.closing.name)] if whole else []
+            end = [model.control(self._closing(request))] if whole else []
             ids = [[*model.encode(choice), *end] for choice in choices]
             longest = max(map(len, ids), default=0)
             refuse_overfull(work.prompt_tokens, longest, self.card.context_tokens)
@@ -126,34 +156,77 @@ class TorchEngine:
         ticket = self._line.enter()
         try:
             model = self._ready(_nobody)
-            keys = model.keys(chat.request_segments(request, self._manifest.family), request.images, self._manifest.tokens_per_image)
+            keys = model.keys(self._asked(request)[0], request.images)
             return [-1 if isinstance(key, tuple) else key for key in keys]
         finally:
             self._line.leave(ticket)
 
     def close(self) -> None:
         """Free the weights."""
-        self._closed, self._model = True, None
+        self._closed, self._model, self._loading = True, None, None
 
-    def _ready(self, tell: OnStage) -> TorchModel:
+    def _ready(self, tell: OnStage, cancel: Event | None = None) -> TorchModel:
+        """The model, once it is loaded. A stop leaves the loading to go on for the next question."""
         if self._closed:
             raise EngineError("this engine was closed; open it again")
-        if self._model is None:
-            if weights.missing(self._folder, self._manifest):
-                tell(Stage("making"))
-                weights.made(self._folder, self._manifest)
-            tell(Stage("loading"))
-            self._model = TorchModel(self._folder / self._manifest.hf, self._device, self._threads, self._adapter)
+        if self._model is not None:
+            return self._model
+        if self._loading is None:
+            self._loading = _Loading(self._load)
+            self._loading.start()
+        loading, told = self._loading, None
+        while not loading.done.wait(LOOK):
+            if loading.stage is not None and loading.stage != told:
+                tell(told := loading.stage)
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("the answer was stopped")
+        if loading.stage is not None and loading.stage != told:
+            tell(loading.stage)
+        self._loading = None
+        if loading.model is None:
+            assert loading.error is not None
+            raise loading.error
+        self._model = loading.model
         return self._model
+
+    def _load(self, tell: OnStage) -> TorchModel:
+        if weights.missing(self._folder, self._manifest):
+            tell(Stage("making"))
+            weights.made(self._folder, self._manifest)
+        tell(Stage("loading"))
+        return TorchModel(self._read(), self._device, self._threads, self._adapter, self._four_bit)
+
+    def _read(self) -> Words:
+        """Tokenizer and template of the folder, whose configuration must be what the manifest says."""
+        if self._words is None:
+            listed = self._manifest
+            form = families.form(self._folder / listed.hf, listed.tile)
+            if form.family.name != listed.family:
+                raise ModelNotLoaded(
+                    f"{self._folder} is a {form.family.name} model and its manifest says {listed.family}; {manifest.REBUILD}"
+                )
+            if form.tokens != listed.tokens_per_image:
+                said = f"{self._folder} makes {form.tokens} tokens of an image and its manifest says {listed.tokens_per_image}"
+                raise ModelNotLoaded(f"{said}; {manifest.REBUILD}")
+            self._words = Words(form)
+        return self._words
+
+    def _asked(self, request: Request) -> tuple[Sequence[chat.Segment], Sequence[chat.Segment]]:
+        """The prompt in the family's words and order of images, and what ends an answer."""
+        return self._read().asked(ordered(request, self.card.image_order))
+
+    def _closing(self, request: Request) -> str:
+        last = self._asked(request)[1][-1]
+        assert isinstance(last, chat.Control)
+        return last.name
 
     def _begin(self, request: Request, room: int, cancel: Event, tell: OnStage) -> tuple[TorchModel, Timings]:
         """Load, encode and read the prompt: the model with the prompt behind it, and what it cost so far."""
         started = time.monotonic()
         waits = self._model is None
-        model = self._ready(tell)
+        model = self._ready(tell, cancel)
         load_s = time.monotonic() - started if waits else 0.0
-        parts = chat.request_segments(request, self._manifest.family)
-        keys = model.keys(parts, request.images, self._manifest.tokens_per_image)
+        keys = model.keys(self._asked(request)[0], request.images)
         refuse_overfull(len(keys), room, self.card.context_tokens)
         model.cancel = cancel
         started = time.monotonic()
@@ -175,16 +248,13 @@ class TorchEngine:
             if cancel.is_set():
                 raise Cancelled("the answer was stopped")
             tell(Stage("encoding", number, len(images)))
-            found = model.embed(image.sha256, pixels.tile(image.pixels, self._manifest.tile))
-            if found != self._manifest.tokens_per_image:
-                listed = self._manifest.tokens_per_image
-                raise ModelNotLoaded(f"{self._folder} makes {found} tokens of an image and its manifest says {listed}; {manifest.REBUILD}")
+            model.embed(image.sha256, pixels.tile(image.pixels, self._manifest.tile))
             encoded += 1
         return encoded
 
     def _write(self, model: TorchModel, request: Request, cancel: Event) -> Iterator[Token]:
         options = request.options
-        ends = model.endings((self._template.closing.name, *ENDINGS))
+        ends = model.endings(self._closing(request))
         random = np.random.default_rng(options.seed)
         say = model.speaker()
         for position in range(options.max_tokens):

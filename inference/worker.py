@@ -94,7 +94,8 @@ class Worker:
         self._model = Model(head["text"], head["mmproj"], head["context"], head["threads"])
         self._conversation = Conversation(self._model, head["cached_images"])
         tokens = self._model.tile(np.zeros((head["tile"], head["tile"], 3), np.uint8)).tokens
-        return Frame({"kind": "ready", "context": self._model.context_tokens, "tokens_per_image": tokens})
+        sizes = {"context": self._model.context_tokens, "trained": self._model.trained_tokens, "tokens_per_image": tokens}
+        return Frame({"kind": "ready", **sizes})
 
     def _tell(self, name: str, done: int, total: int) -> None:
         self._send(Frame({"kind": "stage", "name": name, "done": done, "total": total}))

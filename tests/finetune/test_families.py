@@ -16,7 +16,7 @@ from errors import TuneError
 from finetune import families, features
 from finetune.encoding import Words
 from finetune.examples import Example, FilePicture
-from inference import chat
+from inference import chat, seeing
 from inference.prompts import SYSTEM
 from inference.torch_engine import TorchEngine
 from tests.finetune import tiny_families as tiny
@@ -98,7 +98,7 @@ def test_a_published_model_is_told_and_measured_from_its_config(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"model_type": "mamba"}, "mamba is no family that can be tuned; known are mantis-siglip"),
+        ({"model_type": "mamba"}, "mamba is no family Interval knows; known are mantis-siglip"),
         ({"model_type": "llava_mistral"}, "convert the weights to its LLaVA layout, then it is read as llava-med"),
         ({"model_type": "llava", "text_config": {"model_type": "phi"}, "vision_config": {"model_type": "dinov2"}}, "(phi over dinov2)"),
         ({}, "no model type is no family"),
@@ -209,6 +209,6 @@ def test_patches_are_those_of_the_published_image_processor() -> None:
     tile = np.random.default_rng(0).integers(0, 256, (56, 56, 3), dtype=np.uint8)
     theirs = Qwen2VLImageProcessorPil(patch_size=14, merge_size=2, min_pixels=56 * 56, max_pixels=56 * 56)(tile, return_tensors="pt")
     form = families.Form(families.detect({"model_type": "qwen2_vl"}, ""), Path(), 56, 14, 2, 4, 100, 0, families.CLIP, "")
-    ours = features.patches(features.scaled(torch.from_numpy(tile)[None], form), 14, 2)
+    ours = seeing.patches(seeing.scaled(torch.from_numpy(tile)[None], form), 14, 2)
     assert torch.allclose(ours, theirs.pixel_values, atol=1e-5)
     assert features.grids(1, form).tolist() == theirs.image_grid_thw.tolist()

@@ -26,6 +26,7 @@ from finetune.encoding import Words
 from finetune.examples import Example
 from finetune.features import Batch, Store
 from finetune.hands import Shares
+from inference import seeing
 from inference.engine import RGB, Image, Request
 from inference.torch_engine import TorchEngine
 from tests.bench.serving import free_port
@@ -113,10 +114,10 @@ def test_our_loss_is_the_class_own(tmp_path: Path, name: str) -> None:
     form, assert_tiles = model.form, batch.tiles
     assert assert_tiles is not None
     every = torch.stack([assert_tiles[batch.unique.index(key)] for key in batch.keys])
-    values: Any = features.scaled(every, form)
+    values: Any = seeing.scaled(every, form)
     more: dict[str, Any] = {form.family.types: batch.images.long()} if form.family.types else {}
     if form.family.feed == "patches":
-        values, more = features.patches(values, form.patch, form.merge), {**more, "image_grid_thw": features.grids(len(every), form)}
+        values, more = seeing.patches(values, form.patch, form.merge), {**more, "image_grid_thw": features.grids(len(every), form)}
     with torch.no_grad():
         theirs = model.net(input_ids=batch.ids, attention_mask=batch.mask, pixel_values=values, **more).logits
         ours = model.logits(batch)
