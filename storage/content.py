@@ -7,6 +7,7 @@ read it. Nothing is ever changed in place, so a backup may copy while people wor
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -77,6 +78,27 @@ class ContentStore:
         target.chmod(0o600)
         flush(target)
         return found
+
+    def bring(self, origin: Path, sha256: str) -> None:
+        """Copy a file that has this hash in, on the disk when this returns. Raises `OSError`."""
+        target = self.path(sha256)
+        private_folder(target.parent)
+        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self.root, ignore_cleanup_errors=True) as name:
+            staged = Path(name) / sha256
+            if _copy(origin, staged) != sha256:
+                raise OSError(errno.EIO, "the file changed while it was copied")
+            staged.chmod(0o600)
+            flush(staged)
+            staged.replace(target)
+        flush(target.parent)
+
+    def remove(self, sha256: str) -> bool:
+        """Remove a file; whether it was there."""
+        try:
+            self.path(sha256).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def _keep_one(self, source: Source, workspace: Path) -> str:
         """Bring one file in; an empty string, or why it could not be kept."""

@@ -126,6 +126,36 @@ def changeable(dialect: str, table: str) -> list[str]:
     ]
 
 
+@contextlib.contextmanager
+def unguarded(connection: Connection, table: str) -> Iterator[None]:
+    """Let rows of an append-only `table` be erased within the block; the guards are back in the same transaction."""
+    for statement in changeable(connection.dialect.name, table):
+        connection.exec_driver_sql(statement)
+    yield
+    for statement in append_only(connection.dialect.name, table):
+        connection.exec_driver_sql(statement)
+
+
+def erase_pages(connection: Connection) -> None:
+    """What this connection deletes is overwritten in the file, not only marked as free."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+
+def forget_log(engine: Engine) -> None:
+    """Empty SQLite's write-ahead log, which still holds pages as they were; readers at work may keep it until later."""
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        cursor.fetchall()
+        cursor.close()
+    finally:
+        connection.close()
+
+
 def guarded(connection: Connection, table: str) -> bool:
     """Whether the triggers of `append_only` are in place."""
     if connection.dialect.name == "sqlite":
@@ -179,6 +209,30 @@ def copy(engine: Engine, target: Path) -> None:
         source.close()
     with target.open("rb") as written:
         os.fsync(written.fileno())
+
+
+def overwrite(engine: Engine, source: Path) -> None:
+    """Put the pages of the SQLite file `source` in the place of the database's own, in one transaction that readers see whole."""
+    target = engine.raw_connection()
+    try:
+        driver = target.driver_connection
+        if not isinstance(driver, sqlite3.Connection):
+            raise StoreError("the database driver cannot restore a copy")
+        with contextlib.closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as backed:
+            backed.backup(driver)
+    finally:
+        target.close()
+    engine.dispose()
+
+
+def file_damage(path: Path) -> str:
+    """What is wrong with the SQLite file at `path`; '' when it is whole. The file is only read."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as opened:
+            found = str(opened.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    except sqlite3.Error as error:
+        return str(error)
+    return "" if found == "ok" else found
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ and log-probabilities are read only when one answer is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, select, update
@@ -145,6 +145,20 @@ def add_version(session: Session, turn_id: int, record: AnswerRecord) -> int:
     session.execute(update(SessionRow).where(SessionRow.id == session_id).values(updated=now()))
     session.flush()
     return row.id
+
+
+def add_checks(
+    session: Session, version_id: int, user: User, checks: Mapping[str, object], progression: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Put checks and progression made later to one of the user's answers; its words and how they were made stay as they are."""
+    dialect.one_writer(session.connection(), "answer_versions")
+    row = session.get(VersionRow, version_id) if _owns_version(session, version_id, user) else None
+    if row is None:
+        raise StoreError(f"answer {version_id} was not found; choose one from the session's history")
+    row.checks = {**row.checks, **codec.plain(checks)}
+    if progression:
+        row.progression = codec.plain(progression)
+    audit.append(session, user.id, "check", "answer", version_id)
 
 
 def answer(session: Session, version_id: int, user: User) -> AnswerRecord:

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session, contains_eager, selectinload
 from errors import StoreError
 from storage import codec
 from storage.content import ContentStore
-from storage.schema import InstanceRow, SeriesRow, StudyRow
+from storage.schema import InstanceRow, SeriesRow, SessionRow, StudyRow
 from storage.studies.model import Frame, Series, Study
-from storage.views import PatientSummary, SeriesSummary, StudySummary, User
+from storage.views import Listed, PatientSummary, SeriesSummary, StudySummary, User
 
 
 def visible(user: User) -> ColumnElement[bool]:
@@ -90,6 +90,11 @@ class Frames:
                 self._known.popitem(last=False)
         return [found[key] for key in keys]
 
+    def forget(self) -> None:
+        """Remember nothing: a series was erased."""
+        with self._lock:
+            self._known.clear()
+
     def _read(self, session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], tuple[Frame, ...]]:
         query = select(InstanceRow.series_id, InstanceRow.sha256, InstanceRow.kind, InstanceRow.frames)
         files: dict[int, list[codec.FileRow]] = {}
@@ -122,6 +127,17 @@ def frame_counts(session: Session, series_ids: Sequence[int], user: User) -> dic
     """Number of frames of each of the series that this user may see."""
     query = select(SeriesRow.id, SeriesRow.frame_count).join(SeriesRow.study).where(SeriesRow.id.in_(series_ids), visible(user))
     return {row.id: row.frame_count for row in session.execute(query)}
+
+
+def everything(session: Session) -> tuple[Listed, ...]:
+    """Every reader's studies and cases, oldest first: for whoever looks after the store, at its terminal."""
+    studies = session.scalars(select(StudyRow).join(StudyRow.patient).options(contains_eager(StudyRow.patient)).order_by(StudyRow.id))
+    named = [
+        Listed("study", row.id, f"{row.patient.pseudonym} {row.description}".strip(), f"{row.acquired:%Y-%m-%d}" if row.acquired else "")
+        for row in studies
+    ]
+    cases = session.scalars(select(SessionRow).order_by(SessionRow.id))
+    return (*named, *(Listed("session", row.id, row.title, f"{row.updated:%Y-%m-%d}") for row in cases))
 
 
 def _patient(rows: Sequence[StudyRow], user: User) -> PatientSummary:

@@ -233,18 +233,18 @@ def save(session: Session, session_id: int, user: User, given: Marks) -> int:
     if row is None:
         row = SessionStateRow(session_id=session_id, version=0, document={})
         session.add(row)
-    row.version, row.document, row.updated = before.version + 1, _kept(document), now()
+    row.version, row.document, row.updated = before.version + 1, kept(document), now()
     if given.findings != before.findings:
         audit.append(session, user.id, "mark", "session", session_id)
     return row.version
 
 
-def _kept(value: Any) -> Any:
+def kept(value: Any) -> Any:
     """JSON as both databases take it."""
     if isinstance(value, Mapping):
-        return {clean(str(key)): _kept(item) for key, item in value.items()}
+        return {clean(str(key)): kept(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_kept(item) for item in value]
+        return [kept(item) for item in value]
     return clean(value) if isinstance(value, str) else value
 
 

@@ -8,8 +8,9 @@
     users ──< overrides                     a warning of a mixed pair, and why a reader went past it
     audit                                   a chain of hashes, refers to nothing it could lose
 
-Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `feedback`, `audit` and
-`overrides` are append-only, here and by triggers in the database. Nothing in this file is particular to SQLite.
+Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `feedback`, `audit` and `overrides` are
+append-only, here and by triggers in the database; only erasing a whole case removes its feedback (`storage.erasing`). Numbers of
+studies, series, sessions, turns and answers are never given twice. Nothing in this file is particular to SQLite.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class StudyRow(Base):
     """One user's copy of a study; its pixels are shared through `contents`."""
 
     __tablename__ = "studies"
-    __table_args__ = (UniqueConstraint("owner_id", "uid"), Index(None, "patient_id"), Index(None, "shared"))
+    __table_args__ = (UniqueConstraint("owner_id", "uid"), Index(None, "patient_id"), Index(None, "shared"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
@@ -152,7 +153,7 @@ class SeriesRow(Base):
     """One series; `frame_count` is kept so that a list of studies opens no geometry."""
 
     __tablename__ = "series"
-    __table_args__ = (UniqueConstraint("study_id", "uid"),)
+    __table_args__ = (UniqueConstraint("study_id", "uid"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
@@ -203,7 +204,7 @@ class SessionRow(Base):
     """One reader's case."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index(None, "owner_id", "updated"),)
+    __table_args__ = (Index(None, "owner_id", "updated"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
@@ -260,6 +261,7 @@ class TurnRow(Base):
     __table_args__ = (
         Index(None, "session_id"),
         CheckConstraint("ability IN ('temporal', 'comparison', 'reasoning', 'coreference')", name="ability"),
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -278,6 +280,7 @@ class VersionRow(Base):
     __table_args__ = (
         UniqueConstraint("turn_id", "number"),
         CheckConstraint("state IN ('complete', 'stopped', 'incomplete')", name="state"),
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

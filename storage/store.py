@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from errors import StoreError
 from settings import Settings
-from storage import audit, dialect, history, importing, library, marks, overrides, salt, studies, upkeep
+from storage import audit, dialect, erasing, history, importing, library, marks, overrides, restoring, salt, studies, upkeep
 from storage import upgrade as schema
 from storage.content import ContentStore
 from storage.database import Database
@@ -31,10 +31,13 @@ from storage.views import (
     AnswerRecord,
     AuditOutcome,
     CheckReport,
+    Erased,
     ImportReport,
+    Listed,
     OverrideView,
     PatientSummary,
     Relationship,
+    Restored,
     SessionSummary,
     SessionView,
     Slot,
@@ -53,6 +56,11 @@ def upgrade(settings: Settings) -> tuple[str, str]:
         return schema.upgrade(database, settings.data_dir)
     finally:
         database.close()
+
+
+def restore(settings: Settings, folder: Path, *, replace: bool = False) -> Restored:
+    """Put the backup in `folder` in the place of the store; what was there is copied to `backups/` first. Raises `StoreError`."""
+    return restoring.restore(settings, folder, replace=replace)
 
 
 class Store:
@@ -197,6 +205,11 @@ class Store:
         with self._database.write() as session:
             return history.add_version(session, turn_id, record)
 
+    def add_checks(self, version_id: int, user: User, checks: Mapping[str, object], progression: Mapping[str, Mapping[str, float]]) -> None:
+        """Put checks and progression that were made after an answer to it, durable when this returns; its words stay as they are."""
+        with self._database.write() as session:
+            history.add_checks(session, version_id, user, checks, progression)
+
     def answer(self, version_id: int, user: User) -> AnswerRecord:
         """The whole record of one answer version, tokens and prompt included."""
         with self._database.read() as session:
@@ -233,6 +246,22 @@ class Store:
         """Append one row to the audit chain. Identifiers only: text with spaces is refused, so no PHI can slip in."""
         with self._database.write() as session:
             audit.append(session, user.id, action, object_kind, object_id, outcome)
+
+    def inventory(self) -> tuple[Listed, ...]:
+        """Every reader's studies and cases, for whoever looks after the store."""
+        with self._database.read() as session:
+            return library.everything(session)
+
+    def delete_study(self, study_id: int, user: User) -> Erased:
+        """Erase a study of the user's own, or any at the terminal: rows, and the files no other study holds."""
+        erased = erasing.study(self._database, self._content, study_id, user)
+        self._frames.forget()
+        pixels.forget()
+        return erased
+
+    def delete_session(self, session_id: int, user: User) -> Erased:
+        """Erase a case of the user's own, or any at the terminal, with its questions, answers, feedback and marks."""
+        return erasing.case(self._database, session_id, user)
 
     def backup(self, path: Path, *, content: bool = True) -> Path:
         """Copy the store while it is in use: a new folder `path` with the database and, unless `content` is False, all files."""

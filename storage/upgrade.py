@@ -35,6 +35,16 @@ def newest() -> str:
     return ScriptDirectory.from_config(configuration()).get_current_head() or ""
 
 
+def known() -> frozenset[str]:
+    """Every schema this version can read and bring up."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions())
+
+
+def current(database: Database) -> str:
+    """The schema of a database, '' when it is blank. Raises `StoreError` when it is newer than this version or not ours."""
+    return _known(database)
+
+
 def upgrade(database: Database, folder: Path) -> tuple[str, str]:
     """Bring `database` to the newest schema; (schema before, `` when it was blank; schema after).
 
@@ -61,7 +71,7 @@ def _known(database: Database) -> str:
         tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
     if not found and tables:
         raise StoreError(f"the database {database.name} holds tables that are not Interval's; choose another file or an empty database")
-    if found and found not in {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}:
+    if found and found not in known():
         raise StoreError(
             f"the database {database.name} was written by a newer Interval (schema {found}, this version knows {newest()}); "
             "install that version or choose another data directory, nothing was changed"

@@ -220,6 +220,37 @@ class OverrideView:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A study or a case as the reader at the terminal sees it: number, name and the day it is of."""
+
+    kind: Literal["study", "session"]
+    id: int
+    name: str
+    day: str
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What an erasure took: files a study had, how many of them nobody else's study holds and so are gone, and the cases
+    that showed it and keep their words."""
+
+    files: int
+    removed: int
+    cases: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did: the backup, images brought back, the schema before and after, and where the rows are that were there ('')."""
+
+    backup: str
+    files: int
+    before: str
+    after: str
+    kept: str
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """Health of the store. `problems` are sentences; `notes` are harmless (files nothing refers to).
 

@@ -137,6 +137,11 @@ def remember(digest: str, value: Header) -> None:
     _headers.put(digest, value, _SMALLEST + layout.header[1] - layout.header[0] + inflated)
 
 
+def forget() -> None:
+    """Remember no header."""
+    _headers.clear()
+
+
 def text(dataset: Dataset, keyword: str, most: int = 256) -> str:
     """One text value, stripped, control characters removed, at most `most` characters; '' when absent or unreadable."""
     try:

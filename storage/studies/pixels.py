@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import StudyError
-from storage.studies import dicompixels, images, nifti, voi
+from storage.studies import dicomfile, dicompixels, images, nifti, voi
 from storage.studies.boundary import typed
 from storage.studies.budget import Budget
 from storage.studies.cache import Cache
@@ -80,6 +80,13 @@ def stored(frame: Frame) -> NDArray[np.generic]:
         found.setflags(write=False)
         _arrays.put(frame.key, found, found.nbytes)
     return found
+
+
+def forget() -> None:
+    """Remember nothing that was decoded: something was erased."""
+    for memory in (_arrays, _formats, _tables):
+        memory.clear()
+    dicomfile.forget()
 
 
 def check(opened: Header, shape: PixelFormat) -> NDArray[np.generic]:

@@ -107,9 +107,35 @@ def test_db_backup_over_something_is_refused(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "copy" / "thesis.txt").exists()
 
 
+def test_db_restore_brings_a_store_back_and_asks_before_it_replaces_one(run: Run, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    run("import", pair[0])
+    run("db", "backup", tmp_path / "copy")
+    run("import", pair[1])
+    refused = run("db", "restore", tmp_path / "copy")
+    assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+    assert "--replace" in refused.err
+    done = run("db", "restore", tmp_path / "copy", "--replace", "--json")
+    assert (done.code, done.json["ok"]) == (0, True), done.err
+    assert Path(done.json["kept"]).is_file()
+    assert len(run("db", "list", "--json").json["studies"]) == 1
+    assert run("db", "restore", tmp_path / "nowhere").code == 2
+
+
+def test_db_delete_erases_what_db_list_numbers(run: Run, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    run("import", *pair)
+    first, second = run("db", "list", "--json").json["studies"]
+    done = run("db", "delete", "study", first["id"], "--json")
+    assert (done.code, done.json["removed"]) == (0, 1), done.err
+    assert [one["id"] for one in run("db", "list", "--json").json["studies"]] == [second["id"]]
+    assert run("db", "check", "--json").json["ok"] is True
+    again = run("db", "delete", "study", first["id"])
+    assert (again.code, len(again.err.splitlines())) == (1, 1)
+    assert run("db", "delete", "everything", 1).code == 2
+
+
 def test_db_check_of_a_mistyped_folder_is_refused_and_makes_nothing(run: Run, tmp_path: Path) -> None:
     """A typo in --data-dir made an empty database and reported that everything was in order."""
-    for command in (("check",), ("backup", tmp_path / "copy")):
+    for command in (("check",), ("backup", tmp_path / "copy"), ("list",), ("delete", "study", 1)):
         done = run("db", *command, "--data-dir", tmp_path / "typo", data=False)
         assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert not (tmp_path / "typo" / "interval.db").exists()

@@ -17,7 +17,7 @@ from errors import SettingsError, StoreError
 from settings import Settings, load
 from storage import dialect, upgrade
 from storage.database import Database
-from storage.schema import APPEND_ONLY, Base
+from storage.schema import APPEND_ONLY, Base, key_hash
 from storage.store import Store
 from storage.store import upgrade as migrate
 from storage.views import PatientSummary, User
@@ -41,6 +41,27 @@ def upgrade():
 def downgrade():
     pass
 '''
+
+_THEN = "'2026-11-01 10:00:00.000000'"
+FIRST_ROWS = (
+    f"INSERT INTO users (id, key_hash, name, created) VALUES (3, '{key_hash('of the first release')}', 'Reader', {_THEN})",
+    "INSERT INTO patients (id, pseudonym, sex, birth_year) VALUES (5, 'P-1', 'F', 1950)",
+    "INSERT INTO studies (id, owner_id, patient_id, uid, acquired, description, synthetic, shared, imported, warnings, facts)"
+    f" VALUES (4, 3, 5, '2.25.1', NULL, 'Thorax', 0, 0, {_THEN}, '[]', '{{}}')",
+    "INSERT INTO series (id, study_id, uid, number, modality, description, body_part, laterality, view, plane, frame_count, warnings,"
+    " facts) VALUES (6, 4, '2.25.2', 1, 'CT', '', 'CHEST', '', '', 'axial', 1, '[]', '{}')",
+    f"INSERT INTO contents (sha256, size, created) VALUES ('{'a' * 64}', 8, {_THEN})",
+    f"INSERT INTO instances (id, series_id, sha256, kind, uid, frames) VALUES (1, 6, '{'a' * 64}', 'dicom', '2.25.3', '[]')",
+    f"INSERT INTO sessions (id, owner_id, title, relationship, created, updated) VALUES (7, 3, 'Old', 'temporal', {_THEN}, {_THEN})",
+    "INSERT INTO slots (session_id, position, series_id, frame, role, interval, window) VALUES (7, 0, 6, 0, 'current', '', '')",
+    "INSERT INTO turns (id, session_id, question, ability, relationship, slots, created)"
+    f" VALUES (2, 7, 'Q?', 'temporal', 'temporal', '[]', {_THEN})",
+    "INSERT INTO answer_versions (id, turn_id, number, text, state, model, engine, model_digest, adapter_digest, prompt, seed, confidence,"
+    " image_hashes, roles, whens, options, timings, checks, progression, warnings, tokens, logprobs, created) VALUES (9, 2, 1, 'Larger.',"
+    f" 'complete', 'bundled', 'gguf', 'm', '', '', 0, NULL, '[]', '[]', '[]', '{{}}', '{{}}', '{{}}', '{{}}', '[]', '[]', '[]', {_THEN})",
+    f"INSERT INTO feedback (id, version_id, user_id, verdict, comment, created) VALUES (1, 9, 3, 'agree', '', {_THEN})",
+)
+"""One row of each table of the first release."""
 
 
 @pytest.fixture
@@ -106,6 +127,45 @@ def test_an_older_database_is_copied_then_brought_up_with_all_its_rows(
             writing.connection().exec_driver_sql("DELETE FROM feedback")
 
 
+def test_first_schema_with_rows_comes_up_with_every_one_of_them(tmp_path: Path, settings: Settings) -> None:
+    """A store of the first release, filled by hand as that release filled it, gains the later tables and loses nothing."""
+    settings.data_dir.mkdir(parents=True)
+    database = Database(settings)
+    with database.engine.execution_options(**{dialect.WRITES: True}).begin() as connection:
+        command.upgrade(upgrade.configuration(connection), "0001")
+    with database.engine.execution_options(**{dialect.WRITES: True}).begin() as connection:
+        for statement in FIRST_ROWS:
+            connection.exec_driver_sql(statement)
+    names = [row.split(" INTO ")[1].split(" ")[0] for row in FIRST_ROWS]
+
+    def rows() -> dict[str, list[tuple[object, ...]]]:
+        with database.engine.connect() as connection:
+            listed = {name: connection.exec_driver_sql(f"SELECT * FROM {name}").fetchall() for name in names}
+        return {name: [tuple(row) for row in found] for name, found in listed.items()}
+
+    before = rows()
+    database.engine.dispose()
+
+    assert migrate(settings) == ("0001", upgrade.newest())
+
+    assert rows() == before
+    with database.engine.connect() as connection:
+        assert dialect.damage(connection, quick=False) == []
+        assert all(dialect.guarded(connection, table) for table in APPEND_ONLY)
+        assert connection.exec_driver_sql("SELECT count(*) FROM session_states").scalar() == 0
+    database.close()
+    with Store(settings) as store:
+        reader = store.user("of the first release")
+        session = store.session(7, reader)
+        assert (session.title, session.turns[0].versions[0].text, session.turns[0].versions[0].feedback[0].verdict) == (
+            "Old",
+            "Larger.",
+            "agree",
+        )
+        assert store.save_marks(7, reader, store.marks(7, reader)) == 1
+        assert store.start_session(reader, "New", []) == 8
+
+
 def test_a_step_that_fails_leaves_the_database_as_it_was(store: Store, reader: User, settings: Settings, later: Path) -> None:
     before = upgrade.SCRIPTS / "versions" / "9999.py"
     before.write_text(before.read_text().replace("    pass\n", '    op.execute("INSERT INTO nowhere VALUES (1)")\n', 1))
@@ -128,7 +188,9 @@ def test_a_database_of_a_newer_version_is_not_opened_and_not_touched(settings: S
     connection.close()
     before = path.read_bytes()
     for attempt in (Store, migrate):
-        with pytest.raises(StoreError, match=r"written by a newer Interval \(schema 2031, this version knows 0002\); install that version"):
+        with pytest.raises(
+            StoreError, match=rf"newer Interval \(schema 2031, this version knows {upgrade.newest()}\); install that version"
+        ):
             attempt(settings)
     assert path.read_bytes() == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,15 @@ from errors import InputError, StoreError
 from settings import Settings
 from ui.cli.common import DataDir, Json, begin
 
-app = typer.Typer(help="Upgrade, check or back up the database and the studies.")
+
+class Kind(StrEnum):
+    """What can be erased."""
+
+    STUDY = "study"
+    SESSION = "session"
+
+
+app = typer.Typer(help="Upgrade, check, back up, restore or erase from the database and the studies.")
 
 
 @app.command("upgrade")
@@ -61,6 +70,79 @@ def backup(
         written = store.backup(folder)
     out.say(f"Backed up to {written}.")
     out.result({"path": str(written)})
+
+
+@app.command("restore")
+def restore(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that `db backup` wrote.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also when the store holds studies or cases; they are copied to backups/ first.")
+    ] = False,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Put a backup in the place of the store, every file checked first; also while the store is served."""
+    from storage.store import Store
+    from storage.store import restore as put_back
+
+    settings, out = begin(context, data_dir, as_json)
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}; name the one that `db backup` wrote.")
+    done = put_back(settings, folder, replace=replace)
+    with Store(settings) as store:
+        report = store.check()
+    out.say(f"Restored {done.backup}: {done.files} images brought back, {report.files} in all.")
+    if done.kept:
+        out.say(f"What was there is in {done.kept}.")
+    out.result({"ok": report.ok, **asdict(done), "problems": list(report.problems)})
+    if not report.ok:
+        raise StoreError(f"The restored store has {len(report.problems)} problems, the first: {report.problems[0]}")
+
+
+@app.command("list")
+def list_all(context: typer.Context, as_json: Json = False, data_dir: DataDir = None) -> None:
+    """List every reader's studies and cases with their numbers."""
+    from storage.store import Store
+
+    settings, out = begin(context, data_dir, as_json)
+    _require_store(settings)
+    with Store(settings) as store:
+        found = store.inventory()
+    for one in found:
+        out.say(f"{one.kind:8} {one.id:6} {one.day or 'no date':10} {one.name}")
+    out.say(f"{sum(one.kind == 'study' for one in found)} studies, {sum(one.kind == 'session' for one in found)} cases.")
+    kinds = {"studies": "study", "sessions": "session"}
+    out.result(
+        {name: [{"id": one.id, "name": one.name, "day": one.day} for one in found if one.kind == kind] for name, kind in kinds.items()}
+    )
+
+
+@app.command("delete")
+def delete(
+    context: typer.Context,
+    kind: Annotated[Kind, typer.Argument(help="What to erase.")],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="Its number, as `db list` shows it.", min=1)],
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Erase a study with its files, or a case with its questions, answers and feedback, for good; backups keep theirs."""
+    from storage.store import Store
+    from storage.views import LOCAL
+
+    settings, out = begin(context, data_dir, as_json)
+    _require_store(settings)
+    with Store(settings) as store:
+        reader = store.user(LOCAL)
+        done = store.delete_study(number, reader) if kind is Kind.STUDY else store.delete_session(number, reader)
+    out.say(
+        f"Erased {kind.value} {number}"
+        + (f": {done.removed} of its {done.files} files; the rest are also another study's." if done.files else ".")
+    )
+    if done.cases:
+        out.say(f"Cases that showed it keep their words: {', '.join(map(str, done.cases))}.")
+    out.say("Backups made before still hold it.")
+    out.result({"kind": kind.value, "id": number, "files": done.files, "removed": done.removed, "cases": list(done.cases)})
 
 
 def _require_store(settings: Settings) -> None:
