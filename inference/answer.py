@@ -235,7 +235,12 @@ def _scored(engine: Engine, answer: Answer, findings: Sequence[str], cancel: Eve
 
 
 def _confidence(tokens: Sequence[Token], progression: Progression) -> Confidence:
-    logprobs = [token.logprob for token in tokens if not math.isnan(token.logprob)]
+    return scored_confidence([token.logprob for token in tokens], progression)
+
+
+def scored_confidence(tokens: Sequence[float], progression: Progression) -> Confidence:
+    """Confidence from the log-probability of each token (one that is no number was not offered) and the progression's classes."""
+    logprobs = [logprob for logprob in tokens if math.isfinite(logprob)]
     classes = [sorted(shares.values(), reverse=True) for shares in progression.values()]
     entropies = [-sum(p * math.log(p) for p in row if p > 0) / math.log(len(row)) for row in classes]
     return Confidence(

@@ -179,7 +179,8 @@ def _no_image(engine: Engine, subject: Subject, cancel: Event) -> Check:
     moved = sum(abs(share - found[name]) for name, share in seen.items()) / 2
     figures = {"moved": moved}
     if moved < MOVED:
-        told = f"With grey in place of the images the model leans as before: {before}, then {after}."
+        leans = f"to {before}" if before == after else f"{before}, then {after}, by next to nothing"
+        told = f"With grey in place of the images the model leans as before: {leans}."
         return _check("C1", "not image-dependent", told, subject, blind, passed=False, found=found, figures=figures)
     how = f"{after} instead of {before}" if after != before else f"{before} with another probability"
     told = f"With grey in place of the images the model says {how}."

@@ -67,6 +67,20 @@ class Check:
         }
 
 
+def kept(stored: Mapping[str, object]) -> dict[str, Check]:
+    """The checks among what a store keeps with an answer, by name; what has not their form is left out."""
+    found: dict[str, Check] = {}
+    for name, value in stored.items():
+        if not (isinstance(value, Mapping) and {"check", "verdict", "explanation", "passed"} <= value.keys()):
+            continue
+        rest = {field: value.get(field) or {} for field in ("seen", "found", "figures")}
+        lists = {field: tuple(value.get(field) or ()) for field in ("images", "details")}
+        passed = value["passed"] if isinstance(value["passed"], bool) else None
+        question = str(value.get("question", ""))
+        found[name] = Check(str(value["check"]), str(value["verdict"]), str(value["explanation"]), passed, question, **rest, **lists)
+    return found
+
+
 @dataclass(frozen=True)
 class Trust:
     """The state that all checks together come to, in words, and the sentence of the check that decided it."""

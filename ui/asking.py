@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from threading import Event, Thread
@@ -61,22 +62,30 @@ def options(turn: TurnView, max_tokens: int) -> Options:
     return Options(max_tokens, SAMPLED, len(turn.versions)) if complete else Options(max_tokens)
 
 
-class Run:
-    """Answers one question in a thread of its own and hands its events to one listener."""
+class Run(ABC):
+    """Work for one question in a thread of its own, its events handed to one listener."""
 
     def __init__(self, here: Context, asked: Asked) -> None:
-        self._here, self._asked = here, asked
-        self._cancel = Event()
+        self.here, self.asked = here, asked
+        self.cancel = Event()
         self._queue: asyncio.Queue[Payload | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
 
+    @abstractmethod
+    def first(self) -> Payload:
+        """The event that begins the stream."""
+
+    @abstractmethod
+    def work(self) -> None:
+        """What the thread does; raises `Cancelled` when it was stopped with nothing to keep."""
+
     async def events(self, connection: Connection) -> AsyncIterator[bytes]:
-        """Server-sent events until the answer is kept; a listener that goes away cancels the engine."""
-        asked = self._asked
-        self._here.runs[asked.run] = (asked.user.id, self._cancel)
+        """Server-sent events until the work is done and kept; a listener that goes away cancels it."""
+        asked = self.asked
+        self.here.runs[asked.run] = (asked.user.id, self.cancel)
         Thread(target=self._work, name=f"answer-{asked.turn.id}", daemon=True).start()
         try:
-            yield _event({"type": "turn", "run": asked.run, "session_id": asked.session_id, "title": asked.title, "turn": asked.turn})
+            yield _event(self.first())
             while not await connection.is_disconnected():
                 try:
                     payload = await asyncio.wait_for(self._queue.get(), 0.5)
@@ -87,51 +96,66 @@ class Run:
                     return
                 yield _event(payload)
         finally:
-            self._cancel.set()
-            self._here.runs.pop(asked.run, None)
+            self.cancel.set()
+            self.here.runs.pop(asked.run, None)
 
-    def _emit(self, payload: Payload | None) -> None:
+    def emit(self, payload: Payload | None) -> None:
+        """Hand an event to the listener; None is the end."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._queue.put_nowait, payload)
 
-    def _work(self) -> None:
-        try:
-            self._answer()
-        except Cancelled:
-            self._emit({"type": "stopped"})
-        except IntervalError as error:
-            self._emit({"type": "error", "error": _sentence(str(error))})
-        except Exception:
-            log.exception("answering turn %d failed", self._asked.turn.id)
-            self._emit({"type": "error", "error": "The answer failed inside the server; the log has the cause, and the question is kept."})
-        finally:
-            self._emit(None)
+    def tell(self, stage: Stage) -> None:
+        """Hand on what the engine is doing."""
+        self.emit({"type": "stage", "name": stage.name, "text": stage.text})
 
-    def _answer(self) -> None:
-        here, turn = self._here, self._asked.turn
-        history, told = requests.remembered(self._asked.history, turn)
-        request = requests.of_turn(here.store, self._asked.user, turn, history, options(turn, here.settings.max_answer_tokens))
-        with here.engine.use(self._cancel, self._waiting) as engine:
-            for item in answer.ask(engine, request, self._cancel, warnings=told):
-                match item:
-                    case Stage():
-                        self._emit({"type": "stage", "name": item.name, "text": item.text})
-                    case Token():
-                        self._emit({"type": "token", "text": item.text})
-                    case answer.Answer():
-                        self._keep(item)
-
-    def _waiting(self, ahead: int) -> None:
+    def waiting(self, ahead: int) -> None:
+        """Hand on how many are before this one; -1 while the model loads."""
         name: Literal["loading", "waiting"] = "loading" if ahead < 0 else "waiting"
         text = Stage(name).text if ahead <= 0 else f"waiting for the engine, {ahead} before you"
-        self._emit({"type": "stage", "name": name, "text": text})
+        self.emit({"type": "stage", "name": name, "text": text})
 
-    def _keep(self, done: answer.Answer) -> None:
-        version_id = self._here.store.add_version(self._asked.turn.id, answer.record(done))
-        kept = find(self._here, self._asked.user, self._asked.session_id, self._asked.turn.id)
-        versions: tuple[VersionView, ...] = kept.turn.versions if kept else ()
-        version = next(version for version in versions if version.id == version_id)
-        self._emit({"type": "answer", "version": version, "error": _sentence(done.error)})
+    def version(self, version_id: int) -> VersionView:
+        """A version of this turn as it is kept now."""
+        kept = find(self.here, self.asked.user, self.asked.session_id, self.asked.turn.id)
+        return next(version for version in (kept.turn.versions if kept else ()) if version.id == version_id)
+
+    def _work(self) -> None:
+        try:
+            self.work()
+        except Cancelled:
+            self.emit({"type": "stopped"})
+        except IntervalError as error:
+            self.emit({"type": "error", "error": _sentence(str(error))})
+        except Exception:
+            log.exception("answering turn %d failed", self.asked.turn.id)
+            self.emit({"type": "error", "error": "The answer failed inside the server; the log has the cause, and the question is kept."})
+        finally:
+            self.emit(None)
+
+
+class Answering(Run):
+    """Answers the question, and keeps the answer whatever happens."""
+
+    def first(self) -> Payload:
+        """The event that begins the stream."""
+        asked = self.asked
+        return {"type": "turn", "run": asked.run, "session_id": asked.session_id, "title": asked.title, "turn": asked.turn}
+
+    def work(self) -> None:
+        """Ask, hand on words as they come, keep the answer."""
+        here, turn = self.here, self.asked.turn
+        history, told = requests.remembered(self.asked.history, turn)
+        request = requests.of_turn(here.store, self.asked.user, turn, history, options(turn, here.settings.max_answer_tokens))
+        with here.engine.use(self.cancel, self.waiting) as engine:
+            for item in answer.ask(engine, request, self.cancel, warnings=told):
+                match item:
+                    case Stage():
+                        self.tell(item)
+                    case Token():
+                        self.emit({"type": "token", "text": item.text})
+                    case answer.Answer():
+                        version_id = here.store.add_version(turn.id, answer.record(item))
+                        self.emit({"type": "answer", "version": self.version(version_id), "error": _sentence(item.error)})
 
 
 def _event(payload: Payload) -> bytes:

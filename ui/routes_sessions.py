@@ -70,14 +70,14 @@ def slots(session_id: int, body: SlotsIn, here: In, user: Reader) -> dict[str, i
 async def ask(body: AskIn, request: Request, here: In, user: Reader) -> StreamingResponse:
     """Ask about images in declared order; the answer comes as server-sent events."""
     asked = await anyio.to_thread.run_sync(_begin, here, user, body)
-    return StreamingResponse(asking.Run(here, asked).events(request), media_type="text/event-stream", headers=_STREAM)
+    return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=_STREAM)
 
 
 @router.post("/sessions/{session_id}/turns/{turn_id}/again")
 async def again(session_id: int, turn_id: int, request: Request, here: In, user: Reader) -> StreamingResponse:
     """Answer a kept question again, of the same images; every version is kept."""
     asked = await anyio.to_thread.run_sync(_turn, here, user, session_id, turn_id)
-    return StreamingResponse(asking.Run(here, asked).events(request), media_type="text/event-stream", headers=_STREAM)
+    return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=_STREAM)
 
 
 @router.post("/runs/{run}/stop")

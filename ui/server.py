@@ -36,6 +36,7 @@ from ui import (
     routes_pixels,
     routes_saw,
     routes_sessions,
+    routes_trust,
     routes_upload,
 )
 from ui.context import Context
@@ -81,6 +82,7 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
         routes_pixels,
         routes_saw,
         routes_sessions,
+        routes_trust,
         routes_upload,
     ):
         app.include_router(room.router)

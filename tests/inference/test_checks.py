@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 
 from errors import EngineDied
-from inference import checks, pixels
+from inference import checks, pixels, trust
 from inference.answer import Answer, as_json, ask, record
 from inference.engine import Engine, Request, Scores, Stage
 from inference.gguf import GgufEngine
@@ -190,7 +190,7 @@ def test_a_tie_that_tips_without_the_images_is_no_proof_that_they_were_used() ->
 
     found = made(FakeEngine(scores=hardly)).checks["no_image"]
     assert found.verdict == "not image-dependent"
-    assert found.explanation.endswith("worse, then improved.")
+    assert found.explanation.endswith("worse, then improved, by next to nothing.")
 
 
 def test_an_open_answer_depends_on_the_images_when_its_words_get_less_likely_without_them() -> None:
@@ -285,6 +285,7 @@ def test_checks_are_in_the_json_and_in_the_record() -> None:
     kept = record(answer).checks
     assert kept["exchange"] == answer.checks["exchange"].as_json()
     assert kept["trust"] == told["trust"]
+    assert trust.kept(json.loads(json.dumps(kept))) == answer.checks
     assert kept["overall"] == answer.overall
 
 

@@ -1,0 +1,121 @@
+"""Trust over the wire: checks made after an answer and kept with it, mentions and measurements of its words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from inference.engine import Request
+from inference.prompts import FINDINGS
+from tests.browser.samples import pair
+from tests.fakes import FakeEngine
+from tests.ui.conftest import Running, events, send, slots
+
+
+@pytest.fixture
+def hung(browser: TestClient, tmp_path: Path) -> dict[str, Any]:
+    hang: dict[str, Any] = send(browser, *pair(tmp_path))["hang"]
+    return hang
+
+
+def answered(browser: TestClient, hang: dict[str, Any]) -> tuple[int, int, int]:
+    """Session, turn and version of one answered question."""
+    told = events(browser.post("/api/ask", json={"question": "What changed?", "slots": slots(hang)}).text)
+    assert told[-1]["type"] == "answer", told[-1]
+    return told[0]["session_id"], told[0]["turn"]["id"], told[-1]["version"]["id"]
+
+
+def address(session: int, turn: int, version: int) -> str:
+    return f"/api/sessions/{session}/turns/{turn}/versions/{version}/checks"
+
+
+def worse(_request: Request) -> Mapping[str, float]:
+    return {"worse": -0.1, "stable": -3.0, "improved": -3.0}
+
+
+def test_checks_of_an_answer_are_made_told_and_kept(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    running.desk.engine = FakeEngine(["The opacity is worse."], scores=worse)
+    session, turn, version = answered(browser, hung)
+    told = events(browser.post(address(session, turn, version), json={}).text)
+    assert told[0]["type"] == "checking"
+    assert [event["text"] for event in told if event["type"] == "stage" and event["name"] == "scoring"][-1] == "scoring finding 8 of 8"
+    assert told[-1]["type"] == "checked"
+    made = told[-1]["version"]
+    assert made["checks"]["trust"]["words"] == "not image-dependent"
+    assert made["checks"]["exchange"]["verdict"] == "order-blind"
+    assert set(made["progression"]) == set(FINDINGS)
+    assert (made["text"], made["id"]) == ("The opacity is worse.", version)
+    kept = browser.get(f"/api/sessions/{session}").json()["turns"][0]["versions"]
+    assert [{**one, "created": ""} for one in kept] == [{**made, "created": ""}]
+    assert kept[0]["checks"]["confidence"]["entropy"] < 1
+
+
+def test_a_check_on_request_is_put_to_those_that_are_there(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    running.desk.engine = FakeEngine(["The opacity is worse."], scores=worse)
+    where = answered(browser, hung)
+    browser.post(address(*where), json={})
+    made = events(browser.post(address(*where), json={"names": ["paraphrase"]}).text)[-1]["version"]
+    assert {"exchange", "paraphrase", "no_image"} <= set(made["checks"])
+    assert made["checks"]["trust"]["words"] == "not image-dependent"
+    assert set(made["progression"]) == set(FINDINGS)
+    assert browser.post(address(*where), json={"names": ["everything"]}).status_code == 422
+
+
+def test_a_stop_keeps_the_checks_already_made(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    where = answered(browser, hung)
+    engine = FakeEngine(scores=lambda request: stop_at(19))
+
+    def stop_at(call: int) -> Mapping[str, float]:
+        """The first 18 calls score eight findings and the whole, the next two are those without images."""
+        if len(engine.scored) == call:
+            for _, cancel in list(running.app.state.context.runs.values()):
+                cancel.set()
+        return {}
+
+    running.desk.engine = engine
+    assert events(browser.post(address(*where), json={}).text)[-1]["type"] in ("checked", "stage", "checking")
+    kept = browser.get(f"/api/sessions/{where[0]}").json()["turns"][0]["versions"][0]
+    assert len(kept["progression"]) == len(FINDINGS)
+    assert {"decided", "rotation"} <= set(kept["checks"])
+    assert "exchange" not in kept["checks"]
+    assert kept["checks"]["trust"]["state"] == "unchecked"
+
+
+def test_only_ones_own_whole_answers_can_be_checked(
+    browser: TestClient, stranger: TestClient, running: Running, hung: dict[str, Any]
+) -> None:
+    where = answered(browser, hung)
+    assert stranger.post(address(*where), json={}).status_code == 404
+    assert stranger.get(f"/api/sessions/{where[0]}/trust").status_code == 404
+    assert browser.post(address(where[0], where[1], 10**6), json={}).status_code == 404
+    running.desk.says("The opacity is worse.", dies_after=2)
+    told = events(browser.post(f"/api/sessions/{where[0]}/turns/{where[1]}/again", json={}).text)
+    refused = browser.post(address(where[0], where[1], told[-1]["version"]["id"]), json={})
+    assert (refused.status_code, refused.json()["error"]) == (409, "Only a whole answer can be checked; ask again.")
+
+
+def test_mentions_and_measurements_stand_beside_the_words(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    running.desk.says("Region A of the second image is smaller than in the prior; the third image is clear.")
+    session, _, version = answered(browser, hung)
+    prior, current = (slot["series"]["id"] for slot in hung["slots"])
+    marks = [
+        {"id": name, "kind": "length", "series_id": series, "frame": 0, "points": [[0, 0], [0, length]], "label": label}
+        for name, label, series, length in (("a", "A", prior, 10), ("b", "B", current, 40))
+    ]
+    document = {"version": 0, "marks": marks, "pairs": [{"id": "a:b", "prior": "a", "current": "b"}]}
+    assert browser.put(f"/api/sessions/{session}/marks", json=document).status_code == 200
+    found = browser.get(f"/api/sessions/{session}/trust").json()["answers"][str(version)]
+    assert [(one["text"], one["images"], one["reason"]) for one in found["mentions"]] == [
+        ("Region A", [0], ""),
+        ("the second image", [1], ""),
+        ("the prior", [0], ""),
+        ("the third image", [], "there are 2 images, none is number 3"),
+    ]
+    (measured,) = found["measured"]
+    assert measured["conflicts"] is True
+    assert measured["sentence"].startswith("A/B measures")
+    assert measured["sentence"].endswith("but the answer says smaller.")

@@ -1,0 +1,97 @@
+"""Trust checks of a kept answer, made after it was shown: in the background, given way to every question, stopped by leaving.
+
+Each call of the engine queues by itself, so that another reader's question waits for one call and not for all of them. What was
+made when the reader stops is kept with the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from threading import Event
+
+from errors import Cancelled, EngineError
+from inference.answer import scorable, scored_confidence, stored_checks
+from inference.checks import USUAL, Name, examined
+from inference.closed import OVERALL_CHANGE, Reading, of_finding, read
+from inference.engine import ModelCard, OnStage, Request, Scores, Stage, Timings, Token
+from inference.prompts import FINDINGS
+from inference.trust import kept
+from storage.views import AnswerRecord
+from ui import requests
+from ui.asking import Asked, Payload, Run
+from ui.context import Context
+
+
+class Lent:
+    """The served engine, queued for at every call."""
+
+    def __init__(self, here: Context, cancel: Event, waiting: Callable[[int], None]) -> None:
+        self._here, self._cancel, self._waiting = here, cancel, waiting
+        with here.engine.use(cancel, waiting) as engine:
+            self.card: ModelCard = engine.card
+
+    @property
+    def timings(self) -> Timings:
+        """Timings are not followed here."""
+        return Timings()
+
+    def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
+        """As the engine's own, which is held until the stream ends."""
+        with self._here.engine.use(self._cancel, self._waiting) as engine:
+            yield from engine.stream(request, cancel, on_stage)
+
+    def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
+        """As the engine's own."""
+        with self._here.engine.use(self._cancel, self._waiting) as engine:
+            return engine.score(request, choices, cancel, whole=whole)
+
+    def prompt(self, request: Request) -> str:
+        """As the engine's own."""
+        with self._here.engine.use(self._cancel, self._waiting) as engine:
+            return engine.prompt(request)
+
+    def close(self) -> None:
+        """The engine is the app's; nothing is closed here."""
+
+
+class Checking(Run):
+    """Scores the progression of a kept answer and makes its checks; events as of an answer, last the version with them."""
+
+    def __init__(self, here: Context, asked: Asked, version_id: int, record: AnswerRecord, names: Sequence[Name] = ()) -> None:
+        super().__init__(here, asked)
+        self._version_id, self._record = version_id, record
+        self._names = tuple(names) or USUAL
+
+    def first(self) -> Payload:
+        """The event that begins the stream."""
+        return {"type": "checking", "run": self.asked.run, "version_id": self._version_id}
+
+    def work(self) -> None:
+        """Make them all, and keep what was made however it ends."""
+        store, user = self.here.store, self.asked.user
+        request = requests.of_record(store, user, self.asked.history, self.asked.turn, self._record)
+        progression: dict[str, Mapping[str, float]] = dict(self._record.progression)
+        made = kept(self._record.checks)
+        whole = Reading({})
+        try:
+            engine = Lent(self.here, self.cancel, self.waiting)
+            if scorable(request) and set(progression) != set(FINDINGS):
+                for number, finding in enumerate(FINDINGS, 1):
+                    self.tell(Stage("scoring", number, len(FINDINGS)))
+                    progression[finding] = read(engine, request, of_finding(finding), cancel=self.cancel).shares
+                whole = read(engine, request, OVERALL_CHANGE, cancel=self.cancel)
+            for found in examined(engine, request, self._record.text, self.cancel, self._names, whole if whole.orders else None):
+                if isinstance(found, Stage):
+                    self.tell(found)
+                else:
+                    made[found[0]] = found[1]
+        except (Cancelled, EngineError) as error:
+            if not isinstance(error, Cancelled):
+                self.emit({"type": "error", "error": f"The checks are not complete: {error}."})
+        confidence = scored_confidence(self._record.logprobs, progression)
+        stored = stored_checks(made, confidence, whole.shares)
+        if not whole.shares:
+            del stored["overall"]
+        store.add_checks(self._version_id, user, stored, progression)
+        self.emit({"type": "checked", "version": self.version(self._version_id), "confidence": asdict(confidence)})
