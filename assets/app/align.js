@@ -84,13 +84,14 @@ async function cancel() {
 let tell = () => undefined;
 
 const number = (value) => (value ?? 0).toFixed(3);
+const named = (kind) => (KINDS.find(([key]) => key === kind)?.[1] ?? "").toLowerCase();
 
 /** "similarity 0.41 → 0.93; moved 12.3 mm, turned 2.1°". */
 function numbers() {
   if (!job || job.state !== "done" || !job.after) return "";
   const { before, after, motion } = job;
   const parts = [`correlation ${number(before?.correlation)} → ${number(after.correlation)}`];
-  if (motion) parts.push(`moved ${motion.shift.toFixed(1)} ${motion.unit}`, `turned ${motion.rotation_degrees.toFixed(1)}°`);
+  if (motion) parts.push(`moved ${motion.shift.toFixed(1)} ${motion.unit}`, `turned ${motion.rotation_degrees.toFixed(1).replace("-", "−")}°`);
   if (motion && Math.abs(motion.scale - 1) > 0.001) parts.push(`scale ${motion.scale.toFixed(3)}`);
   return `${job.better === false ? "Not better: " : ""}${parts.join(", ")}`;
 }
@@ -141,6 +142,6 @@ function badge(view, slot, badges) {
   if (!aligned(slot)) return;
   const legend = view.bridge?.meta(view.index)?.derived?.legend;
   const scale = legend && slot.sourceKind === "difference" ? h("span.legend", {}, h("span.number", {}, `${Math.round(legend.low)}`.replace("-", "−")), h("span.ramp"), h("span.number", {}, `+${Math.round(legend.high)} ${legend.unit}`)) : null;
-  const words = { registered: `Registered (${job?.kind ?? ""})`, difference: "Difference, current minus registered prior", checkerboard: "Checkerboard of both" }[slot.sourceKind];
+  const words = { registered: `Registered (${named(job?.kind)})`, difference: "Difference, current minus registered prior", checkerboard: "Checkerboard of both" }[slot.sourceKind];
   fill(element, h("strong", {}, words), h("span.number", { dataset: { testid: "align-numbers" } }, numbers()), scale, h("span", {}, "Display aid. Questions use the original; Q shows it."));
 }

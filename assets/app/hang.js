@@ -17,7 +17,7 @@ export function leave() {
 }
 
 /** Show exactly these slots (SlotOut) with their relation; at least two viewports stay. Another case leaves a running answer. */
-export function show(slots, relation, { chosen = null, keepSession = false } = {}) {
+export function show(slots, relation, { chosen = null, keepSession = false, why = "" } = {}) {
   asked += 1;
   const shown = slots.map(slotOf);
   while (shown.length < 2) shown.push(null);
@@ -25,8 +25,16 @@ export function show(slots, relation, { chosen = null, keepSession = false } = {
     leave();
     update({ session: null, turns: [] });
   }
-  update({ slots: shown, relation, chosen, anyway: false, active: Math.min(state.active, shown.length - 1) });
+  update({ slots: shown, relation, chosen, why, anyway: false, active: Math.min(state.active, shown.length - 1) });
   remember();
+}
+
+/** Open a patient by the hanging rules: the newest study as current, beside the prior that is most like it, and why that one. */
+export async function openPatient(id) {
+  const hung = await attempt(() => get(`/api/patients/${id}/hanging`));
+  if (!hung) return;
+  update({ layout: hung.slots.length > 2 ? hung.layout : "auto" });
+  show(hung.slots, hung.relation, { why: hung.reason });
 }
 
 /** Hang studies by the server's choice, as a new case. */
@@ -44,7 +52,7 @@ export async function place(seriesId, index = state.active) {
   const slots = [...state.slots];
   slots[index] = slotOf({ series, frame: Math.floor(series.frames / 2), role: "", when: "" });
   const empty = slots.indexOf(null);
-  update({ slots, active: empty >= 0 ? empty : index, anyway: false });
+  update({ slots, why: "", active: empty >= 0 ? empty : index, anyway: false });
   await relate();
 }
 
@@ -83,7 +91,7 @@ export function clearSlot(index) {
   const slots = [...state.slots];
   if (slots.length > 2) slots.splice(index, 1);
   else slots[index] = null;
-  update({ slots, active: Math.min(state.active, slots.length - 1) });
+  update({ slots, why: "", active: Math.min(state.active, slots.length - 1) });
   return relate();
 }
 

@@ -1,6 +1,6 @@
 // The left rail: upload, studies by patient, demo cases, sessions.
-import { day, fill, h, icon, plural } from "./dom.js";
-import { hangStudies, place } from "./hang.js";
+import { day, fill, h, icon, iconButton, plural } from "./dom.js";
+import { hangStudies, openPatient, place } from "./hang.js";
 import { sessions } from "./sessions.js";
 import { filled, on, state, update } from "./state.js";
 import { uploader } from "./upload.js";
@@ -58,11 +58,13 @@ function patientItem(patient) {
   const made = caseOf(patient);
   const about = [patient.sex, patient.birth_year && `born ${patient.birth_year}`].filter(Boolean).join(", ");
   const many = studies.length > 1 ? plural(studies.length, "time point") : studies[0]?.modalities.join(", ");
-  const open = () => hangStudies((made?.study_ids ?? studies.map((study) => study.id)).slice(-state.limits.max_images), made?.ability);
-  const title = studies.length > 1 ? `Compare ${plural(studies.length, "time point")}, oldest first` : "Open";
+  const all = () => hangStudies((made?.study_ids ?? studies.map((study) => study.id)).slice(-state.limits.max_images), made?.ability);
+  const open = () => (made ? all() : openPatient(patient.id));
+  const title = made ? `Compare ${plural(studies.length, "time point")}, oldest first` : studies.length > 1 ? "Compare the newest study with its most relevant prior" : "Open";
   return h("li.patient", { dataset: { testid: "patient", pseudonym: patient.pseudonym } },
     h("button.case", { type: "button", title, onclick: open },
-      h(made ? "span.name.made" : "span.name.clip", { title: patient.pseudonym }, made?.title ?? patient.pseudonym), !made && h("span.quiet.clip", {}, [about, many].filter(Boolean).join(" · ")), studies.length > 1 && icon("case")),
+      h(made ? "span.name.made" : "span.name.clip", { title: patient.pseudonym }, made?.title ?? patient.pseudonym), !made && h("span.quiet.clip", {}, [about, many].filter(Boolean).join(" · ")), (made || studies.length === 2) && icon("case")),
+    !made && studies.length > 2 && iconButton("grid", `All ${plural(studies.length, "time point")}, oldest first`, all, { classes: "plain small every", "data-testid": "every" }),
     h("ul", {}, studies.map((study) => studyItem(study, shown))));
 }
 

@@ -104,7 +104,7 @@ export function stage() {
   const tell = () => {
     const { relation } = state;
     kind.textContent = filled().length > 1 && relation ? WORDS[relation.relationship] : "";
-    reason.textContent = relation ? relation.reason : "";
+    reason.textContent = relation ? [state.why, relation.reason].filter(Boolean).join(" ") : "";
     reason.title = reason.textContent;
     fill(warnings, (relation?.warnings ?? []).map((text) => h("li", {}, icon("warning"), h("span", {}, text))));
     warnings.hidden = !relation?.warnings.length;

@@ -16,6 +16,7 @@ export const state = {
   shown: 0, // images painted so far
   ability: "temporal",
   relation: null, // RelationOut of what is shown
+  why: "", // why this prior hangs, when the hanging rules chose it
   chosen: null, // relationship the reader chose, or null: guessed
   anyway: false, // the reader said that the patients are different
   session: null, // {id, title}

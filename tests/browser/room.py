@@ -82,7 +82,7 @@ class Room:
     def open(cls, reader: BrowserContext, origin: str, path: str = "/") -> Self:
         """Open the page and wait until it is ready."""
         room = cls(reader.new_page(), origin)
-        room.page.goto(f"{origin}{path}")
+        room.page.goto(f"{origin}{path}", wait_until="commit")
         room.expect_ready()
         return room
 
@@ -91,7 +91,7 @@ class Room:
         expect(self.page.get_by_test_id("engine")).to_have_attribute("data-state", "ready")
 
     def reload(self) -> None:
-        self.page.reload()
+        self.page.reload(wait_until="commit")
         self.expect_ready()
 
     def upload(self, paths: Sequence[Path]) -> None:
