@@ -29,8 +29,8 @@ Segment = Control | ImageSlot | str
 class Template:
     """How one model family writes a chat: what opens and closes a message, and what stands around an image.
 
-    `start` stands once before everything; `roles` are the words behind `opening`; with `merged` the system's text opens the
-    first message instead of having one of its own.
+    `start` stands once before everything; `roles` are the words behind `opening`, `lead` stands between them and an answer; with
+    `merged` the system's text opens the first message instead of having one of its own.
     """
 
     closing: Control
@@ -39,6 +39,7 @@ class Template:
     after_image: tuple[Segment, ...]
     start: tuple[Control, ...] = ()
     roles: Mapping[str, str] = field(default_factory=lambda: {role: f"{role}\n" for role in ("system", "user", "assistant")})
+    lead: str = ""
     merged: bool = False
 
 
@@ -56,6 +57,7 @@ TEMPLATES: Mapping[str, Template] = {
         start=(Control("<|im_start|>"),),
         opening=(),
         roles={"system": "System: ", "user": "User: ", "assistant": "Assistant:"},
+        lead=" ",
         closing=Control("<end_of_utterance>"),
         before_image=(_AROUND, _GLOBAL),
         after_image=(_AROUND,),
@@ -94,7 +96,7 @@ def segments(chat: Sequence[Message], family: str = "idefics3", *, reply: bool =
         if form.merged and message.role == "system":
             system = "".join(str(part) for part in message.parts) + "\n\n"
             continue
-        out += [*form.opening, form.roles[message.role], " " * (message.role == "assistant" and not form.opening), system]
+        out += [*form.opening, form.roles[message.role], form.lead if message.role == "assistant" else system]
         for part in message.parts:
             out += [*form.before_image, part, *form.after_image] if isinstance(part, ImageSlot) else [part]
         out += [form.closing, "\n"]

@@ -174,7 +174,8 @@ class GgufEngine:
 
     def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
         """Log-probability of each choice; with `whole`, of the token that ends the answer behind it too."""
-        head = {"op": "score", "choices": list(choices), "end": chat.template(self._manifest.family).closing.name if whole else ""}
+        form = chat.template(self._manifest.family)
+        head = {"op": "score", "choices": [form.lead + choice for choice in choices], "end": form.closing.name if whole else ""}
         meter = _Meter(time.monotonic())
         scores = Scores((), ())
         for frame in self._exchange(head, request, cancel or Event(), _nobody, meter):

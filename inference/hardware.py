@@ -9,6 +9,7 @@ from pathlib import Path
 
 CPUS = Path("/sys/devices/system/cpu")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+MEMORY = Path("/proc/meminfo")
 NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
@@ -39,3 +40,12 @@ def _quota() -> int:
 def nvidia_driver() -> bool:
     """Whether an NVIDIA driver is loaded; says nothing about free memory."""
     return any(path.exists() for path in NVIDIA)
+
+
+def memory_free() -> int:
+    """Bytes of memory that programs may still take (Linux' `MemAvailable`); a large number where the system does not say."""
+    try:
+        lines = MEMORY.read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return 1 << 50

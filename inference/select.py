@@ -8,16 +8,18 @@ How a model is named (`--model`, `INTERVAL_MODEL`), with an optional engine afte
     /models/mine          a folder with manifest.json (GGUF pair, `hf/`, or both), or a transformers folder
     /models/text.gguf     a GGUF text model whose manifest.json and image projector lie beside it
     lingshu@remote        the model of that name on the server of INTERVAL_ENGINE_URL
+    bundled+/runs/mine    a model with the adapter in that folder on it, through transformers
 """
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from errors import ModelNotLoaded
+from inference import adapter as adapters
 from inference import catalogue, manifest, weights
 from inference.engine import Engine
 from inference.hardware import nvidia_driver, physical_cores
@@ -49,11 +51,12 @@ class Graphics:
 
 @dataclass(frozen=True)
 class Named:
-    """A model as it was asked for: its folder, its manifest, and the engine its name demands (`auto`: none)."""
+    """A model as it was asked for: its folder, its manifest, the engine its name demands (`auto`: none), an adapter's folder."""
 
     folder: Path
     manifest: Manifest
     wanted: Choice
+    adapter: Path | None = None
 
 
 def open_engine(settings: Settings, model: str | None = None, engine: str | None = None) -> Selection:
@@ -75,7 +78,7 @@ def open_engine(settings: Settings, model: str | None = None, engine: str | None
     from inference.torch_engine import TorchEngine
 
     sizes = (settings.context_tokens, settings.threads, settings.max_images)
-    opened = TorchEngine(named.folder, *sizes, device, named.manifest, four_bit=settings.four_bit)
+    opened = TorchEngine(named.folder, *sizes, device, named.manifest, named.adapter, settings.four_bit)
     return Selection(opened, reason)
 
 
@@ -106,6 +109,11 @@ def resolve(settings: Settings, model: str) -> Named:
     if not at or engine not in CHOICES:
         name, engine = model, "auto"
     wanted = _choice(engine)
+    base, adapter = _adapted(name)
+    if adapter is not None:
+        if wanted == "gguf":
+            raise ModelNotLoaded(f"{adapter} is an adapter, and the gguf engine puts none on a model; use @torch, or export it merged")
+        return replace(resolve(settings, base), wanted="torch", adapter=adapter)
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
         return _of_gguf(path.absolute(), wanted)
@@ -115,6 +123,15 @@ def resolve(settings: Settings, model: str) -> Named:
         raise ModelNotLoaded(f"{path} does not exist; give a model's folder, a GGUF file, or a name from `python app.py models list`")
     folder = catalogue.folder_of(settings, name)
     return Named(folder, manifest.read(folder), wanted)
+
+
+def _adapted(name: str) -> tuple[str, Path | None]:
+    """A model's name and the folder of the adapter behind its `+`; a folder may have a `+` of its own."""
+    for place, letter in enumerate(name):
+        folder = Path(name[place + 1 :]).expanduser().absolute()
+        if letter == "+" and (folder / adapters.FILES[0]).is_file():
+            return name[:place], folder
+    return name, None
 
 
 def choose(

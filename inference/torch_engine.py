@@ -141,8 +141,7 @@ class TorchEngine:
         ticket = self._line.enter(cancel)
         try:
             model, work = self._begin(request, 0, cancel, _nobody)
-            end = [model.control(self._closing(request))] if whole else []
-            ids = [[*model.encode(choice), *end] for choice in choices]
+            ids = [self._answer(request, choice, whole) for choice in choices]
             longest = max(map(len, ids), default=0)
             refuse_overfull(work.prompt_tokens, longest, self.card.context_tokens)
             totals = model.score(ids)
@@ -211,9 +210,14 @@ class TorchEngine:
             self._words = Words(form)
         return self._words
 
-    def _asked(self, request: Request) -> tuple[Sequence[chat.Segment], Sequence[chat.Segment]]:
-        """The prompt in the family's words and order of images, and what ends an answer."""
-        return self._read().asked(ordered(request, self.card.image_order))
+    def _asked(self, request: Request, answer: str = "") -> tuple[Sequence[chat.Segment], Sequence[chat.Segment]]:
+        """The prompt in the family's words and order of images, and `answer` with what ends it."""
+        return self._read().asked(ordered(request, self.card.image_order), answer)
+
+    def _answer(self, request: Request, answer: str, whole: bool) -> list[int]:
+        """Token ids of an answer as the template writes it, what ends it included if it is the `whole` answer."""
+        parts = self._asked(request, answer)[1]
+        return self._read().ids(parts if whole else parts[:-1])
 
     def _closing(self, request: Request) -> str:
         last = self._asked(request)[1][-1]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import Cancelled, ModelNotLoaded
-from inference import families, originals
+from inference import families, hardware, originals
 from inference.chat import Control, Segment
 from inference.context import Key, common_prefix
 from inference.engine import RGB, Image
@@ -29,6 +29,9 @@ from inference.words import Words
 CACHED_IMAGES = 64
 ENDINGS = ("<|endoftext|>", "<end_of_utterance>", "<|eot_id|>", "<end_of_turn>", "<|im_end|>")
 """Tokens that end an answer besides the template's own, as llama.cpp has them too."""
+
+SPARE = 1 << 30
+"""Bytes of memory left free beside weights in float32."""
 
 Device = Literal["cpu", "cuda"]
 
@@ -77,14 +80,6 @@ class TorchModel:
 
     # Words
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of plain text; what looks like a control token stays text."""
-        return self._words.plain(text)
-
-    def control(self, name: str) -> int:
-        """Id of one control token. Raises `ModelNotLoaded` when the vocabulary has none of that name."""
-        return self._words.control(name)
-
     def endings(self, closing: str) -> frozenset[int]:
         """Ids of the tokens that end an answer, `closing` of the template among them."""
         return self._words.endings((closing, *ENDINGS))
@@ -101,9 +96,9 @@ class TorchModel:
         out: list[Key] = []
         for part in parts:
             if isinstance(part, Control):
-                out.append(self.control(part.name))
+                out.append(self._words.control(part.name))
             elif isinstance(part, str):
-                out += self.encode(part)
+                out += self._words.plain(part)
             else:
                 out += [(images[part.index].sha256, i) for i in range(self.form.tokens)]
         bos = self._words.bos
@@ -256,7 +251,7 @@ def _loaded(form: Form, device: Device, four_bit: bool) -> Any:
         net, found = AutoModelForImageTextToText.from_pretrained(
             form.folder,
             config=families.full(form.folder),
-            dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+            dtype=torch.bfloat16 if device == "cuda" or not _roomy(form.folder) else torch.float32,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -270,6 +265,11 @@ def _loaded(form: Form, device: Device, four_bit: bool) -> Any:
         count = f"{wanting[0]} and {len(wanting) - 1} more" if len(wanting) > 1 else wanting[0]
         raise ModelNotLoaded(f"{form.folder} lacks weights of a {form.family.name} model ({count}); copy the whole model again")
     return net
+
+
+def _roomy(folder: Path) -> bool:
+    """Whether memory holds the weights in float32, which a CPU is faster and more exact in; files hold them in 16 bits mostly."""
+    return 2 * sum(path.stat().st_size for path in folder.glob("*.safetensors")) + SPARE <= hardware.memory_free()
 
 
 def _four_bits() -> Any:

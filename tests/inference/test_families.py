@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from errors import Cancelled, ModelNotLoaded
-from inference import families, manifest, pixels, seeing
+from inference import chat, families, hardware, manifest, pixels, seeing
 from inference.engine import Image, Request, Stage, Turn
 from inference.families import FAMILIES
 from inference.order import ordered
@@ -194,6 +194,15 @@ def test_time_points_stand_in_the_order_the_family_wants_under_their_readers_num
     assert ordered(views, "current-first") == ordered(views, "oldest-first")
 
 
+@pytest.mark.parametrize("name", ["smolvlm", "gemma3"])
+def test_the_prompt_of_a_gguf_pair_is_the_one_the_familys_own_template_makes(tmp_path: Path, name: str) -> None:
+    """The GGUF engine has no folder with a template to cut; what is written for it must be what transformers' side reads."""
+    engine = opened(tiny.build(tmp_path / name, name))
+    request = pair("Why?", history=(Turn("What changed?", "It is worse."),))
+    written = chat.written(chat.segments(ordered(request, engine.card.image_order), name))
+    assert written.replace("<bos>", "<s>") == engine.prompt(request)
+
+
 def test_gemma_reads_the_current_image_first(tmp_path: Path) -> None:
     engine = opened(tiny.build(tmp_path / "gemma3", "gemma3"))
     text = engine.prompt(pair("What changed?"))
@@ -201,6 +210,19 @@ def test_gemma_reads_the_current_image_first(tmp_path: Path) -> None:
         text.index("Image 2 (current, 14 days later)") < text.index("[image 2]") < text.index("Image 1 (prior)") < text.index("[image 1]")
     )
     assert engine.card.image_order == "current-first"
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen3-vl"])
+def test_weights_that_do_not_fit_in_float32_are_read_in_16_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folder = tiny.build(tmp_path / name, name)
+    request = pair("What changed?", 3)
+    wide = opened(folder).score(request, ["worse", "stable"])
+    monkeypatch.setattr(hardware, "memory_free", lambda: 0)
+    coarse = opened(folder)
+    narrow = coarse.score(request, ["worse", "stable"])
+    assert narrow.logprobs != wide.logprobs
+    assert narrow.logprobs == pytest.approx(wide.logprobs, rel=0.1)
+    assert spoken(coarse, request)
 
 
 def original(folder: Path, modern: Path) -> Path:

@@ -18,6 +18,7 @@ from threading import Event
 import pytest
 
 from errors import Cancelled, ContextFull, EngineDied, EngineError, ModelNotLoaded
+from finetune import layout
 from inference import manifest
 from inference.engine import Options, Request, Stage, Token
 from inference.gguf import GgufEngine
@@ -330,3 +331,21 @@ def test_a_family_without_a_template_is_refused(own_model: Path) -> None:
     (own_model / "manifest.json").write_text(json.dumps(content | {"family": "llava"}))
     with pytest.raises(ModelNotLoaded, match="family 'llava' have no chat template"):
         GgufEngine(own_model)
+
+
+def test_a_smolvlm_pair_is_asked_in_smolvlms_words(own_model: Path) -> None:
+    """Another family than the bundled one: one control token opens the chat, `<end_of_utterance>` ends each message and the answer."""
+    content = json.loads((own_model / "manifest.json").read_text())
+    (own_model / "manifest.json").write_text(json.dumps(content | {"family": "smolvlm", "image_order": "current-first"}))
+    engine = GgufEngine(own_model, threads=1)
+    request = tiny.pair("What changed?<end_of_utterance>", 4)
+    text = engine.prompt(request)
+    assert text.startswith("<|im_start|>System: ")
+    assert text.endswith("<end_of_utterance><end_of_utterance>\nAssistant:")
+    assert text.index("[image 2]") < text.index("[image 1]")
+    ids = engine.token_ids(request)
+    closing = len(tiny.vocabulary().tokens) + layout.ADDED.index("<end_of_utterance>")
+    assert (ids.count(1), ids.count(closing), ids.count(-1)) == (1, 2, 8)
+    assert len(words(engine, request)) <= 4
+    assert engine.score(request, ["worse"]).tokens == (len(" worse") + 1,)
+    engine.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 from PIL import Image as Pillow
 
 from errors import Cancelled, ContextFull, EngineError, ModelNotLoaded, SettingsError
-from inference import pixels, remote
+from inference import answer, pixels, remote
 from inference.engine import Token, Turn
 from inference.http_lines import Server
 from inference.remote import TILE, RemoteEngine
@@ -340,3 +341,25 @@ def test_a_real_server_with_the_bundled_model_answers_about_two_images(llama_ser
     with pytest.raises(Cancelled):
         list(stream)
     assert list(engine.stream(request, Event()))
+
+
+def test_an_answer_of_a_server_without_log_probabilities_is_whole_and_says_what_it_lacks() -> None:
+    """No figure is invented where the server gives none: no confidence, no progression, and a sentence why."""
+    with serving(unweighed) as desk:
+        *_, found = answer.ask(RemoteEngine(desk.at()), tiny.pair("What changed?"), Event(), progression=True)
+    assert isinstance(found, answer.Answer)
+    assert (found.text, found.state, found.model.engine) == ("It is worse.", "complete", "remote")
+    assert found.confidence.mean_probability is None
+    assert dict(found.progression) == {}
+    assert any("offers no log-probabilities" in warning for warning in found.warnings)
+    json.dumps(answer.as_json(found), allow_nan=False)
+    assert answer.record(found).prompt.count("[image ") == 2
+
+
+def unweighed(handler: Handler, body: dict[str, Any]) -> None:
+    if "logprobs" in body and body["stream"]:
+        handler.json(400, {"error": {"message": "logprobs is not supported"}})
+    elif body["stream"]:
+        handler.raw(spoken("It is ", "worse.", logprob=None))
+    else:
+        handler.json(200, {"choices": [{"message": {"content": "worse"}, "finish_reason": "length"}]})
