@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from errors import StoreError
 from settings import Settings
-from storage import audit, dialect, erasing, history, importing, library, marks, overrides, restoring, salt, studies, upkeep
+from storage import audit, dialect, erasing, exchange, history, importing, library, marks, overrides, restoring, salt, studies, upkeep
 from storage import upgrade as schema
 from storage.content import ContentStore
 from storage.database import Database
@@ -41,6 +41,7 @@ from storage.views import (
     SessionSummary,
     SessionView,
     Slot,
+    TakenIn,
     User,
     Verdict,
 )
@@ -262,6 +263,18 @@ class Store:
     def delete_session(self, session_id: int, user: User) -> Erased:
         """Erase a case of the user's own, or any at the terminal, with its questions, answers, feedback and marks."""
         return erasing.case(self._database, session_id, user)
+
+    def export(self, path: Path, user: User) -> int:
+        """Write every reader's cases to the new JSON file `path`, images by hash; how many. Audited."""
+        if path.exists():
+            raise StoreError(f"{path} exists already; name a new file")
+        content = exchange.document(self._database, user)
+        exchange.write(path, content)
+        return len(content["cases"])
+
+    def take_in(self, path: Path, user: User) -> TakenIn:
+        """Add the cases of an export for `user`, all or none. Raises `InputError` for a file that is none."""
+        return exchange.take_in(self._database, exchange.read(path), user)
 
     def backup(self, path: Path, *, content: bool = True) -> Path:
         """Copy the store while it is in use: a new folder `path` with the database and, unless `content` is False, all files."""

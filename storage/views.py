@@ -240,6 +240,15 @@ class Erased:
 
 
 @dataclass(frozen=True)
+class TakenIn:
+    """What came of an export's cases: numbers of those added, how many were here already, how many lack their images here."""
+
+    added: tuple[int, ...]
+    doubled: int
+    lost: int
+
+
+@dataclass(frozen=True)
 class Restored:
     """What a restore did: the backup, images brought back, the schema before and after, and where the rows are that were there ('')."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.serving import free_port, wait_for
-from tests.cli.conftest import Run, radiograph
+from tests.cli.conftest import Opened, Run, radiograph
 from ui.cli import COMMANDS, app, with_default
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,6 +131,19 @@ def test_db_delete_erases_what_db_list_numbers(run: Run, pair: tuple[Path, Path]
     again = run("db", "delete", "study", first["id"])
     assert (again.code, len(again.err.splitlines())) == (1, 1)
     assert run("db", "delete", "everything", 1).code == 2
+
+
+def test_db_export_is_taken_in_where_its_images_are(run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
+    run("ask", "--image", pair[0], "--image", pair[1], "--question", "What changed since the prior?")
+    done = run("db", "export", tmp_path / "cases.json", "--json")
+    assert (done.code, done.json["cases"]) == (0, 1), done.err
+    assert run("db", "export", tmp_path / "cases.json").code == 1
+    assert run("db", "import", tmp_path / "cases.json", "--json").json == {"added": [], "doubled": 1, "lost": 0}
+    elsewhere = ("--data-dir", tmp_path / "elsewhere")
+    run("db", "upgrade", *elsewhere, data=False)
+    assert run("db", "import", tmp_path / "cases.json", "--json", *elsewhere, data=False).json["lost"] == 1
+    refused = run("db", "import", pair[0], *elsewhere, data=False)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
 
 
 def test_db_check_of_a_mistyped_folder_is_refused_and_makes_nothing(run: Run, tmp_path: Path) -> None:

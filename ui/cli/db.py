@@ -145,6 +145,46 @@ def delete(
     out.result({"kind": kind.value, "id": number, "files": done.files, "removed": done.removed, "cases": list(done.cases)})
 
 
+@app.command("export")
+def export(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="New JSON file.")],
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Write every case to one JSON file: questions, answers, feedback and marks; images by their hashes, no reader's name."""
+    from storage.store import Store
+    from storage.views import LOCAL
+
+    settings, out = begin(context, data_dir, as_json)
+    _require_store(settings)
+    with Store(settings) as store:
+        count = store.export(file, store.user(LOCAL))
+    out.say(f"Wrote {count} cases to {file}. Answers were written by a model; for research and teaching only.")
+    out.result({"path": str(file), "cases": count})
+
+
+@app.command("import")
+def take_in(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File that `db export` wrote.")],
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Add the cases of an export whose images are here; everybody on this machine sees them."""
+    from storage.store import Store
+    from storage.views import LOCAL
+
+    settings, out = begin(context, data_dir, as_json)
+    _require_store(settings)
+    with Store(settings) as store:
+        done = store.take_in(file, store.user(LOCAL))
+    out.say(f"Took in {len(done.added)} cases; {done.doubled} were here already.")
+    if done.lost:
+        out.say(f"{done.lost} cases were left out: import their images first with `python app.py import`.")
+    out.result({"added": list(done.added), "doubled": done.doubled, "lost": done.lost})
+
+
 def _require_store(settings: Settings) -> None:
     """Refuse a data directory without a database, which opening would quietly make. Raises `InputError`."""
     file = settings.data_dir / "interval.db"
