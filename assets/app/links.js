@@ -42,7 +42,7 @@ const together = (action) => state.mode !== "side" && (action === "scroll" || ac
 const partners = (action, from) =>
   state.slots.map((_, index) => index).filter((index) => index !== from && stackOf(index) && (together(action) || (compare.linked(state.links, action, from) && compare.linked(state.links, action, index))));
 
-function scrolled({ slot, frame, byReader }) {
+function sought({ slot, frame, byReader }) {
   const here = stackOf(slot);
   if (!byReader || !here) return;
   for (const other of partners("scroll", slot)) {
@@ -218,7 +218,7 @@ export function links() {
   addCommand({ id: "link-view", words: "This view follows the others", group: "link", keys: ["Shift+v"], run: () => arrange({ links: compare.toggleView(state.links, state.active, state.slots.length) }) });
   viewer().then((ready) => {
     bridge = ready;
-    bridge.on("scrolled", scrolled);
+    bridge.on("seeking", sought);
     bridge.on("camera", moved);
     bridge.on("window", windowed);
     bridge.on("pointer", pointed);

@@ -2,6 +2,8 @@
 //
 // Events out, by `on(name, listener)`, which returns the way to stop listening:
 //   shown     {slot, source, frame}                 the first paint of a source in a slot
+//   seeking   {slot, source, frame, byReader}       another frame was asked for, before it is painted: links follow this one, so that
+//                                                   linked views are painted together and not one after the other
 //   scrolled  {slot, source, frame, byReader}       another frame is painted
 //   camera    {slot, camera, byReader}              zoom, position, turn or mirror changed
 //   window    {slot, lower, upper, center, width, invert, byReader}
@@ -27,6 +29,7 @@ import { type Loaded, type Teller, View } from "./view.ts";
 
 export interface BridgeEvents {
   shown: { slot: number; source: string; frame: number };
+  seeking: { slot: number; source: string; frame: number; byReader: boolean };
   scrolled: { slot: number; source: string; frame: number; byReader: boolean };
   camera: { slot: number; camera: Camera & { mmPerPixel: number | null }; byReader: boolean };
   window: { slot: number; lower: number; upper: number; center: number; width: number; invert: boolean; byReader: boolean };

@@ -138,6 +138,7 @@ export class View {
     if (next === this.wanted) return;
     this.wanted = next;
     const turn = (this.turn += 1);
+    this.host.tell("seeking", { slot: this.slot, source: this.source, frame: next, byReader });
     const fresh = !cache.isLoaded(this.ids[next]);
     if (fresh) this.host.loading(1);
     try {
