@@ -73,11 +73,19 @@ def kept(stored: Mapping[str, object]) -> dict[str, Check]:
     for name, value in stored.items():
         if not (isinstance(value, Mapping) and {"check", "verdict", "explanation", "passed"} <= value.keys()):
             continue
-        rest = {field: value.get(field) or {} for field in ("seen", "found", "figures")}
-        lists = {field: tuple(value.get(field) or ()) for field in ("images", "details")}
         passed = value["passed"] if isinstance(value["passed"], bool) else None
-        question = str(value.get("question", ""))
-        found[name] = Check(str(value["check"]), str(value["verdict"]), str(value["explanation"]), passed, question, **rest, **lists)
+        found[name] = Check(
+            code=str(value["check"]),
+            verdict=str(value["verdict"]),
+            explanation=str(value["explanation"]),
+            passed=passed,
+            question=str(value.get("question", "")),
+            seen=value.get("seen") or {},
+            found=value.get("found") or {},
+            images=tuple(value.get("images") or ()),
+            figures=value.get("figures") or {},
+            details=tuple(value.get("details") or ()),
+        )
     return found
 
 
