@@ -38,9 +38,9 @@ def ask(engine: Engine, times: int) -> None:
 def test_two_hundred_identical_requests_leave_memory_threads_and_files_as_they_were(gguf: GgufEngine) -> None:
     child, own = psutil.Process(gguf.pid), psutil.Process()
     ask(gguf, 50)
-    before, memory = (held(child), held(own)), child.memory_info().rss
+    before, memory = (*held(child), *held(own)), child.memory_info().rss
     ask(gguf, 150)
-    assert (held(child), held(own)) == before
+    assert all(after <= earlier for after, earlier in zip((*held(child), *held(own)), before, strict=True))
     assert child.memory_info().rss - memory < GROWTH
 
 
@@ -49,7 +49,7 @@ def test_two_hundred_identical_requests_to_transformers_leave_memory_threads_and
     ask(torch_engine, 50)
     before, memory = held(own), own.memory_info().rss
     ask(torch_engine, 150)
-    assert held(own) == before
+    assert all(after <= earlier for after, earlier in zip(held(own), before, strict=True))
     assert own.memory_info().rss - memory < 4 * GROWTH
 
 

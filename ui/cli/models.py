@@ -54,7 +54,7 @@ def _known(listed: Any) -> dict[str, object]:
 @app.command("add")
 def add(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model of the catalogue, or a folder or GGUF file.")],
+    what: Annotated[str, typer.Argument(metavar="NAME-OR-PATH", help="Model of the catalogue, or a folder or GGUF file.")],
     name: Annotated[str, typer.Option(help="Name it is kept under; the catalogue's or the folder's by default.")] = "",
     family: Annotated[str, typer.Option(help="Family of a GGUF file: idefics3, smolvlm or gemma3.")] = "",
     tile: Annotated[int, typer.Option(min=0, max=4096, help="Side in pixels a GGUF file's images are given as; 0: its family's.")] = 0,
