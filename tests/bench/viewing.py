@@ -79,9 +79,8 @@ def first_pictures() -> list[Figure]:
 
 
 def _forget() -> None:
-    """As after a restart: nothing decoded is remembered."""
-    pixels._arrays.clear()
-    pixels._tables.clear()
+    """As after a restart: no header is remembered and nothing that was decoded."""
+    pixels.forget()
 
 
 def first_slice() -> list[Figure]:
