@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_WAIT_POLICY="PASSIVE")
 
-from tests.bench import answering, decoding, generating, importing, registering, serving, viewing
+from tests.bench import answering, decoding, generating, importing, registering, scrolling, serving, viewing
 from tests.bench.figures import Figure, line, machine, revision, table
 from tests.conftest import models_folder
 
@@ -33,6 +33,7 @@ def measures(models: Path) -> dict[str, Callable[[], list[Figure]]]:
         "decode": decoding.regret,
         "pictures": viewing.first_pictures,
         "slice": viewing.first_slice,
+        "scroll": scrolling.scrolling,
         "pair-memory": viewing.pair_memory,
         "register": registering.registration,
         "generate": generating.pace,

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pydicom
+import pytest
 import SimpleITK as sitk  # noqa: N813 - the name its own documents use
 from pydicom.uid import JPEGLSLossless
 
 from settings import load
 from storage.store import Store
-from storage.studies import read, stored
+from storage.studies import linking, read, stored
+from tests.bench import scrolling
 from tests.bench.answering import QUESTION, timed
 from tests.bench.decoding import SYNTAXES, file_of, peers
 from tests.bench.figures import Figure, line, table
@@ -56,6 +58,17 @@ def test_both_sides_of_the_import_ratio_do_their_work(tmp_path: Path) -> None:
     bare(paths)
     with Store(load(data_dir=tmp_path / "data")) as store:
         ours(paths, store)
+
+
+def test_linked_scrolling_is_the_medians_of_both_sides_and_its_exams_are_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = scrolling.figure("WebGL", [0.03, 0.02, 0.5], [0.02, 0.02, 0.9])
+    assert (one.value, one.bound, one.reached) == (1.5, 1.2, False)
+    monkeypatch.setattr(scrolling, "SLICES", 3)
+    monkeypatch.setattr(scrolling, "SIDE", 16)
+    first, second = (study.series[0] for study in read(scrolling.exams(tmp_path)).studies)
+    assert [len(series.frames) for series in (first, second)] == [3, 3]
+    fit = linking.planes(first, second)
+    assert (fit.compatible, fit.same_frame) == (True, True)
 
 
 def test_error_of_the_true_transform_is_nothing_and_of_none_is_large() -> None:
