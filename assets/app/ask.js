@@ -3,6 +3,7 @@ import { get, post, stream } from "./api.js";
 import { flush, leave, relationship, show, wire } from "./hang.js";
 import { filled, remember, state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
+import { check } from "./trust.js";
 
 /** Ask about what hangs. Returns true once the question is kept, so that the box may be emptied. */
 export function ask(question, ability, onKept) {
@@ -72,6 +73,7 @@ function kept(running, event) {
   const turns = state.turns.map((turn) => (turn.id === running.turn ? { ...turn, versions: [...turn.versions, event.version] } : turn));
   update({ turns, running: null });
   if (event.error) say(event.error);
+  if (event.version.state === "complete") check(running.session, running.turn, event.version.id);
 }
 
 function ended(running) {

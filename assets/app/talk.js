@@ -34,7 +34,7 @@ export function talk() {
     if (added) stick = true;
     follow();
   };
-  for (const name of ["turns", "running", "engine", "slots"]) on(name, draw);
+  for (const name of ["turns", "running", "engine", "slots", "checking", "spoken"]) on(name, draw);
   const element = h("section.talk", { "aria-label": "Conversation" }, heading(), thread, composer());
   draw();
   return element;

@@ -3,6 +3,7 @@
 import { post } from "./api.js";
 import { again } from "./ask.js";
 import { fill, h, icon, iconButton, moment, plural, seconds } from "./dom.js";
+import { chips, Evidence } from "./evidence.js";
 import { saw } from "./saw.js";
 import { state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
@@ -18,11 +19,12 @@ export class TurnView {
     this.regenerate = null; // its button, which rests while any question is being answered
     this.saying = null; // verdict whose comment is being written
     this.answer = h("div.answer", { dataset: { testid: "answer" }, "aria-live": "polite" });
+    this.evidence = new Evidence();
     this.foot = h("div.foot");
     this.question = h("p.question", { dataset: { testid: "question" } }, turn.question);
     const roles = turn.slots.map((slot, number) => [slot.role || `image ${number + 1}`, slot.when].filter(Boolean).join(", "));
     this.about = h("p.about.quiet", {}, [ABILITIES[turn.ability] ?? turn.ability, plural(turn.slots.length, "image"), roles.join(" → ")].filter(Boolean).join(" · "));
-    this.element = h("li.turn", { dataset: { turn: turn.id, testid: "turn" } }, this.question, this.about, this.answer, this.foot);
+    this.element = h("li.turn", { dataset: { turn: turn.id, testid: "turn" } }, this.question, this.about, this.answer, this.evidence.element, this.foot);
   }
 
   show(turn, running) {
@@ -30,11 +32,17 @@ export class TurnView {
     const key = `${running ? `run:${running.stage}` : ""}|${turn.versions.map((one) => `${one.id}:${one.feedback.length}`).join()}`;
     const grown = this.turn && turn.versions.length > this.turn.versions.length;
     this.turn = turn;
+    this.running = running;
     if (grown) {
       this.chosen = null;
       this.opened = false;
     }
-    if (key === this.key) return;
+    if (key !== this.key) this.draw(key, running);
+    this.evidence.show(turn, running ? null : this.version);
+    this.speak();
+  }
+
+  draw(key, running) {
     this.key = key;
     this.element.dataset.state = running ? "running" : (this.version?.state ?? "unanswered");
     if (running) this.stream(running);
@@ -60,8 +68,18 @@ export class TurnView {
     fill(this.foot, h("p.stage-words", { role: "status", dataset: { testid: "stage" } }, h("span.pulse", { "aria-hidden": "true" }), running.stage));
   }
 
+  /** Words that mean an image become chips once it is known what they mean; what is written meanwhile stays. */
+  speak() {
+    const meant = this.running ? null : state.spoken[this.version?.id];
+    if (!meant || meant === this.meant) return;
+    this.meant = meant;
+    const words = this.answer.querySelector(".words");
+    if (words && this.version.text) fill(words, chips(this.turn, this.version));
+  }
+
   rest() {
     const { version } = this;
+    this.meant = null;
     if (!version) {
       fill(this.answer, h("p.quiet", {}, "Not answered yet."));
       fill(this.foot, h("div.row", {}, this.againButton("Ask again")));

@@ -1,0 +1,140 @@
+// An answer's trust as the reader sees it: the state in words, its evidence one click away, the progression of each finding, and the
+// words of the answer that point at an image. Nothing here is a percentage of being right: that needs reviewed answers.
+import { fill, h, icon } from "./dom.js";
+import { state } from "./state.js";
+import { check, haltChecks } from "./trust.js";
+
+const CLASSES = ["new", "worse", "stable", "improved", "resolved", "uncertain"];
+const NAMES = {
+  no_image: "Without the images", exchange: "Prior and current exchanged", identical: "Current image twice", rotation: "Options turned round", decided: "First against second choice",
+  paraphrase: "In other words", none_of_these: "Own choice taken away", samples: "Ten drawn answers", prior_guard: "Comparison without a prior",
+};
+const MARKS = { coherent: "check", "image-based": "check", "order-blind": "swap", "image-blind": "eye", unstable: "warning", unchecked: "warning" };
+const SHARES = "Shares of the model's own likelihood, averaged over two orders of the options. Not calibrated: they do not say how often such an answer is right.";
+
+/** The trust of one version, for one turn's view; what is open in it stays open. */
+export class Evidence {
+  constructor() {
+    this.open = ""; // "", "checks" or "matrix"
+    this.element = h("div.trust", { dataset: { testid: "trust" } });
+  }
+
+  show(turn, version) {
+    const mine = state.checking?.version === version?.id ? state.checking : null;
+    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${mine?.stage ?? ""}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}` : "";
+    if (key === this.key) return;
+    this.key = key;
+    this.turn = turn;
+    this.version = version;
+    fill(this.element, key ? [this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "matrix" && this.matrix()] : []);
+  }
+
+  again() {
+    this.key = null;
+    this.show(this.turn, this.version);
+  }
+
+  toggle(name) {
+    this.open = this.open === name ? "" : name;
+    this.again();
+    this.element.querySelector(`[data-opens="${name}"]`)?.focus();
+  }
+
+  line(mine) {
+    const { trust } = this.version.checks;
+    const opener = (name, props, ...words) => h("button.opener", { type: "button", "aria-expanded": String(this.open === name), onclick: () => this.toggle(name), ...props, dataset: { opens: name, ...props.dataset } }, ...words, icon("down"));
+    const made = trust && trust.state !== "unchecked";
+    return h("div.row", {},
+      made && opener("checks", { dataset: { testid: "trust-state", trust: trust.state } }, icon(MARKS[trust.state] ?? "warning"), trust.words[0].toUpperCase() + trust.words.slice(1)),
+      Object.keys(this.version.progression).length > 0 && opener("matrix", { dataset: { testid: "matrix-open" } }, "Progression"),
+      mine
+        ? [h("span.making", { dataset: { testid: "checking" } }, h("span.pulse", { "aria-hidden": "true" }), mine.stage), h("button.button.plain.small", { type: "button", onclick: haltChecks, dataset: { testid: "checks-stop" } }, "Stop")]
+        : !made && h("button.button.plain.small", { type: "button", onclick: () => this.ask([]), dataset: { testid: "check-answer" } }, icon("check"), "Check this answer"));
+  }
+
+  /** What a reader must not have to open anything for: a claim without a prior, and a measurement that says otherwise. */
+  flags() {
+    const guard = this.version.checks.prior_guard;
+    const conflicts = (state.spoken[this.version.id]?.measured ?? []).filter((one) => one.conflicts);
+    return [...(guard?.passed === false ? [guard.explanation] : []), ...conflicts.map((one) => one.sentence)]
+      .map((text) => h("p.flag", { dataset: { testid: "flag" } }, icon("warning"), text));
+  }
+
+  ask(names) {
+    check(state.session.id, this.turn.id, this.version.id, names);
+  }
+
+  checks(mine) {
+    const { checks } = this.version;
+    const found = Object.keys(NAMES).filter((name) => checks[name]?.explanation);
+    const made = found.filter((name) => checks[name].verdict !== "not made");
+    const left = found.filter((name) => checks[name].verdict === "not made" && name !== "prior_guard");
+    const measured = state.spoken[this.version.id]?.measured ?? [];
+    const more = [["paraphrase", "none_of_these"], ["samples"]].filter((names) => !checks[names[0]]);
+    return h("section.evidence", { "aria-label": "Evidence of the checks", dataset: { testid: "evidence" } },
+      h("p", {}, checks.trust.explanation),
+      h("ul", {}, made.map((name) => one(name, checks[name])), measured.map((each) => h("li.found", { dataset: { passed: each.conflicts ? "false" : "null" } }, h("h3", {}, "Measured against said"), h("p.quiet", {}, each.sentence)))),
+      left.length > 0 && h("p.quiet", {}, "Not made: ", left.map((name) => `${NAMES[name].toLowerCase()} (${checks[name].explanation.replace(/\.$/, "")})`).join("; "), "."),
+      more.length > 0 && !mine && h("div.row", {}, more.map((names) => h("button.button.small", { type: "button", onclick: () => this.ask(names), dataset: { testid: `more-${names[0]}` } }, names[0] === "samples" ? "Draw ten answers" : "Ask in other words"))),
+      h("p.quiet", {}, SHARES));
+  }
+
+  matrix() {
+    const { progression, checks } = this.version;
+    const rows = [...Object.entries(progression), ...(Object.keys(checks.overall ?? {}).length ? [["as a whole", checks.overall]] : [])];
+    return h("section.evidence", { "aria-label": "Progression of each finding", dataset: { testid: "matrix" } },
+      h("table.progression", {},
+        h("thead", {}, h("tr", {}, h("td"), CLASSES.map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, rows.map(([finding, shares]) => h("tr", { dataset: { finding } }, h("th", { scope: "row" }, finding), CLASSES.map((name) => cell(name, shares)))))),
+      h("p.quiet", {}, SHARES));
+  }
+}
+
+function cell(name, shares) {
+  const share = shares[name];
+  if (share === undefined) return h("td");
+  const top = share === Math.max(...Object.values(shares));
+  return h("td", { dataset: { top: String(top), share: share.toFixed(3) } }, h("span.amount", { style: { "--share": share.toFixed(3) }, "aria-hidden": "true" }), h("span.number", {}, share.toFixed(2).replace(/^0/, "")));
+}
+
+function one(name, made) {
+  const classes = Object.keys(made.seen).filter((each) => each in made.found);
+  const bars = name !== "decided" && classes.length > 0 && h("table.sides", {},
+    h("thead", {}, h("tr", {}, h("td"), classes.map((each) => h("th", { scope: "col" }, each)))),
+    h("tbody", {}, [["as asked", made.seen], ["checked", made.found]].map(([words, shares]) => h("tr", {}, h("th", { scope: "row" }, words), classes.map((each) => cell(each, shares))))));
+  const told = made.details.length > 0 && name === "samples" && h("details", {}, h("summary", {}, "The drawn answers"), h("ol", {}, made.details.map((text) => h("li", {}, text || "no words"))));
+  return h("li.found", { dataset: { check: name, passed: String(made.passed) } },
+    h("h3", {}, icon(made.passed === false ? "warning" : made.passed ? "check" : "eye"), NAMES[name], h("span.verdict-words", {}, made.verdict)), h("p.quiet", {}, made.explanation), bars, told);
+}
+
+/** An answer's words; those that mean an image, a time, a side or a mark light up the viewports they mean. */
+export function chips(turn, version) {
+  const { text } = version;
+  const parts = [];
+  let at = 0;
+  for (const one of state.spoken[version.id]?.mentions ?? []) {
+    // Positions count characters as Python does; text with characters beyond the basic plane is left as it is.
+    if (text.slice(one.start, one.end) !== one.text) continue;
+    parts.push(text.slice(at, one.start), mention(turn, one));
+    at = one.end;
+  }
+  return [...parts, text.slice(at)].filter(Boolean);
+}
+
+function mention(turn, one) {
+  if (!one.images.length) return h("span.mention.lost", { role: "note", title: `This points at nothing: ${one.reason}.`, "aria-label": `${one.text} (points at nothing: ${one.reason})`, dataset: { testid: "mention", lost: "true" } }, one.text);
+  const places = one.images.map((image) => turn.slots[image]?.role || `image ${image + 1}`).join(", ");
+  const light = (lit) => one.images.forEach((image) => viewportsOf(turn.slots[image], image).forEach((element) => element.classList.toggle("meant", lit)));
+  const props = { type: "button", title: `Means ${places}${one.side ? `, the patient's ${one.side === "both" ? "both sides" : one.side}` : ""}${one.mark ? `, mark ${one.mark}` : ""}`, dataset: { testid: "mention", images: one.images.join() } };
+  for (const name of ["mouseenter", "focus"]) props[`on${name}`] = () => light(true);
+  for (const name of ["mouseleave", "blur"]) props[`on${name}`] = () => light(false);
+  return h("button.mention", props, one.text);
+}
+
+/** Viewports that show the image of a question: the one at its place, else wherever its series hangs. */
+function viewportsOf(slot, image) {
+  if (!slot) return [];
+  const all = [...document.querySelectorAll(`.stage .viewport[data-series="${slot.series_id}"]`)];
+  const there = all.filter((element) => element.dataset.testid === `viewport-${image + 1}`);
+  return there.length ? there : all;
+}

@@ -1,0 +1,102 @@
+"""Trust in the Read tab: checks after the answer, their evidence one click away, progression, and words that light up an image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from inference.engine import Request
+from tests.browser.conftest import Served
+from tests.browser.room import Room
+from tests.browser.samples import pair
+from tests.fakes import FakeEngine
+
+pytestmark = pytest.mark.browser
+
+
+def order_blind(request: Request) -> Mapping[str, float]:
+    """Worse of any two pictures in either order, stable of one picture twice; `new` of no finding."""
+    first, second = (image.sha256 for image in request.images)
+    return {"stable": 0.0, "worse": -3.0} if first == second else {"worse": 0.0, "stable": -3.0}
+
+
+def answered(room: Room, served: Served, folder: Path, words: str) -> None:
+    """A pair is open, a question answered, its checks made."""
+    served.desk.engine = FakeEngine([words], scores=order_blind)
+    room.upload(pair(folder))
+    room.ask("What changed since the prior?")
+    room.expect_answered(words)
+    expect(room.page.get_by_test_id("trust-state")).to_have_attribute("data-trust", "order-blind")
+
+
+def test_the_state_is_in_words_and_its_evidence_one_click_away(room: Room, served: Served, tmp_path: Path) -> None:
+    """Also after a reload, because checks are kept with the answer."""
+    answered(room, served, tmp_path, "The opacity is worse.")
+    state = room.page.get_by_test_id("trust-state")
+    expect(state).to_have_text("Order-blind")
+    expect(room.page.get_by_test_id("evidence")).to_have_count(0)
+    state.click()
+    found = room.page.get_by_test_id("evidence").locator("[data-check='exchange']")
+    expect(found).to_have_attribute("data-passed", "false")
+    expect(found).to_contain_text("their order is not used")
+    expect(found.locator("tbody tr").nth(1).locator("[data-top='true']")).to_have_attribute("data-share", re.compile(r"0\.9"))
+    expect(room.page.get_by_test_id("evidence")).not_to_contain_text("%")
+    room.reload()
+    expect(state).to_have_text("Order-blind")
+    state.click()
+    expect(found).to_contain_text("their order is not used")
+
+
+def test_the_progression_of_each_finding_is_a_table(room: Room, served: Served, tmp_path: Path) -> None:
+    answered(room, served, tmp_path, "The opacity is worse.")
+    room.page.get_by_test_id("matrix-open").click()
+    rows = room.page.get_by_test_id("matrix").locator("tbody tr")
+    expect(rows).to_have_count(9)
+    expect(rows.first.locator("td")).to_have_count(6)
+    expect(rows.first.locator("[data-top='true']")).to_have_count(1)
+    expect(rows.first.locator("td").nth(1)).to_have_attribute("data-top", "true")
+    expect(room.page.get_by_test_id("matrix")).to_contain_text("Not calibrated")
+
+
+def test_words_that_mean_an_image_light_it_up_and_lost_ones_are_marked(room: Room, served: Served, tmp_path: Path) -> None:
+    answered(room, served, tmp_path, "The second image is worse than the prior; the third image is clear.")
+    chips = room.page.get_by_test_id("mention")
+    expect(chips).to_have_text(["The second image", "the prior", "the third image"])
+    chips.first.hover()
+    expect(room.viewport(2).element).to_have_class(re.compile(r"\bmeant\b"))
+    expect(room.viewport(1).element).not_to_have_class(re.compile(r"\bmeant\b"))
+    chips.nth(1).focus()
+    expect(room.viewport(1).element).to_have_class(re.compile(r"\bmeant\b"))
+    room.question.focus()
+    expect(room.viewport(1).element).not_to_have_class(re.compile(r"\bmeant\b"))
+    expect(chips.nth(2)).to_have_attribute("data-lost", "true")
+    expect(chips.nth(2)).to_have_attribute("title", re.compile("none is number 3"))
+
+
+def test_checks_give_way_to_a_new_question_and_can_be_asked_for_again(room: Room, served: Served, tmp_path: Path) -> None:
+    """A question is never kept waiting for the checks of the one before; what is missing is made on request."""
+    held: list[str] = []
+
+    def slow(request: Request) -> Mapping[str, float]:
+        """The first call waits until the checks are left."""
+        if not held:
+            held.append(request.question)
+            *_, (_, cancel) = served.app.state.context.runs.values()
+            assert cancel.wait(60)
+        return order_blind(request)
+
+    served.desk.engine = FakeEngine(["The opacity is worse.", "The heart is normal."], scores=slow)
+    room.upload(pair(tmp_path))
+    room.ask("What changed since the prior?")
+    expect(room.page.get_by_test_id("checking")).to_contain_text("scoring finding 1 of 8")
+    room.ask("And the heart?")
+    room.expect_answered("The heart is normal.", turn=2)
+    expect(room.turns.nth(1).get_by_test_id("trust-state")).to_have_text("Order-blind")
+    first = room.turns.first
+    expect(first.get_by_test_id("trust-state")).to_have_count(0)
+    first.get_by_test_id("check-answer").click()
+    expect(first.get_by_test_id("trust-state")).to_have_text("Order-blind")
