@@ -22,7 +22,7 @@ from finetune.recipe import Recipe
 from finetune.synthesis import films, pairs, phantom, questions
 from finetune.synthesis.pairs import Pair
 from finetune.synthesis.truth import WEIGHTS, Truth
-from finetune.vision import EXTENT_SCALE, Targets
+from finetune.vision import EXTENT_SCALE, Targets, places
 from inference import chat, pixels
 from inference.engine import Ability, Image, Request
 from inference.prompts import FINDINGS, messages
@@ -169,13 +169,17 @@ class Row:
     """Several questions about the same images, each of which reads the images and itself alone.
 
     `ids` (L,) tokens, `labels` (L,) the answer's tokens at the place before each, else IGNORED; `branch` (L,) 0 for the shared
-    images, then 1.. for each question; `position` (L,) as if the question stood alone; `films` (n, H, W) in token order.
+    images, then 1.. for each question; `position` (L,) as if the question stood alone; `named` (L,) which finding the words of a
+    question that end here name, else -1; `place` (L,) of an image's token which finding it tells of, plus their number for each image
+    before, else -1; `films` (n, H, W) in token order.
     """
 
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
     branch: NDArray[np.int64]
     position: NDArray[np.int64]
+    named: NDArray[np.int64]
+    place: NDArray[np.int64]
     films: NDArray[np.uint8]
 
 
@@ -221,8 +225,30 @@ def row(pair: Pair, asked: Sequence[questions.Item], words: Vocabulary, tokens: 
         branch += [number] * (len(tail) - 1)
         position += range(shared, shared + len(tail) - 1)
     shown = np.stack([image.pixels[:, :, 0] for image in requests[0].images])
-    columns = [np.array(values, dtype=np.int64) for values in (ids, labels, branch, position)]
-    return Row(columns[0], columns[1], columns[2], columns[3], np.repeat(shown, 2 if sliced else 1, axis=0))
+    shows = 2 if sliced else 1
+    every = np.array(ids, dtype=np.int64)
+    named, place = _named(ids, shared, words), _placed(every == words.control(IMAGE), tokens, shows)
+    columns = [np.array(values, dtype=np.int64) for values in (labels, branch, position, named)]
+    return Row(every, columns[0], columns[1], columns[2], columns[3], place, np.repeat(shown, shows, axis=0))
+
+
+def _placed(image: NDArray[np.bool_], tokens: int, shows: int) -> NDArray[np.int64]:
+    """`Row.place` from where image tokens stand, of images of so many `tokens` shown so many times."""
+    count = np.cumsum(image) - 1
+    own = places(tokens).numpy()[count % tokens]
+    found: NDArray[np.int64] = np.where(image, own + len(FINDINGS) * (count // (tokens * shows)), -1)
+    return found
+
+
+def _named(ids: list[int], shared: int, words: Vocabulary) -> list[int]:
+    """For each token the finding whose name ends there, -1 for none and for the `shared` tokens."""
+    out = [-1] * len(ids)
+    for number, name in enumerate(FINDINGS):
+        spelt = words.encode(f" {name}")
+        for start in range(shared, len(ids) - len(spelt) + 1):
+            if ids[start] == spelt[0] and ids[start : start + len(spelt)] == spelt:
+                out[start + len(spelt) - 1] = number
+    return out
 
 
 def choose(

@@ -82,6 +82,10 @@ class LanguageStage:
     """Questions asked of each pair, each read alone after the same images."""
     lists: int = 0
     """Questions besides, each naming several findings at once."""
+    gaze: float = 0.0
+    """Weight of teaching a few heads where to look; 0 leaves them to themselves."""
+    muon: bool = False
+    """Whether LoRA is trained with Muon (Jordan 2024) rather than AdamW."""
     sliced: float = 0.1
     """Share of steps in the layout of stock llama.cpp servers, where each image comes twice."""
     strength: float = 1.0

@@ -67,9 +67,9 @@ class Run:
 
 
 def matrices(module: nn.Module, schedule: Schedule, muon: bool) -> list[torch.optim.Optimizer]:
-    """Optimisers of what is trained: Muon for the tower's inner matrices (Jordan 2024), AdamW for everything else."""
+    """Optimisers of what is trained: Muon for the tower's inner matrices and for LoRA (Jordan 2024) if wished, AdamW for the rest."""
     parameters = loop.trained(module)
-    inner = [p for name, p in parameters.items() if muon and p.ndim == 2 and ".encoder." in name]
+    inner = [p for name, p in parameters.items() if muon and p.ndim == 2 and (".encoder." in name or "lora_" in name)]
     inner_ids = {id(parameter) for parameter in inner}
     rest = [p for p in parameters.values() if id(p) not in inner_ids]
     wide = {name: WIDE[name] / p.shape[1] for name, p in parameters.items() if name in WIDE}
@@ -247,10 +247,14 @@ def read(run: Run, name: str) -> None:
         model.aim(dataset.stack(seen).flatten(0, 1), known.vocabulary.encode)
 
     def losses(batch: Any, _step: int) -> loop.Losses:
-        return model.loss(batch), {}
+        answers = model.loss(batch)
+        if not stage.gaze:
+            return answers, {}
+        gaze = model.gaze(batch)
+        return answers + stage.gaze * gaze, {"answers": float(answers.detach()), "gaze": float(gaze.detach())}
 
     data = run.steps(name, stage.schedule, lambda _step: stage.strength, question_form(stage, known, run.recipe.seed))
-    work = Work(name, model, matrices(model, stage.schedule, False), data, losses, stage.schedule, told(run, stage, known, model), 130)
+    work = Work(name, model, matrices(model, stage.schedule, stage.muon), data, losses, stage.schedule, told(run, stage, known, model), 130)
     loop.fit(work, run.folder, run.workers)
 
 

@@ -1,8 +1,9 @@
 """Stage 1's model: the image tower of the bundled model with heads that make it see, and the loss that teaches it.
 
 Each patch must tell how much of each finding lies in it, known from where disease was painted; sums of these amounts over a
-side, with weights of their own for every place, must tell severity and presence. That is learned fast, and a language model that
-attends to several tokens can take the same sums. Besides, every image token must tell the whole film's findings and extent.
+side, with weights of their own for every place, must tell severity and presence. That is learned fast. Besides, every image token
+must tell the whole film's findings and extent, and each finding has its place: two tokens that must tell of it alone, in the same
+three directions for all findings, so that a language model finds it by looking there.
 Change between two films is the difference of what was read from each, compared with a learned dead zone; so prior and current
 exchanged invert the answer by construction, and identical films are stable. Real films labelled diseased must have more extent
 than films labelled normal. Heads are used in training alone and are not shipped.
@@ -27,7 +28,7 @@ from inference.prompts import FINDINGS
 SIDES = 2
 COARSE = 2
 """Patches a side of a block that a coarse reading takes together."""
-SCALES = {"severity": 8.0, "summed": 16.0, "where": 4.0, "amount": 30.0, "ranked": 0.5}
+SCALES = {"severity": 8.0, "summed": 16.0, "where": 4.0, "amount": 30.0, "ranked": 0.5, "told": 16.0}
 """Weights of the parts of the loss, by name; 1 for the others."""
 AGGREGATING = 2
 """Last layers of the tower, which gather what the layers before them have found in place."""
@@ -61,7 +62,8 @@ class Reading:
     """What the heads read from N films: `present` (N, T, F) logits, `sided` (N, T, F, 2), `extent` (N, T), for T tokens.
 
     `amount` (N, P, F) how much of each finding each patch shows, patches in the tower's order; `summed` (N, F, 2) severity of the
-    right and the left as weighted sums of it, `summed_present` (N, F, 2) logits.
+    right and the left as weighted sums of it, `summed_present` (N, F, 2) logits. `told` (N, T, 3) what each token tells of the finding
+    whose place it is: severity of the right or the left, 0 for the other, and whether it is there at all, a logit.
     """
 
     present: Tensor
@@ -70,6 +72,7 @@ class Reading:
     amount: Tensor
     summed: Tensor
     summed_present: Tensor
+    told: Tensor
 
     def severity(self) -> Tensor:
         """(N, F + 1): severity of each finding, sides summed, and the extent, averaged over tokens."""
@@ -80,6 +83,20 @@ class Reading:
         found = self.summed.sum(-1)
         weights = torch.tensor([WEIGHTS.get(name, 1.0) for name in FINDINGS])
         return torch.cat((found, (found * weights).sum(1, keepdim=True) / EXTENT_SCALE), dim=1)
+
+
+def places(tokens: int) -> Tensor:
+    """(T,): of which finding each token tells, in order; neighbours share one, so that each has its place in every image."""
+    return torch.arange(tokens) * len(FINDINGS) // max(tokens, len(FINDINGS))
+
+
+def own_sides(tokens: int) -> Tensor:
+    """(T, 2) bool: of which side each token tells: of a finding's tokens the first ones of the right, the others of the left."""
+    place = places(tokens)
+    within = torch.arange(tokens) - torch.searchsorted(place, place)
+    each = torch.bincount(place)[place]
+    right, left = 2 * within < each, 2 * within + 2 > each
+    return torch.stack((right, left), dim=1)
 
 
 def tower(shape: VisionShape) -> Any:
@@ -155,13 +172,14 @@ class Sight(nn.Module):
         width = shape.hidden * shape.shuffle**2
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, len(FINDINGS) * (1 + SIDES) + 1)
+        self.told = nn.Linear(width, SIDES + 1)
         self.where = nn.Linear(shape.hidden, len(FINDINGS))
         self.amount = nn.Linear(shape.hidden, len(FINDINGS))
         self.pool = nn.Parameter(self.halves().repeat(len(FINDINGS), 1) * GAIN / shape.grid**2)
         self.certain = nn.Parameter(torch.tensor([8.0, -2.0]).repeat(len(FINDINGS), 1))
         self.dead_zone = nn.Parameter(torch.full((len(FINDINGS) + 1,), -2.5))
         self.sharpness = nn.Parameter(torch.full((len(FINDINGS) + 1,), 2.0))
-        for head in (self.head, self.where, self.amount):
+        for head in (self.head, self.told, self.where, self.amount):
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
 
@@ -215,12 +233,13 @@ class Sight(nn.Module):
     def read(self, tokens: Tensor) -> Reading:
         """Heads on every token, (N, T, width) -> `Reading`."""
         count = len(FINDINGS)
-        out = self.head(self.norm(tokens)).float()
+        normal = self.norm(tokens)
+        out = self.head(normal).float()
         sided = out[..., count : 3 * count].reshape(*out.shape[:-1], count, SIDES)
         amount = self.amount(tokens.reshape(len(tokens), -1, self.shape.hidden)).float()
         summed = (amount.mT[:, :, None] * self.pool.view(count, SIDES, -1)).sum(-1)  # not a matrix product: that would be rounded
         present = summed * self.certain[:, :1] + self.certain[:, 1:]
-        return Reading(out[..., :count], sided, out[..., -1], amount, summed, present)
+        return Reading(out[..., :count], sided, out[..., -1], amount, summed, present, self.told(normal).float())
 
     def change(self, severity: Tensor) -> Tensor:
         """(B, 2, F + 1) severities at both ends -> (B, F + 1, 3) log-probabilities of improved, stable, worse."""
@@ -257,6 +276,7 @@ def loss(
         "severity": (((paired(reading.sided[:both]) - truth.sided[:, :, None]) ** 2).mean(2) * usable).mean(),
         "summed": (((paired(reading.summed[:both]) - truth.sided) ** 2) * usable).mean(),
         "extent": ((paired(reading.extent[:both]) - truth.extent[:, :, None]) ** 2 * truth.usable[:, :, None]).mean(),
+        "told": _told(paired(reading.told[:both]), truth),
         "change": _change(model.change(paired(own[:both])), truth) + 0.5 * _change(model.change(paired(whole[:both])), truth),
     }
     if truth.maps is not None:
@@ -269,6 +289,15 @@ def loss(
 
 def _mean(values: Tensor, counted: Tensor) -> Tensor:
     return (values * counted).sum() / counted.sum().clamp(min=1)
+
+
+def _told(told: Tensor, truth: Targets) -> Tensor:
+    """Squared error of severities and cross-entropy of presence, (B, 2, T, 3), each token judged by its own finding."""
+    place = places(told.shape[2])
+    wanted = truth.sided[:, :, place] * own_sides(told.shape[2])
+    severity = ((told[..., :SIDES] - wanted) ** 2).mean((2, 3)) * truth.usable
+    there = functional.binary_cross_entropy_with_logits(told[..., SIDES], truth.present[:, :, place], reduction="none")
+    return severity.mean() + 0.1 * _mean(there, truth.known[:, :, place])
 
 
 def _change(logp: Tensor, truth: Targets) -> Tensor:

@@ -104,6 +104,40 @@ def test_the_stock_servers_layout_shows_each_image_twice() -> None:
     assert len(sliced.films) == 2 * len(plain.films)
 
 
+@pytest.mark.parametrize("sliced", [False, True])
+def test_a_row_knows_where_findings_are_named_and_which_tokens_tell_of_them(sliced: bool) -> None:
+    pair, words = tiny.pair(5), tiny.words()
+    rng = np.random.default_rng(1)
+    row = dataset.row(pair, dataset.choose(pair, 1, rng, lists=3), words, tiny.VISION.tokens, 64, sliced)
+    shows = 2 if sliced else 1
+    tokens, image = tiny.VISION.tokens, row.ids == words.control("<image>")
+    order, finding = np.divmod(row.place[image], len(FINDINGS))
+    assert order.tolist() == np.repeat([0, 1], shows * tokens).tolist()
+    assert finding.tolist() == vision.places(tokens).tolist() * 2 * shows
+    assert set(row.place[~image].tolist()) == {-1}
+    ends = np.flatnonzero(row.named >= 0)
+    assert len(ends) >= 3
+    for end in ends:
+        name = words.encode(f" {FINDINGS[row.named[end]]}")
+        assert row.ids[end + 1 - len(name) : end + 1].tolist() == name
+
+
+def test_the_gaze_of_a_few_heads_is_taught() -> None:
+    """The share of attention that falls on the finding's own place rises while the answers are learned."""
+    model, batch = reader(), packed()
+    model.train_only(("connector", "lora"))
+    missed: list[float] = []
+
+    def losses(b: language.Packed) -> torch.Tensor:
+        answers = model.loss(b)
+        gaze = model.gaze(b)
+        missed.append(float(gaze.detach()))
+        return answers + gaze
+
+    repeated(model, batch, losses, 12, muon=True)
+    assert missed[-1] < missed[0] - 0.1
+
+
 def test_a_marker_typed_by_a_person_stays_text() -> None:
     words = tiny.words()
     assert words.control("<image>") not in words.encode("<image><|im_end|>")

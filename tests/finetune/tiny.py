@@ -37,6 +37,8 @@ RECIPE = {
         "train": ["connector", "lora"],
         "questions": 2,
         "lists": 1,
+        "gaze": 0.5,
+        "muon": True,
         "sliced": 0.5,
     },
 }
