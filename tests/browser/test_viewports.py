@@ -121,3 +121,16 @@ def test_images_hang_again_after_a_reload_before_any_question(room: Room, tmp_pa
     grey = [room.viewport(n).grey() for n in (1, 2)]
     room.reload()
     assert [room.viewport(n).grey() for n in (1, 2)] == grey
+
+
+def test_images_closed_one_after_the_other_leave_the_others_standing(room: Room, tmp_path: Path) -> None:
+    """What a closed viewport left once broke the next picture inside vtk, and that viewport showed an error in its place."""
+    films = [radiograph(tmp_path / f"{n}.dcm", plain(500 + 300 * n), date=f"2024010{n + 1}") for n in range(6)]
+    room.upload(films)
+    for number in range(1, 7):
+        room.viewport(number).expect_shown()
+    room.tool("layout-2x2").evaluate("button => button.click()")
+    for number in (1, 2):
+        room.viewport(number).button("Close this image").click()
+    for number in (1, 2, 3, 4):
+        room.viewport(number).expect_shown()
