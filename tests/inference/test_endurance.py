@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from errors import Cancelled, EngineDied
-from inference.engine import Engine, Stage
+from inference.engine import Engine, Stage, Token
 from inference.gguf import GgufEngine
 from inference.http_lines import Server
 from inference.remote import RemoteEngine
@@ -160,15 +160,33 @@ def answered(engine: GgufEngine) -> list[int]:
     return [token.id for token in engine.stream(tiny.pair(tokens=6), Event())]
 
 
+def killed(engine: GgufEngine, after: int) -> list[Token] | None:
+    """What was heard of an answer whose child was killed after some tokens; None where the child had said all by then."""
+    stream = engine.stream(tiny.pair(tokens=1500), Event())
+    heard = [next(stream) for _ in range(after)]
+    os.kill(engine.pid, signal.SIGKILL)
+    said = ""
+    try:
+        heard += stream
+    except EngineDied as error:
+        said = str(error)
+    assert not said or ("signal SIGKILL" in said and said.endswith("ask again"))
+    return heard if said else None
+
+
 @pytest.mark.slow
 def test_killed_twenty_times_in_the_middle_of_an_answer_the_next_question_is_answered_each_time(gguf: GgufEngine) -> None:
-    """`kill -9` after another number of words each time: what was said stays, the next answer is the one it always was."""
+    """`kill -9` after another number of tokens each time: what was said stays, the next answer is the one it always was.
+
+    A child that was quicker than the kill has lost nothing and does not count; the next question is answered then, too.
+    """
     expected = answered(gguf)
-    for turn in range(20):
-        stream = gguf.stream(tiny.pair(tokens=1500), Event())
-        heard = [next(stream) for _ in range(1 + turn % 7)]
-        os.kill(gguf.pid, signal.SIGKILL)
-        with pytest.raises(EngineDied, match=r"signal SIGKILL.*ask again"):
-            heard += stream
-        assert len(heard) >= 1 + turn % 7
+    hits = 0
+    for turn in range(200):
+        heard = killed(gguf, 1 + turn % 7)
+        hits += heard is not None
+        assert heard is None or len(heard) >= 1 + turn % 7
         assert answered(gguf) == expected
+        if hits == 20:
+            break
+    assert hits == 20
