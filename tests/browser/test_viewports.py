@@ -124,7 +124,7 @@ def test_images_hang_again_after_a_reload_before_any_question(room: Room, tmp_pa
 
 
 def test_images_closed_one_after_the_other_leave_the_others_standing(room: Room, tmp_path: Path) -> None:
-    """What a closed viewport left once broke the next picture inside vtk, and that viewport showed an error in its place."""
+    """A picture closed before it was drawn once broke vtk's drawing of all the others: an error, or black viewports."""
     films = [radiograph(tmp_path / f"{n}.dcm", plain(500 + 300 * n), date=f"2024010{n + 1}") for n in range(6)]
     room.upload(films)
     for number in range(1, 7):
@@ -133,4 +133,4 @@ def test_images_closed_one_after_the_other_leave_the_others_standing(room: Room,
     for number in (1, 2):
         room.viewport(number).button("Close this image").click()
     for number in (1, 2, 3, 4):
-        room.viewport(number).expect_shown()
+        assert room.viewport(number).grey() > 20

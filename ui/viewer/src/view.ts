@@ -120,22 +120,11 @@ export class View {
       if (turn !== this.turn) return;
       this.camera = camera ?? look.whole(this.plane);
       this.pick(window);
+      this.enable();
       const painted = new Promise<void>((resolve) => this.waiting.push(resolve));
-      const paint = async (): Promise<void> => {
-        this.enable();
-        await this.viewport?.setStack(ids, first);
-        if (turn === this.turn) this.apply();
-      };
-      try {
-        await paint();
-      } catch {
-        // Taking down what a closed viewport left may fail inside vtk (releaseGraphicsResources of null), in whichever view is
-        // painted next; it is gone after that, and a second failure is one of this image.
-        if (turn !== this.turn) return;
-        this.disable();
-        await paint();
-      }
+      await this.viewport?.setStack(ids, first);
       if (turn !== this.turn) return;
+      this.apply();
       await painted;
     } finally {
       this.host.loading(-1);
