@@ -77,7 +77,7 @@ def test_registration_is_stopped_and_can_be_begun_again(films: Comparing, monkey
     badge = films.room.viewport(1).element.get_by_test_id("badge")
     expect(badge).to_be_hidden()
     monkeypatch.setattr(align, "register", real)
-    choice.select_option("rigid")
+    films.page.keyboard.press("Shift+G")
     expect(badge).to_contain_text("Registered (rigid)")
 
 
