@@ -125,10 +125,10 @@ function mention(turn, one) {
   if (!one.images.length) return h("span.mention.lost", { role: "note", title: `This points at nothing: ${one.reason}.`, "aria-label": `${one.text} (points at nothing: ${one.reason})`, dataset: { testid: "mention", lost: "true" } }, one.text);
   const places = one.images.map((image) => turn.slots[image]?.role || `image ${image + 1}`).join(", ");
   const light = (lit) => one.images.forEach((image) => viewportsOf(turn.slots[image], image).forEach((element) => element.classList.toggle("meant", lit)));
-  const props = { type: "button", title: `Means ${places}${one.side ? `, the patient's ${one.side === "both" ? "both sides" : one.side}` : ""}${one.mark ? `, mark ${one.mark}` : ""}`, dataset: { testid: "mention", images: one.images.join() } };
+  const props = { tabindex: "0", role: "note", title: `Means ${places}${one.side ? `, the patient's ${one.side === "both" ? "both sides" : one.side}` : ""}${one.mark ? `, mark ${one.mark}` : ""}`, dataset: { testid: "mention", images: one.images.join() } };
   for (const name of ["mouseenter", "focus"]) props[`on${name}`] = () => light(true);
   for (const name of ["mouseleave", "blur"]) props[`on${name}`] = () => light(false);
-  return h("button.mention", props, one.text);
+  return h("span.mention", props, one.text); // a span, because words must break where they broke before: nothing may move
 }
 
 /** Viewports that show the image of a question: the one at its place, else wherever its series hangs. */

@@ -14,6 +14,7 @@ export function talk() {
   const empty = h("div.nothing");
   const thread = h("div.thread", { role: "log", "aria-label": "Questions and answers", "aria-live": "off", tabindex: "-1" }, empty, list);
   let stick = true;
+  let known = ""; // answers and what was said of them, to follow only what grows
   thread.addEventListener("scroll", () => { stick = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 48; });
   const follow = () => { if (stick) thread.scrollTop = thread.scrollHeight; };
   const draw = () => {
@@ -32,9 +33,14 @@ export function talk() {
     fill(empty, state.turns.length ? [] : nothing());
     empty.hidden = state.turns.length > 0;
     if (added) stick = true;
-    follow();
+    const said = state.turns.flatMap((turn) => turn.versions.map((one) => `${one.id}:${one.feedback.length}`)).join();
+    if (added || state.running || said !== known) follow();
+    known = said;
   };
-  for (const name of ["turns", "running", "engine", "slots", "checking", "spoken"]) on(name, draw);
+  // Checks change what stands under an answer and move nothing: the reader may be about to press a button there.
+  const check = () => state.turns.forEach((turn) => views.get(turn.id)?.show(turn, state.running?.turn === turn.id ? state.running : null));
+  for (const name of ["turns", "running", "engine", "slots"]) on(name, draw);
+  for (const name of ["checking", "spoken"]) on(name, check);
   const element = h("section.talk", { "aria-label": "Conversation" }, heading(), thread, composer());
   draw();
   return element;
