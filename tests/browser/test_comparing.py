@@ -18,6 +18,11 @@ from tests.browser.stacks import CURRENT, PRIOR, two_exams
 
 pytestmark = pytest.mark.browser
 
+ON_TOP = """() => {
+  const { left, top } = document.querySelector('.viewport[data-layer=upper] select.role').getBoundingClientRect();
+  return document.elementFromPoint(left + 8, top + 8).value;
+}"""
+
 
 @pytest.fixture
 def films(room: Room, tmp_path: Path) -> Comparing:
@@ -146,7 +151,8 @@ def test_measurements_and_marks_of_a_radiograph(films: Comparing) -> None:
 
 
 def test_two_images_under_a_line_faded_and_in_turns(films: Comparing) -> None:
-    """What is seen at a place is the image that should be there; turns do not begin where less motion is asked for."""
+    """What is seen at a place is the image that should be there, under its own words: those of the lower image once lay over the
+    upper one. Turns do not begin where less motion is asked for."""
     films.page.emulate_media(reduced_motion="reduce")
     box = films.page.get_by_test_id("grid").bounding_box()
     assert box is not None
@@ -165,9 +171,11 @@ def test_two_images_under_a_line_faded_and_in_turns(films: Comparing) -> None:
     grid = films.page.get_by_test_id("grid")
     expect(grid).to_have_attribute("data-front", "first")
     films.wait_grey(right, y, below=90)
+    assert films.page.evaluate(ON_TOP) == "prior"
     films.page.keyboard.press("f")
     expect(grid).to_have_attribute("data-front", "second")
     films.wait_grey(right, y, above=130)
+    assert films.page.evaluate(ON_TOP) == "current"
     films.mode("Side by side")
     expect(films.room.viewport(2).element).to_be_visible()
     films.viewport(1)
@@ -208,11 +216,12 @@ def test_a_time_point_is_hung_from_the_strip_at_true_distance(room: Room, tmp_pa
 
 
 def test_images_that_do_not_belong_together_are_covered_until_a_reason_is_given(room: Room, tmp_path: Path) -> None:
-    """The reason is kept on the server, and asked for once."""
+    """The cover lies over all of the images (once it pushed them aside); the reason is kept on the server, and asked for once."""
     room.upload([pair(tmp_path / "one", patient="A")[0], pair(tmp_path / "two", patient="B")[1]])
     films = Comparing(room)
     expect(films.mixing).to_be_visible()
     expect(films.mixing.locator('[data-code="patient"]')).to_be_visible()
+    assert films.mixing.bounding_box() == films.page.get_by_test_id("grid").bounding_box()
     go = films.page.get_by_test_id("mixing-go")
     films.page.get_by_test_id("mixing-reason").fill("abc")
     expect(go).to_be_disabled()
