@@ -127,15 +127,22 @@ def test_typed_control_tokens_do_not_become_control_tokens(small: GgufEngine, la
 
 
 def test_killed_three_times_in_the_middle_of_an_answer_it_answers_again(small: GgufEngine, requests: dict[str, Request]) -> None:
+    """A child that had said all before the kill has lost nothing and does not count: its short answers fit into the pipe."""
     request = requests["effusion-improved"]
     expected = said(small, request)
-    for _ in range(3):
+    hits = 0
+    for _ in range(30):
         stream = small.stream(request, Event())
         next(stream)
         os.kill(small.pid, signal.SIGKILL)
-        with pytest.raises(EngineDied):
+        try:
             list(stream)
+        except EngineDied:
+            hits += 1
         assert [token.id for token in said(small, request)] == [token.id for token in expected]
+        if hits == 3:
+            break
+    assert hits == 3
 
 
 def test_a_stop_is_heard_between_two_words(small: GgufEngine, requests: dict[str, Request]) -> None:
