@@ -132,9 +132,10 @@ def test_killed_three_times_in_the_middle_of_an_answer_it_answers_again(small: G
     expected = said(small, request)
     hits = 0
     for _ in range(30):
-        stream = small.stream(request, Event())
+        stream, child = small.stream(request, Event()), small.pid
         next(stream)
-        os.kill(small.pid, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         try:
             list(stream)
         except EngineDied:

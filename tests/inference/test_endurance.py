@@ -165,6 +165,7 @@ def killed(engine: GgufEngine, after: int) -> list[Token] | None:
     stream = engine.stream(tiny.pair(tokens=1500), Event())
     heard = [next(stream) for _ in range(after)]
     os.kill(engine.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, engine.pid, os.WEXITED | os.WNOWAIT)
     said = ""
     try:
         heard += stream
