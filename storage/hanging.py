@@ -20,7 +20,7 @@ from errors import StoreError
 from storage.relevance import Likeness, choose
 from storage.studies import timeline
 from storage.studies.dicom import PROJECTION
-from storage.studies.mixing import kind_of
+from storage.studies.relations import kind_of
 from storage.views import PatientSummary, SeriesSummary, StudySummary
 
 Layout = Literal["1x1", "1x2", "2x1", "2x2", "1xN"]

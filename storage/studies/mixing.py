@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations, pairwise
 
-from storage.studies.dicom import PROJECTION
-from storage.studies.relations import Item, moment
+from storage.studies.relations import Item, kind_of, moment
 
 _SIDES = {"L": "left", "R": "right", "B": "both sides"}
 _PARTS = {
@@ -20,7 +19,6 @@ _PARTS = {
     "ABD": "ABDOMEN", "ABDOMENPELVIS": "ABDOMEN", "MAMMA": "BREAST",
 }  # fmt: skip
 """Names of one body part that scanners use for another; the first letters decide nothing."""
-_XRAY = "a radiograph"
 
 
 @dataclass(frozen=True)
@@ -86,15 +84,6 @@ def _times(items: Sequence[Item]) -> list[Notice]:
 def _stated(values: Iterable[str]) -> list[str]:
     """Distinct values that are not empty, in order."""
     return list(dict.fromkeys(value for value in values if value))
-
-
-def kind_of(modality: str) -> str:
-    """The kind of image a modality is, so that a computed and a digital radiograph count as one; '' when it is not stated."""
-    if modality == "MG":
-        return "MG"
-    if modality in PROJECTION:
-        return _XRAY
-    return "" if modality in ("OT", "SC") else modality
 
 
 def part_of(said: str) -> str:

@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import Literal
 
 from storage.studies import vocabulary
+from storage.studies.dicom import PROJECTION
 from storage.studies.model import Series, Study
 
 Relationship = Literal["temporal", "views", "sides", "unrelated"]
 Item = tuple[Study, Series]
 _SIDES = {"L": "left", "R": "right", "B": "both"}
+_XRAY = "a radiograph"
 _DAY = 86400.0
 _MODALITY = re.compile(r"[A-Z]{2,6}")
 
@@ -194,8 +196,9 @@ def _date_warnings(items: Sequence[Item], order: Sequence[int]) -> list[str]:
 
 def _mismatches(items: Sequence[Item], skip: Sequence[str] = ()) -> list[str]:
     """What the images do not share though a comparison supposes it."""
+    modalities = [series.modality for _, series in items]
     kinds = (
-        ("modality", [series.modality for _, series in items]),
+        ("modality", modalities if len({kind_of(modality) for modality in modalities}) > 1 else []),
         ("body part", [series.body_part for _, series in items]),
         ("side", [_SIDES.get(series.laterality, "") for _, series in items]),
         ("view", [series.view for _, series in items]),
@@ -207,3 +210,12 @@ def _mismatches(items: Sequence[Item], skip: Sequence[str] = ()) -> list[str]:
         if name not in skip and len(stated) > 1:
             warnings.append(f"The images differ in {name}: {' and '.join(stated)}.")
     return warnings
+
+
+def kind_of(modality: str) -> str:
+    """The kind of image a modality is, so that a computed and a digital radiograph count as one; '' when it is not stated."""
+    if modality == "MG":
+        return "MG"
+    if modality in PROJECTION:
+        return _XRAY
+    return "" if modality in ("OT", "SC") else modality

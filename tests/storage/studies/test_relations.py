@@ -65,6 +65,11 @@ def test_what_speaks_against_a_comparison_is_said(first: Item, second: Item, war
     assert not found.blocking
 
 
+def test_a_computed_and_a_digital_radiograph_are_of_one_kind() -> None:
+    """A ward's mobile CR beside the department's DX drew a warning on almost every course."""
+    assert not any("modality" in text for text in relate(item(0, modality="CR"), item(9, modality="DX")).warnings)
+
+
 def test_missing_date_keeps_the_order_shown() -> None:
     found = relate(item(5), item(None))
     assert (found.order, found.roles, found.interval_days) == ((0, 1), ("prior", "current"), None)
