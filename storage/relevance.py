@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.studies.mixing import kind_of, part_of, same_part
+from storage.studies.mixing import part_of, same_part
+from storage.studies.relations import kind_of
 from storage.views import SeriesSummary
 
 _WITH = re.compile(
