@@ -36,12 +36,12 @@ LOOK = 0.03
 
 
 class _Loading(threading.Thread):
-    """Reads the weights aside, so that a reader who has waited long enough can go; `stage` is what it does now."""
+    """Reads the weights aside, so that a reader who has waited long enough can go; `stages` is what it has done so far, in order."""
 
     def __init__(self, work: Callable[[OnStage], TorchModel]) -> None:
         super().__init__(name="loading", daemon=True)
         self._work = work
-        self.stage: Stage | None = None
+        self.stages: list[Stage] = []
         self.model: TorchModel | None = None
         self.error: BaseException | None = None
         self.done = Event()
@@ -49,14 +49,11 @@ class _Loading(threading.Thread):
     def run(self) -> None:
         """Load, and keep the model or the error."""
         try:
-            self.model = self._work(self._tell)
+            self.model = self._work(self.stages.append)
         except BaseException as error:
             self.error = error
         finally:
             self.done.set()
-
-    def _tell(self, stage: Stage) -> None:
-        self.stage = stage
 
 
 class TorchEngine:
@@ -173,14 +170,14 @@ class TorchEngine:
         if self._loading is None:
             self._loading = _Loading(self._load)
             self._loading.start()
-        loading, told = self._loading, None
-        while not loading.done.wait(LOOK):
-            if loading.stage is not None and loading.stage != told:
-                tell(told := loading.stage)
-            if cancel is not None and cancel.is_set():
+        loading, told, done = self._loading, 0, False
+        while not done:
+            done = loading.done.wait(LOOK)
+            for stage in loading.stages[told:]:
+                tell(stage)
+                told += 1
+            if not done and cancel is not None and cancel.is_set():
                 raise Cancelled("the answer was stopped")
-        if loading.stage is not None and loading.stage != told:
-            tell(loading.stage)
         self._loading = None
         if loading.model is None:
             assert loading.error is not None
