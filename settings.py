@@ -89,6 +89,21 @@ class Settings(BaseSettings):
         """Folder of built and added models, one sub-folder each."""
         return self.data_dir / "models"
 
+    @property
+    def versions_dir(self) -> Path:
+        """Folder of dataset versions, one sub-folder each."""
+        return self.data_dir / "versions"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Folder of training runs, one sub-folder each."""
+        return self.data_dir / "runs"
+
+    @property
+    def adapters_dir(self) -> Path:
+        """Folder of promoted adapters and of the history that says which one is live."""
+        return self.data_dir / "adapters"
+
 
 def load(**overrides: object) -> Settings:
     """Read the environment; `overrides` win. Raises `SettingsError` with one sentence."""
