@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from storage.schema import (
     VersionRow,
     now,
 )
-from storage.views import TakenIn, User
+from storage.views import Clinical, TakenIn, User
 
 FORMAT = 1
 NOTICE = "For research and teaching, not a medical device. Answers were written by a model and may be wrong."
@@ -88,7 +89,8 @@ def _turn(session: Session, row: TurnRow) -> dict[str, Any]:
         feedback = [{"verdict": one.verdict, "comment": one.comment, "created": one.created.isoformat()} for one in said]
         versions.append({**answer, "feedback": feedback})
     asked = {"question": row.question, "ability": row.ability, "relationship": row.relationship}
-    return {**asked, "created": row.created.isoformat(), "slots": row.slots, "versions": versions}
+    told = {"marks": row.marks, "clinical": row.clinical}
+    return {**asked, **told, "created": row.created.isoformat(), "slots": row.slots, "versions": versions}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -167,6 +169,8 @@ def _add_turn(session: Session, turn: Mapping[str, Any], places: Mapping[int, in
     asked = TurnRow(
         session_id=session_id, question=turn["question"], ability=turn["ability"], relationship=turn["relationship"], slots=slots
     )
+    asked.marks = [[int(image), str(label), str(kind), points] for image, label, kind, points in turn.get("marks", ())]
+    asked.clinical = asdict(Clinical(**turn.get("clinical", {})))
     asked.created = _moment(turn["created"])
     session.add(asked)
     session.flush()

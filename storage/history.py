@@ -7,6 +7,7 @@ and log-probabilities are read only when one answer is asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, select, update
@@ -19,6 +20,8 @@ from storage.views import (
     LOCAL,
     Ability,
     AnswerRecord,
+    AskedMark,
+    Clinical,
     FeedbackView,
     Relationship,
     SessionSummary,
@@ -115,8 +118,17 @@ def view(session: Session, session_id: int, user: User) -> SessionView:
     )
 
 
-def add_turn(session: Session, session_id: int, user: User, question: str, ability: Ability, relationship: Relationship) -> int:
-    """A question, with the images of this moment; its id."""
+def add_turn(
+    session: Session,
+    session_id: int,
+    user: User,
+    question: str,
+    ability: Ability,
+    relationship: Relationship,
+    marks: Sequence[AskedMark] = (),
+    clinical: Clinical | None = None,
+) -> int:
+    """A question, with the images of this moment, what is drawn on them for it, and what is told with it; its id."""
     row = own(session, session_id, user)
     slots = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
     turn = TurnRow(
@@ -125,6 +137,8 @@ def add_turn(session: Session, session_id: int, user: User, question: str, abili
         ability=ability,
         relationship=relationship,
         slots=[[slot.series_id, slot.frame, slot.role, slot.interval, slot.window] for slot in slots],
+        marks=codec.plain([[one.image, one.label, one.kind, one.points] for one in marks]),
+        clinical=codec.plain({name: text for name, text in asdict(clinical or Clinical()).items() if text}),
     )
     session.add(turn)
     row.updated = now()
@@ -273,7 +287,9 @@ def _turns(session: Session, session_id: int, user: User) -> tuple[TurnView, ...
     versions: dict[int, list[VersionView]] = {}
     for row in session.execute(select(*_LISTED).where(VersionRow.turn_id.in_(of_session)).order_by(VersionRow.number)):
         versions.setdefault(row.turn_id, []).append(_version(row, tuple(feedback.get(row.id, ()))))
-    asked = select(TurnRow.id, TurnRow.question, TurnRow.ability, TurnRow.relationship, TurnRow.created, TurnRow.slots)
+    asked = select(
+        TurnRow.id, TurnRow.question, TurnRow.ability, TurnRow.relationship, TurnRow.created, TurnRow.slots, TurnRow.marks, TurnRow.clinical
+    )
     return tuple(
         TurnView(
             id=row.id,
@@ -283,9 +299,15 @@ def _turns(session: Session, session_id: int, user: User) -> tuple[TurnView, ...
             created=row.created,
             slots=tuple(Slot(*slot) for slot in row.slots),
             versions=tuple(versions.get(row.id, ())),
+            marks=tuple(_mark(*one) for one in row.marks),
+            clinical=Clinical(**row.clinical),
         )
         for row in session.execute(asked.where(TurnRow.session_id == session_id).order_by(TurnRow.id))
     )
+
+
+def _mark(image: int, label: str, kind: str, points: Sequence[Sequence[float]]) -> AskedMark:
+    return AskedMark(image, label, kind, tuple((column, row) for column, row in points))
 
 
 def _version(row: Row[*tuple[Any, ...]], feedback: tuple[FeedbackView, ...]) -> VersionView:

@@ -5,6 +5,7 @@
     users ──< sessions ──< slots >── series
     sessions ──< turns ──< answer_versions ──< feedback >── users
     sessions ──  session_states             marks, measurements, layout: one document with a version
+    users ──< reader_templates              a reader's own wordings of questions, by ability
     users ──< overrides                     a warning of a mixed pair, and why a reader went past it
     audit                                   a chain of hashes, refers to nothing it could lose
 
@@ -255,7 +256,7 @@ class OverrideRow(Base):
 
 
 class TurnRow(Base):
-    """One question; `slots` are the images as they were when it was asked."""
+    """One question; `slots` are the images as they were when it was asked, `marks` what was drawn on them, `clinical` what was told."""
 
     __tablename__ = "turns"
     __table_args__ = (
@@ -270,7 +271,19 @@ class TurnRow(Base):
     ability: Mapped[str]
     relationship: Mapped[str]
     slots: Mapped[list[Any]] = mapped_column(default=list)
+    marks: Mapped[list[Any]] = mapped_column(default=list)
+    clinical: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created: Mapped[datetime] = mapped_column(default=now)
+
+
+class TemplatesRow(Base):
+    """A reader's own wordings of questions for one ability, in their order; without a row the program's own stand."""
+
+    __tablename__ = "reader_templates"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    ability: Mapped[str] = mapped_column(primary_key=True)
+    texts: Mapped[list[Any]] = mapped_column(default=list)
 
 
 class VersionRow(Base):

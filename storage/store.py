@@ -29,8 +29,10 @@ from storage.studies.reader import Progress
 from storage.views import (
     Ability,
     AnswerRecord,
+    AskedMark,
     AuditOutcome,
     CheckReport,
+    Clinical,
     Erased,
     ImportReport,
     Listed,
@@ -196,10 +198,19 @@ class Store:
         with self._database.read() as session:
             return history.view(session, session_id, user)
 
-    def add_turn(self, session_id: int, user: User, question: str, ability: Ability, relationship: Relationship) -> int:
-        """Keep a question with the session's images of this moment; returns the turn's id."""
+    def add_turn(
+        self,
+        session_id: int,
+        user: User,
+        question: str,
+        ability: Ability,
+        relationship: Relationship,
+        marks: Sequence[AskedMark] = (),
+        clinical: Clinical | None = None,
+    ) -> int:
+        """Keep a question with the session's images of this moment, and what is drawn and told for it; returns the turn's id."""
         with self._database.write() as session:
-            return history.add_turn(session, session_id, user, question, ability, relationship)
+            return history.add_turn(session, session_id, user, question, ability, relationship, marks, clinical)
 
     def add_version(self, turn_id: int, record: AnswerRecord) -> int:
         """Keep one answer to a turn (its id from `add_turn`), durable when this returns; returns the version's id."""

@@ -109,6 +109,32 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class AskedMark:
+    """A lettered mark as it was drawn for the model: on image `image` of the question (from 0), `points` as (column, row) in pixels."""
+
+    image: int
+    label: str
+    kind: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Clinical:
+    """What a reader told the model beside the images, in their own words; nothing unless they chose to."""
+
+    indication: str = ""
+    technique: str = ""
+    prior_report: str = ""
+    age: str = ""
+
+    @property
+    def labelled(self) -> tuple[tuple[str, str], ...]:
+        """The fields that say something, each with its label."""
+        named = (("Indication", self.indication), ("Technique", self.technique), ("Prior report", self.prior_report), ("Age", self.age))
+        return tuple((label, text) for label, text in named if text)
+
+
+@dataclass(frozen=True)
 class AnswerRecord:
     """One answer as it is kept: the words and everything needed to make them again.
 
@@ -173,7 +199,7 @@ class VersionView:
 
 @dataclass(frozen=True)
 class TurnView:
-    """One question, the images it was asked of (as they were then), and its answers, oldest first."""
+    """One question, the images it was asked of (as they were then) with what was drawn and told, and its answers, oldest first."""
 
     id: int
     question: str
@@ -182,6 +208,8 @@ class TurnView:
     created: datetime
     slots: tuple[Slot, ...] = ()
     versions: tuple[VersionView, ...] = ()
+    marks: tuple[AskedMark, ...] = ()
+    clinical: Clinical = field(default_factory=Clinical)
 
 
 @dataclass(frozen=True)

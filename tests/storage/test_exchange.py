@@ -12,7 +12,7 @@ from errors import InputError, StoreError
 from settings import load
 from storage.marks import KeyImage, Mark, Marks
 from storage.store import Store
-from storage.views import LOCAL, PatientSummary, Slot, User
+from storage.views import LOCAL, AskedMark, Clinical, PatientSummary, Slot, User
 from tests.storage import values
 
 
@@ -21,11 +21,17 @@ def case(store: Store, reader: User, pair: PatientSummary) -> int:
     """A case with two images, an answer that was judged, and a mark."""
     prior, current = (study.series[0].id for study in pair.studies)
     session = store.start_session(reader, "Case", [Slot(prior, 1, "prior"), Slot(current, 0, "current", "14 days later", "40,400,LINEAR")])
-    version = store.add_version(store.add_turn(session, reader, "What changed?", "temporal", "temporal"), values.record())
+    version = store.add_version(asked(store, session, reader), values.record())
     store.add_feedback(version, reader, "disagree", "It is the same.")
     mark = Mark("m1", "length", current, 0, ((0.5, 0), (1, 1)), label="A")
     store.save_marks(session, reader, Marks(0, (mark,), key_images=(KeyImage(prior, 2),)))
     return session
+
+
+def asked(store: Store, session: int, reader: User) -> int:
+    """A question with a mark on its second image and an indication."""
+    mark, told = AskedMark(1, "A", "box", ((0.5, 0), (2, 1))), Clinical(indication="cough")
+    return store.add_turn(session, reader, "What changed?", "temporal", "temporal", (mark,), told)
 
 
 def other_store(pair: PatientSummary, store: Store, reader: User, folder: Path) -> Store:
@@ -59,6 +65,7 @@ def test_case_comes_into_another_store_as_it_was(store: Store, reader: User, pai
         assert [slot.series_id for slot in after.slots] != [slot.series_id for slot in before.slots]
         (asked,), (theirs,) = before.turns, after.turns
         assert (theirs.question, theirs.created, theirs.slots) == (asked.question, asked.created, moved)
+        assert (theirs.marks, theirs.clinical) == (asked.marks, asked.clinical)
         said = asked.versions[0].feedback[0]
         assert [(one.verdict, one.comment, one.created) for one in theirs.versions[0].feedback] == [
             (said.verdict, said.comment, said.created)

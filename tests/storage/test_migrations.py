@@ -138,9 +138,15 @@ def test_first_schema_with_rows_comes_up_with_every_one_of_them(tmp_path: Path, 
             connection.exec_driver_sql(statement)
     names = [row.split(" INTO ")[1].split(" ")[0] for row in FIRST_ROWS]
 
+    def columns(name: str) -> str:
+        with database.engine.connect() as connection:
+            return ", ".join(row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({name})"))
+
+    of_then = {name: columns(name) for name in names}
+
     def rows() -> dict[str, list[tuple[object, ...]]]:
         with database.engine.connect() as connection:
-            listed = {name: connection.exec_driver_sql(f"SELECT * FROM {name}").fetchall() for name in names}
+            listed = {name: connection.exec_driver_sql(f"SELECT {of_then[name]} FROM {name}").fetchall() for name in names}
         return {name: [tuple(row) for row in found] for name, found in listed.items()}
 
     before = rows()

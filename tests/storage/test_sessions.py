@@ -12,7 +12,7 @@ from errors import StoreError
 from storage.schema import TurnRow, VersionRow
 from storage.store import Store
 from storage.studies.model import Source
-from storage.views import PatientSummary, Slot, User
+from storage.views import AskedMark, Clinical, PatientSummary, Slot, User
 from tests.storage import values
 
 
@@ -53,6 +53,17 @@ def test_a_reopened_session_shows_its_images_questions_answers_and_feedback(
     assert view.turns[0].versions[0].feedback == ()
     assert view.turns[0].versions[0].progression == values.record().progression
     assert view.turns[1].versions == ()
+
+
+def test_what_was_drawn_and_told_stays_with_its_question(store: Store, reader: User, session: int) -> None:
+    marks = (AskedMark(0, "A", "box", ((1.5, 2), (3, 4))), AskedMark(1, "B", "point", ((0.25, 7),)))
+    told = Clinical(indication="cough", prior_report="Small effusion.")
+    store.add_turn(session, reader, "Has A grown?", "temporal", "temporal", marks, told)
+    store.add_turn(session, reader, "What changed?", "temporal", "temporal")
+    first, second = store.session(session, reader).turns
+    assert (first.marks, first.clinical) == (marks, told)
+    assert first.clinical.labelled == (("Indication", "cough"), ("Prior report", "Small effusion."))
+    assert (second.marks, second.clinical) == ((), Clinical())
 
 
 def test_an_answer_keeps_everything_needed_to_make_it_again(store: Store, reader: User, session: int) -> None:
