@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import TuneError
-from finetune import examples, loop
+from finetune import examples, loop, lora_gguf
 from inference import manifest, weights
 from inference.manifest import MANIFEST
 
@@ -109,11 +109,17 @@ def keep_or_refuse(folder: Path, start: Mapping[str, Any], write: bool = True) -
 
 
 def write(
-    folder: Path, net: Any, start: Mapping[str, Any], curve: Sequence[Mapping[str, float]], state: Mapping[str, Any] | None = None
+    folder: Path,
+    net: Any,
+    start: Mapping[str, Any],
+    curve: Sequence[Mapping[str, float]],
+    state: Mapping[str, Any] | None = None,
+    model: Path | None = None,
 ) -> Path:
     """Write the adapter of `net` into `folder`, whole or not at all; its numbers from `state` where they lie scattered.
 
-    Raises `TuneError` on a full disk.
+    With `model`, the transformers folder of its base, llama.cpp's form stands beside PEFT's where llama.cpp can serve it. Raises
+    `TuneError` on a full disk.
     """
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -121,6 +127,8 @@ def write(
     try:
         net.save_pretrained(part, safe_serialization=True, save_embedding_layers=False, state_dict=state)
         (part / "README.md").unlink(missing_ok=True)
+        if model is not None and lora_gguf.possible(start["family"], net.peft_config["default"]):
+            lora_gguf.write(part, model)
         files = sorted(path.name for path in part.iterdir())
         content = {
             **start,

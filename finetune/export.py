@@ -60,7 +60,8 @@ def _put(writer: Any, name: str, values: NDArray[Any], quant: Any) -> None:
         writer.add_tensor(name, gguf.quants.quantize(exact, quant), raw_dtype=quant)
 
 
-def _finish(writer: Any) -> None:
+def finish(writer: Any) -> None:
+    """Write what a `GGUFWriter` was given, and close it."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -116,7 +117,7 @@ def text_gguf(path: Path, shape: Shape, vocabulary: Vocabulary, tensors: Tensors
         values = tensors(tensor)
         heads = shape.text.heads_of(tensor)
         _put(writer, weights.gguf_name(tensor), weights.interleave(values, heads) if heads else values, quant)
-    _finish(writer)
+    finish(writer)
 
 
 def mmproj_gguf(path: Path, shape: Shape, tensors: Tensors, quant: Any = Quant.F16, name: str = "interval") -> None:
@@ -149,7 +150,7 @@ def mmproj_gguf(path: Path, shape: Shape, tensors: Tensors, quant: Any = Quant.F
     writer.add_vision_projector_scale_factor(vision.shuffle)
     for theirs, ours in weights.tower_names(vision.layers).items():
         _put(writer, ours, tensors(theirs), Quant.F32 if "position_embd" in ours else quant)
-    _finish(writer)
+    finish(writer)
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,19 @@ def _shape(config: dict[str, Any], tokens: int) -> Shape:
     )
 
 
+def text_shape(folder: Path) -> TextShape:
+    """Shape of the language model of a Hugging Face folder. Raises `TuneError` for an unknown family or a missing file."""
+    return _shape(_config(folder), 0).text
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config = _json(folder / "config.json")
+    family = config.get("model_type", "?")
+    if family not in FAMILIES:
+        raise TuneError(f"{folder}: models of the family {family} cannot be exported; known are {', '.join(FAMILIES)}")
+    return config
+
+
 def _vocabulary(tokenizer: dict[str, Any]) -> Vocabulary:
     """The base's part of `tokenizer.json`; the added tokens are the layout's."""
     model = tokenizer["model"]
@@ -225,10 +239,7 @@ def stored(path: Path) -> Tensors:
 
 def read(folder: Path) -> Folder:
     """Read a Hugging Face folder. Raises `TuneError` for an unknown family or a missing file."""
-    config = _json(folder / "config.json")
-    family = config.get("model_type", "?")
-    if family not in FAMILIES:
-        raise TuneError(f"{folder}: models of the family {family} cannot be exported; known are {', '.join(FAMILIES)}")
+    config = _config(folder)
     vocabulary = _vocabulary(_json(folder / "tokenizer.json"))
     return Folder(_shape(config, len(vocabulary.tokens)), vocabulary, stored(folder / "model.safetensors"))
 

@@ -299,7 +299,9 @@ def trained(
     loop.fit(work, run.folder, run.workers, say)
     whole = hands.state(wrapped)
     state = None if whole is None else {name.removeprefix("net."): value for name, value in whole.items()}
-    return hands.alone(lambda: adapters.write(run.folder / "adapter", hands.bare(wrapped).net, started, work.curve, state))
+    return hands.alone(
+        lambda: adapters.write(run.folder / "adapter", hands.bare(wrapped).net, started, work.curve, state, model.form.folder)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

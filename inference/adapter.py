@@ -7,13 +7,17 @@ trained on. On other weights it would answer, fluently and wrongly, so it is ref
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from errors import ModelNotLoaded
 from inference import manifest
+from inference.engine import ModelCard
 from inference.manifest import Manifest
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
+GGUF = "adapter.gguf"
+"""The same numbers for llama.cpp, beside PEFT's files."""
 
 
 def checked(folder: Path, base: Manifest) -> Manifest:
@@ -22,17 +26,27 @@ def checked(folder: Path, base: Manifest) -> Manifest:
     if not set(FILES) <= listed.files.keys():
         raise ModelNotLoaded(f"{folder} is no adapter: its manifest lists no {' and '.join(FILES)}; give the folder a training run left")
     manifest.refuse_changed(folder, listed, tuple(listed.files))
+    if reason := misfit(listed, base, str(folder)):
+        raise ModelNotLoaded(reason)
+    return listed
+
+
+def misfit(listed: Manifest, base: Manifest, name: str) -> str:
+    """Why the adapter called `name` does not belong on this base; `` when it does."""
     weights = {PurePosixPath(name).name: digest for name, digest in base.files.items() if name in base.weights}
     own = {name: digest for name, digest in weights.items() if name.endswith(".safetensors")}
     if dict(listed.base) != own:
-        raise ModelNotLoaded(f"{folder} was trained on other weights than {base.name}'s; use it with its own base, or train it again")
+        return f"{name} was trained on other weights than {base.name}'s; use it with its own base, or train it again"
     if (listed.tile, listed.tokens_per_image) != (base.tile, base.tokens_per_image):
-        raise ModelNotLoaded(
-            f"{folder} was trained on images of {listed.tile} pixels and {base.name} is shown {base.tile}; train it again without a tile"
-        )
-    return listed
+        return f"{name} was trained on images of {listed.tile} pixels and {base.name} is shown {base.tile}; train it again without a tile"
+    return ""
 
 
 def together(base: str, adapter: Manifest) -> str:
     """SHA-256 that names a base of SHA-256 `base` with this adapter on it."""
     return hashlib.sha256("".join((base, *(adapter.files[name] for name in FILES))).encode()).hexdigest()
+
+
+def worn(card: ModelCard, adapter: Manifest) -> ModelCard:
+    """The card of a base with this adapter on it."""
+    return replace(card, name=f"{card.name}+{adapter.name}", sha256=together(card.sha256, adapter), adapter=adapter.files[FILES[1]])

@@ -311,6 +311,7 @@ def record(answer: Answer) -> AnswerRecord:
         model=answer.model.name,
         engine=answer.model.engine,
         model_digest=answer.model.sha256,
+        adapter_digest=answer.model.adapter,
         image_hashes=answer.image_hashes,
         roles=answer.roles,
         whens=tuple(image.when for image in answer.request.images),

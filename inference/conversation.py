@@ -75,6 +75,11 @@ class Conversation:
             out = [*out[:-1], Part(out[-1].ids + ids)] if out and out[-1].ids else [*out, Part(ids)]
         return out
 
+    def forget(self) -> None:
+        """Forget what was read; images keep their embeddings."""
+        self._model.keep(0)
+        self._kept = []
+
     def _prepare(self, sha256: str, pixels: NDArray[np.uint8]) -> Seen:
         if sha256 not in self._seen:
             self._seen[sha256] = Seen(self._model.tile(pixels))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +144,8 @@ class ModelCard:
     summary: str = ""
     tile: int = 0
     """Side in pixels of the square each image is given as; 0 when the model does not say."""
+    adapter: str = ""
+    """SHA-256 of the adapter's numbers, `` without one."""
 
 
 OnStage = Callable[[Stage], None]
@@ -172,4 +175,13 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model; the engine is not used again."""
+        ...
+
+
+@runtime_checkable
+class Wearer(Protocol):
+    """An engine whose adapter can be changed while it runs."""
+
+    def wear(self, adapter: Path | None) -> None:
+        """Answer from the next question on with the adapter in that folder, None without any. Raises `ModelNotLoaded`."""
         ...

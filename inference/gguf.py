@@ -24,6 +24,7 @@ import numpy as np
 
 import errors
 from errors import Cancelled, EngineDied, EngineError, ModelNotLoaded
+from inference import adapter as adapters
 from inference import chat, manifest, pixels, wire
 from inference.child import Child
 from inference.engine import OnStage, Request, Scores, Stage, Timings, Token
@@ -38,6 +39,8 @@ LOOK = 0.03
 PATIENCE = 2.0
 """Seconds a child has to acknowledge a stop before it is ended."""
 CACHED_IMAGES = 64
+_NONE = ("", "")
+"""No adapter: neither a path nor a hash."""
 SPARE_MEMORY = 8 << 30
 """Address space the child may use beyond four times its files, in bytes."""
 
@@ -114,24 +117,46 @@ class _Meter:
 class GgufEngine:
     """Runs the GGUF pair of a model folder. The child starts loading at once; the first question waits for it.
 
-    `threads` 0 takes one for each physical core. Raises `ModelNotLoaded` when the folder's files are missing or are
-    not what its manifest lists.
+    `threads` 0 takes one for each physical core; `adapter` is the folder of an adapter trained on this model. Raises
+    `ModelNotLoaded` when the folder's files are missing or are not what its manifest lists.
     """
 
-    def __init__(self, folder: Path, context_tokens: int = 4096, threads: int = 0, max_images: int = 8) -> None:
+    def __init__(
+        self, folder: Path, context_tokens: int = 4096, threads: int = 0, max_images: int = 8, adapter: Path | None = None
+    ) -> None:
         self._folder = folder
         self._manifest = manifest.read(folder)
         chat.template(self._manifest.family)
         names = (self._manifest.text, self._manifest.mmproj)
         manifest.refuse_changed(folder, self._manifest, names)
         card = self._manifest.card("gguf", context_tokens, names)
-        self.card = replace(card, max_images=min(card.max_images, max_images))
+        self._bare = self.card = replace(card, max_images=min(card.max_images, max_images))
+        self._wanted = self._worn = _NONE
         self._threads = threads or physical_cores()
         self._line = Turnstile()
         self._mine = threading.local()
         self._number = 0
         self._loaded = self._closed = False
+        if adapter is not None:
+            self.wear(adapter)
         self._child = self._start()
+
+    def wear(self, adapter: Path | None) -> None:
+        """Answer from the next question on with the adapter in that folder, None without any; nothing is loaded anew.
+
+        Raises `ModelNotLoaded`, changing nothing, when it was trained on another model or llama.cpp cannot serve it.
+        """
+        wanted, card = _NONE, self._bare
+        if adapter is not None:
+            listed = adapters.checked(adapter, self._manifest)
+            if adapters.GGUF not in listed.files:
+                raise ModelNotLoaded(f"{adapter} has no {adapters.GGUF}, so llama.cpp cannot serve it; use @torch, or export it merged")
+            wanted, card = (str(adapter / adapters.GGUF), listed.files[adapters.GGUF]), adapters.worn(self._bare, listed)
+        ticket = self._line.enter()
+        try:
+            self._wanted, self.card = wanted, card
+        finally:
+            self._line.leave(ticket)
 
     @property
     def timings(self) -> Timings:
@@ -197,7 +222,7 @@ class GgufEngine:
 
     def _start(self) -> Child:
         """A new child that begins to load; the files were checked by the caller."""
-        self._loaded = False
+        self._loaded, self._worn = False, _NONE
         child = Child("inference.worker", self._threads)
         weakref.finalize(self, child.end)
         child.send(Frame(_load(self._folder, self._manifest, self.card.context_tokens, self._threads)))
@@ -240,6 +265,7 @@ class GgufEngine:
             started = time.monotonic()
             waits = not self._loaded
             self._ready(cancel, tell)
+            self._dress(cancel, tell)
             meter.load_s = time.monotonic() - started if waits else 0.0
             self._number += 1
             number = self._number
@@ -247,6 +273,16 @@ class GgufEngine:
             yield from self._frames(number, cancel, tell)
         finally:
             self._line.leave(ticket)
+
+    def _dress(self, cancel: Event, tell: OnStage) -> None:
+        """Bring the child to the adapter that is wanted. Raises `ModelNotLoaded` when it cannot be put on."""
+        if self._worn == self._wanted:
+            return
+        self._number += 1
+        path, sha256 = self._wanted
+        self._child.send(Frame({"op": "wear", "id": self._number, "adapter": path, "sha256": sha256}))
+        list(self._frames(self._number, cancel, tell))
+        self._worn = self._wanted
 
     def _frames(self, number: int, cancel: Event, tell: OnStage) -> Iterator[Frame]:
         """Frames of operation `number`, stages told on the way. However it is left, the child is idle or ended after it."""

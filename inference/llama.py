@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from errors import Cancelled, EngineError, ModelNotLoaded
 
 ERROR_LEVEL = 4
+ADAPTERS = 4
+"""Adapters kept in memory at once."""
 BRANCHES = 8
 """Sequences a context can hold at once: the conversation and seven choices being scored."""
 
@@ -71,12 +73,31 @@ class Model:
             raise ModelNotLoaded(f"{mmproj} does not encode images; use the projector made for this model")
         self._vocabulary = llama.llama_model_get_vocab(self._model)
         self._memory = llama.llama_get_memory(self._context)
+        self._adapters: dict[str, Any] = {}
         self._tokens = llama.llama_vocab_n_tokens(self._vocabulary)
         self._width = llama.llama_model_n_embd(self._model)
         self._batch = llama.llama_batch_init(batch, 0, 1)
         self.batch = batch
         self.context_tokens = int(llama.llama_n_ctx(self._context))
         self.trained_tokens = int(llama.llama_model_n_ctx_train(self._model))
+
+    # Adapters
+
+    def wear(self, path: str, sha256: str) -> None:
+        """Put the adapter in the file `path` of that hash on the model, `` takes it off; what was read before is not valid any more.
+
+        Raises `ModelNotLoaded` when it is no adapter of this model.
+        """
+        if path and sha256 not in self._adapters:
+            made = _loaded(llama.llama_adapter_lora_init(self._model, path.encode()), path)
+            while len(self._adapters) >= ADAPTERS:
+                llama.llama_set_adapters_lora(self._context, None, 0, None)
+                llama.llama_adapter_lora_free(self._adapters.pop(next(iter(self._adapters))))
+            self._adapters[sha256] = made
+        worn = [self._adapters[sha256]] if path else []
+        pointers = (llama.llama_adapter_lora_p_ctypes * len(worn))(*worn)
+        if llama.llama_set_adapters_lora(self._context, pointers, len(worn), (ctypes.c_float * len(worn))(*[1.0] * len(worn))):
+            raise ModelNotLoaded(f"{path} cannot be put on the model ({last_words() or 'no reason given'}); train it again")
 
     # Stopping
 

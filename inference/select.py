@@ -8,7 +8,9 @@ How a model is named (`--model`, `INTERVAL_MODEL`), with an optional engine afte
     /models/mine          a folder with manifest.json (GGUF pair, `hf/`, or both), or a transformers folder
     /models/text.gguf     a GGUF text model whose manifest.json and image projector lie beside it
     lingshu@remote        the model of that name on the server of INTERVAL_ENGINE_URL
-    bundled+/runs/mine    a model with the adapter in that folder on it, through transformers
+    bundled+/runs/mine    a model with the adapter in that folder on it
+    bundled+mine          the same with the adapter of that run, or a promoted one by its id
+    bundled+none          the model alone; `bundled` wears the adapter that was promoted last
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Literal
 
 from errors import ModelNotLoaded
 from inference import adapter as adapters
-from inference import catalogue, manifest, weights
+from inference import catalogue, manifest, promoted, weights
 from inference.engine import Engine
 from inference.hardware import nvidia_driver, physical_cores
 from inference.manifest import MANIFEST, Manifest
@@ -35,10 +37,11 @@ HEADROOM = 1 << 30
 
 @dataclass(frozen=True)
 class Selection:
-    """An engine and one sentence why it was chosen."""
+    """An engine and one sentence why it was chosen; `live` is the name of the model whose promotions it follows, `` for none."""
 
     engine: Engine
     reason: str
+    live: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,24 @@ class Graphics:
 
 @dataclass(frozen=True)
 class Named:
-    """A model as it was asked for: its folder, its manifest, the engine its name demands (`auto`: none), an adapter's folder."""
+    """A model as it was asked for: its folder, its manifest, the engine its name demands (`auto`: none), an adapter's folder.
+
+    `live` is the name under which adapters are promoted for it, `` where its name pins one or pins none.
+    """
 
     folder: Path
     manifest: Manifest
     wanted: Choice
     adapter: Path | None = None
+    live: str = ""
+
+
+@dataclass(frozen=True)
+class Worn:
+    """Folder of the adapter a model wears, None for none, and what is to be said of it."""
+
+    adapter: Path | None = None
+    remark: str = ""
 
 
 def open_engine(settings: Settings, model: str | None = None, engine: str | None = None) -> Selection:
@@ -69,17 +84,34 @@ def open_engine(settings: Settings, model: str | None = None, engine: str | None
     if (served := _served(settings, model, engine or settings.engine)) is not None:
         return _open_remote(settings, served)
     named = resolve(settings, model or settings.model)
+    live = worn(settings, named.live) if named.live else Worn()
+    adapter = named.adapter or live.adapter
     wanted = named.wanted if named.wanted != "auto" else _choice(engine or settings.engine)
     kind, device, reason = choose(named, wanted, settings.threads, four_bit=settings.four_bit)
+    reason = f"{reason} {live.remark}".rstrip()
     if kind == "gguf":
         from inference.gguf import GgufEngine
 
-        return Selection(GgufEngine(named.folder, settings.context_tokens, settings.threads, settings.max_images), reason)
+        made = GgufEngine(named.folder, settings.context_tokens, settings.threads, settings.max_images, adapter)
+        return Selection(made, reason, named.live)
     from inference.torch_engine import TorchEngine
 
     sizes = (settings.context_tokens, settings.threads, settings.max_images)
-    opened = TorchEngine(named.folder, *sizes, device, named.manifest, named.adapter, settings.four_bit)
-    return Selection(opened, reason)
+    opened = TorchEngine(named.folder, *sizes, device, named.manifest, adapter, settings.four_bit)
+    return Selection(opened, reason, named.live)
+
+
+def worn(settings: Settings, live: str) -> Worn:
+    """The adapter that is live for the model of that name. Raises `ModelNotLoaded` when its files are damaged.
+
+    A model whose own weights were replaced since answers alone, and says so: an adapter on other weights would be fluent and wrong.
+    """
+    entry = promoted.live(settings.adapters_dir, live)
+    if entry is None:
+        return Worn()
+    folder = settings.adapters_dir / entry.adapter
+    reason = adapters.misfit(manifest.read(folder), manifest.read(catalogue.folder_of(settings, live)), f"The adapter {entry.adapter}")
+    return Worn(None, f"{reason}; the model answers alone.") if reason else Worn(folder, f"It wears the adapter {entry.adapter}.")
 
 
 def _served(settings: Settings, model: str | None, engine: str) -> str | None:
@@ -109,11 +141,10 @@ def resolve(settings: Settings, model: str) -> Named:
     if not at or engine not in CHOICES:
         name, engine = model, "auto"
     wanted = _choice(engine)
-    base, adapter = _adapted(name)
-    if adapter is not None:
-        if wanted == "gguf":
-            raise ModelNotLoaded(f"{adapter} is an adapter, and the gguf engine puts none on a model; use @torch, or export it merged")
-        return replace(resolve(settings, base), wanted="torch", adapter=adapter)
+    base, adapter = _adapted(settings, name)
+    if base != name:
+        found = replace(resolve(settings, base), wanted=wanted, adapter=adapter, live="")
+        return replace(found, wanted="torch") if adapter and wanted == "auto" and not (adapter / adapters.GGUF).is_file() else found
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
         return _of_gguf(path.absolute(), wanted)
@@ -122,14 +153,22 @@ def resolve(settings: Settings, model: str) -> Named:
     if path.is_absolute() or "/" in name:
         raise ModelNotLoaded(f"{path} does not exist; give a model's folder, a GGUF file, or a name from `python app.py models list`")
     folder = catalogue.folder_of(settings, name)
-    return Named(folder, manifest.read(folder), wanted)
+    return Named(folder, manifest.read(folder), wanted, live=name)
 
 
-def _adapted(name: str) -> tuple[str, Path | None]:
-    """A model's name and the folder of the adapter behind its `+`; a folder may have a `+` of its own."""
+def _adapted(settings: Settings, name: str) -> tuple[str, Path | None]:
+    """A model's name and the folder of the adapter behind its `+`, None for `none`; a folder may have a `+` of its own."""
     for place, letter in enumerate(name):
-        folder = Path(name[place + 1 :]).expanduser().absolute()
-        if letter == "+" and (folder / adapters.FILES[0]).is_file():
+        if letter != "+":
+            continue
+        behind = name[place + 1 :]
+        if behind == promoted.NONE:
+            return name[:place], None
+        places = [Path(behind).expanduser().absolute()]
+        if behind and Path(behind).name == behind:
+            places = [settings.adapters_dir / behind, settings.runs_dir / behind / "adapter", *places]
+        folder = next((folder for folder in places if (folder / adapters.FILES[0]).is_file()), None)
+        if folder is not None:
             return name[:place], folder
     return name, None
 

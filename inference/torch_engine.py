@@ -83,11 +83,8 @@ class TorchEngine:
         absent = self._manifest.on_demand if weights.missing(folder, self._manifest) else ()
         manifest.refuse_changed(folder, self._manifest, [name for name in self._manifest.weights if name not in absent])
         card = self._manifest.card("torch", context_tokens, self._manifest.weights)
-        self.card = replace(card, max_images=min(card.max_images, max_images))
-        self._adapter = adapter
-        if adapter:
-            on_top = adapters.checked(adapter, self._manifest)
-            self.card = replace(self.card, name=f"{card.name}+{on_top.name}", sha256=adapters.together(card.sha256, on_top))
+        self._bare = self.card = replace(card, max_images=min(card.max_images, max_images))
+        self._adapter: Path | None = None
         self._threads = threads or physical_cores()
         self._line = Turnstile()
         self._mine = threading.local()
@@ -95,6 +92,24 @@ class TorchEngine:
         self._model: TorchModel | None = None
         self._loading: _Loading | None = None
         self._closed = False
+        if adapter is not None:
+            self.wear(adapter)
+
+    def wear(self, adapter: Path | None) -> None:
+        """Answer from the next question on with the adapter in that folder, None without any; the weights are read again for it.
+
+        Raises `ModelNotLoaded`, changing nothing, when it was trained on another model. Taking a merged adapter out of the weights
+        would leave their last bits changed, reading them does not.
+        """
+        card = adapters.worn(self._bare, adapters.checked(adapter, self._manifest)) if adapter is not None else self._bare
+        ticket = self._line.enter()
+        try:
+            if self._loading is not None:
+                self._loading.join()
+            self._model, self._loading = None, None
+            self._adapter, self.card = adapter, card
+        finally:
+            self._line.leave(ticket)
 
     @property
     def timings(self) -> Timings:

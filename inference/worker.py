@@ -80,6 +80,10 @@ class Worker:
             return self._load(head)
         if self._conversation is None or self._model is None:
             raise errors.ModelNotLoaded("the engine was asked before a model was loaded")
+        if head["op"] == "wear":
+            self._model.wear(head["adapter"], head["sha256"])
+            self._conversation.forget()
+            return Frame({"kind": "worn"})
         parts = self._conversation.parts(wire.unpack_segments(head["segments"]), _images(head["images"], frame.tail))
         if head["op"] == "tokens":
             return Frame({"kind": "tokens", "ids": [-1 if isinstance(key, tuple) else key for part in parts for key in part.keys]})

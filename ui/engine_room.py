@@ -14,8 +14,9 @@ from threading import Condition, Event, Thread
 from typing import Literal
 
 from errors import Cancelled, EngineError, IntervalError, ModelNotLoaded
-from inference.engine import Engine
-from inference.select import Selection, open_engine
+from inference import promoted
+from inference.engine import Engine, Wearer
+from inference.select import Selection, open_engine, worn
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class EngineRoom:
         self._error: IntervalError | None = None
         self._opening = False
         self._closed = False
+        self._promoted = (0, 0)
 
     def start(self) -> None:
         """Begin opening the engine in the background; does nothing while it is opening or open."""
@@ -112,7 +114,8 @@ class EngineRoom:
                     raise self._error
                 ahead = self._queue.index(ticket)
                 if self._selection is not None and ahead == 0:
-                    return self._selection.engine
+                    selection = self._selection
+                    break
                 now = ahead if self._selection is not None else -1
                 if now == told:
                     self._changed.wait(timeout=0.2)
@@ -121,11 +124,21 @@ class EngineRoom:
             if now != told:
                 told = now
                 waiting(now)
+        self._follow(selection)
+        return selection.engine
+
+    def _follow(self, selection: Selection) -> None:
+        """Have the engine wear what was promoted since it was last lent. Raises `ModelNotLoaded` when that adapter does not fit it."""
+        now = promoted.mark(self._settings.adapters_dir)
+        if selection.live and now != self._promoted and isinstance(selection.engine, Wearer):
+            selection.engine.wear(worn(self._settings, selection.live).adapter)
+            self._promoted = now
 
     def _open(self) -> None:
         selection: Selection | None = None
         error: IntervalError | None = None
         try:
+            self._promoted = promoted.mark(self._settings.adapters_dir)
             selection = self._factory(self._settings)
             log.info("engine: %s", selection.reason)
         except IntervalError as raised:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
 from errors import Cancelled, EngineError, ModelNotLoaded
-from inference.select import Selection
+from inference import promoted
+from inference.select import Selection, Worn
 from settings import Settings
 from tests.fakes import FakeEngine
+from ui import engine_room
 from ui.engine_room import MAX_WAITING, EngineRoom
 
 
@@ -132,3 +135,31 @@ def test_closing_frees_the_engine(settings: Settings) -> None:
     assert engine.closed
     with pytest.raises(EngineError), room.use(Event()):
         pass
+
+
+class Dressed(FakeEngine):
+    """A fake that notes which adapters it was told to wear."""
+
+    worn: list[Path | None]
+
+    def wear(self, adapter: Path | None) -> None:
+        self.worn.append(adapter)
+
+
+def test_what_was_promoted_is_worn_with_the_next_question(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Dressed()
+    engine.worn = []
+    now = [Path("first")]
+    monkeypatch.setattr(engine_room, "worn", lambda _settings, live: Worn(now[0]) if live == "m" else pytest.fail(live))
+    room = EngineRoom(settings, lambda _: Selection(engine, "why", "m"))
+    room.start()
+    for line in ("", "promoted", "", "rolled back"):
+        if line:
+            settings.adapters_dir.mkdir(parents=True, exist_ok=True)
+            with (settings.adapters_dir / promoted.HISTORY).open("a") as file:
+                file.write(line)
+            now[0] = Path(line)
+        with room.use(Event()):
+            pass
+    assert engine.worn == [Path("promoted"), Path("rolled back")]
+    room.close()
