@@ -17,10 +17,11 @@ from types import FrameType
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it looks once
 
+import plotly
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.responses import JSONResponse
+from starlette.responses import FileResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from errors import InputError, IntervalError
@@ -46,6 +47,8 @@ from ui.security import Gate
 
 log = logging.getLogger(__name__)
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+"""The charts' library, as the installed package carries it; the page asks for it with the first chart."""
 
 
 def create_app(settings: Settings, engine_factory: EngineFactory | None = None, *, demo: bool = True) -> FastAPI:
@@ -86,6 +89,7 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
         routes_upload,
     ):
         app.include_router(room.router)
+    app.add_api_route("/app/plotly.js", _charts, include_in_schema=False)
     app.mount("/app/styles", StaticFiles(directory=ASSETS / "styles"), name="styles")
     app.mount("/app/viewer", StaticFiles(directory=ASSETS / "viewer"), name="viewer")
     app.mount("/app", StaticFiles(directory=ASSETS / "app"), name="app")
@@ -93,6 +97,11 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
     page.mount(app)
     app.add_middleware(Gate, hosts=settings.public_hosts.split(","))
     return app
+
+
+async def _charts() -> FileResponse:
+    """Plotly, the same for everybody and for a day."""
+    return FileResponse(PLOTLY, media_type="text/javascript", headers={"cache-control": "public, max-age=86400"})
 
 
 def serve(settings: Settings) -> None:

@@ -125,3 +125,13 @@ def test_page_names_no_address_outside_this_machine_that_a_browser_would_fetch(b
 def test_health(browser: TestClient) -> None:
     assert browser.get("/healthz").json() == {"ok": True}
     assert browser.get("/readyz").json()["engine"] == "ready"
+
+
+def test_charts_come_from_this_server_and_only_when_asked_for(browser: TestClient) -> None:
+    """The page names no chart library; a chart fetches it from here, to be kept by the browser."""
+    answer = browser.get("/app/plotly.js")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "max-age" in answer.headers["cache-control"]
+    assert "plotly.js" in answer.text[:400]
+    assert "plotly" not in browser.get("/").text
