@@ -1,0 +1,11 @@
+"""`finetune`: dataset versions, the runs trained on them, their gates, and which adapter is live."""
+
+from __future__ import annotations
+
+import typer
+
+from ui.cli import versions
+
+app = typer.Typer(help="Dataset versions, runs, gates and the live adapter.", no_args_is_help=True)
+app.command("build")(versions.build)
+app.command("list")(versions.list_versions)
