@@ -295,6 +295,7 @@ def as_json(answer: Answer, session_id: int | None = None) -> dict[str, object]:
             "image_sha256": list(answer.image_hashes),
             "roles": list(answer.roles),
             "prompt": answer.prompt,
+            "clinical": dict(answer.request.clinical),
             "options": asdict(answer.request.options),
             "seed": answer.request.options.seed,
             "made": answer.made.isoformat(),

@@ -117,9 +117,10 @@ def examined(
 
 
 def without_images(request: Request) -> Request:
-    """The request with one small grey picture in every place; roles and times stay."""
+    """The request with one small grey picture in every place; roles, times and all other words stay, those of marks among them."""
     blank = np.full((BLIND_SIDE, BLIND_SIDE), GREY, dtype=np.uint8)
-    return replace(request, images=tuple(pixels.image(blank, image.role, image.when) for image in request.images))
+    grey = pixels.image(blank)
+    return replace(request, images=tuple(replace(image, pixels=grey.pixels, sha256=grey.sha256) for image in request.images))
 
 
 def identical(request: Request) -> Request:

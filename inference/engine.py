@@ -25,18 +25,28 @@ RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A lettered mark: `kind` is `point`, `arrow` (tip first), `box` or `free`; `points` are (across, down), 0 to 1 of the image."""
+
+    label: str
+    kind: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Image:
     """One image of a question, in declared order.
 
     `pixels` is (H, W, 3) uint8, the display pipeline's output before the model's own resize; `role` is
     `prior`, `current`, `time 1`.., a view such as `CC`, `left`, `right`, or ``; `when` is relative time in
-    words ("14 days earlier") or ``; `sha256` names the pixels.
+    words ("14 days earlier") or ``; `sha256` names the pixels; `marks` are drawn into them already (`inference.marked`).
     """
 
     pixels: RGB
     sha256: str
     role: str = ""
     when: str = ""
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """Ordered images, the conversation so far, and the question now."""
+    """Ordered images, the conversation so far, and the question now; `clinical` is what is told beside the images, (label, text)."""
 
     images: tuple[Image, ...]
     question: str
@@ -66,6 +76,7 @@ class Request:
     relationship: Relationship = "temporal"
     history: tuple[Turn, ...] = ()
     options: Options = field(default_factory=Options)
+    clinical: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

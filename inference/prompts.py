@@ -1,7 +1,8 @@
 """From a request to the words and image places a model reads. Training and answering share this file.
 
-Images come first, in declared order, each announced with its role and relative time; then earlier turns;
-then the question. Images first keeps one key/value prefix for every question about the same pair.
+Images come first, in declared order, each announced with its role and relative time and followed by the places of its marks;
+then clinical context, if any; then earlier turns; then the question. Images first keeps one key/value prefix for every
+question about the same pair.
 Nothing a reader typed is interpreted: an `ImageSlot` is a value of its own, never a marker inside text.
 """
 
@@ -10,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.engine import Ability, Image, Relationship, Request
+from inference.engine import Ability, Image, Mark, Relationship, Request
 
 SYSTEM = "You compare medical images for a radiologist. Answer only from the images."
+CLINICAL = "Clinical context, as the reader gave it:"
 
 TEMPLATES: dict[Ability, tuple[str, ...]] = {
     "temporal": (
@@ -76,11 +78,34 @@ def label(number: int, image: Image) -> str:
     return f"Image {number} ({inside}): " if inside else f"Image {number}: "
 
 
+def where(number: int, image: Image) -> str:
+    """A line that tells where the marks of image `number` (from 1) lie, in per cent of its own width and height; `` without marks."""
+    if not image.marks:
+        return ""
+    told = "; ".join(f"{mark.label}, {_place(mark)}" for mark in image.marks)
+    return f"Marks on image {number}, in per cent of its width and height: {told}.\n"
+
+
+def _place(mark: Mark) -> str:
+    across, down = zip(*mark.points, strict=True)
+    tip, low, high = (across[0], down[0]), (min(across), min(down)), (max(across), max(down))
+    if mark.kind in ("point", "arrow"):
+        return f"{'a point at' if mark.kind == 'point' else 'an arrow that points at'} {_percent(tip)}"
+    return f"{'a box' if mark.kind == 'box' else 'an outline'} from {_percent(low)} to {_percent(high)}"
+
+
+def _percent(place: tuple[float, float]) -> str:
+    across, down = (min(100, max(0, round(100 * one))) for one in place)
+    return f"({across}, {down})"
+
+
 def messages(request: Request) -> tuple[Message, ...]:
     """The whole chat for `request`, ending with the user's question."""
     opening: list[str | ImageSlot] = []
     for index, image in enumerate(request.images):
-        opening += [label(index + 1, image), ImageSlot(index), "\n"]
+        opening += [label(index + 1, image), ImageSlot(index), f"\n{where(index + 1, image)}"]
+    if request.clinical:
+        opening.append("".join(f"{line}\n" for line in (CLINICAL, *(f"{name}: {text}" for name, text in request.clinical))))
     questions = [*(turn.question for turn in request.history), request.question]
     chat = [Message("system", (SYSTEM,)), Message("user", (*opening, questions[0]))]
     for turn, question in zip(request.history, questions[1:], strict=True):

@@ -77,8 +77,8 @@ def exchanged(request: Request) -> Request:
 
 
 def showing(image: Image, picture: Image) -> Image:
-    """`image` in its place, with its role and time, showing the pixels of `picture`."""
-    return replace(image, pixels=picture.pixels, sha256=picture.sha256)
+    """`image` in its place, with its role and time, showing the pixels of `picture` and the marks on them."""
+    return replace(image, pixels=picture.pixels, sha256=picture.sha256, marks=picture.marks)
 
 
 def symmetrised(ahead: Shares, back: Shares, inverse: Mapping[str, str] = INVERSE) -> dict[str, float]:

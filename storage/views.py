@@ -211,6 +211,10 @@ class TurnView:
     marks: tuple[AskedMark, ...] = ()
     clinical: Clinical = field(default_factory=Clinical)
 
+    def marks_on(self, image: int) -> tuple[AskedMark, ...]:
+        """The marks that went along on image `image` (from 0)."""
+        return tuple(mark for mark in self.marks if mark.image == image)
+
 
 @dataclass(frozen=True)
 class SessionSummary:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
 from inference.engine import Image, Options, Request, Turn
 from inference.images import frame_image
 from storage.store import Store
-from storage.views import AnswerRecord, Slot, TurnView, User
+from storage.views import AnswerRecord, AskedMark, Slot, TurnView, User
 from ui.rendering import window_of
 
 REMEMBERED = 8
 """Earlier questions about the same images that a new one is asked after."""
 
 
-def image(store: Store, user: User, slot: Slot) -> Image:
-    """The slot's frame as the model is shown it. Raises `StoreError`, `StudyError`."""
+def image(store: Store, user: User, slot: Slot, marks: Sequence[AskedMark] = ()) -> Image:
+    """The slot's frame as the model is shown it, the marks on this image drawn into it. Raises `StoreError`, `StudyError`."""
     series = store.series(slot.series_id, user)[1]
-    return frame_image(series.frames[slot.frame], slot.role, slot.when, window_of(slot.window))
+    return frame_image(series.frames[slot.frame], slot.role, slot.when, window_of(slot.window), marks)
+
+
+def images(store: Store, user: User, turn: TurnView) -> tuple[Image, ...]:
+    """The images of a kept turn as the model is shown them. Raises `StoreError`, `StudyError`."""
+    return tuple(image(store, user, slot, turn.marks_on(number)) for number, slot in enumerate(turn.slots))
 
 
 def remembered(earlier: tuple[TurnView, ...], turn: TurnView, until: datetime | None = None) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
@@ -36,12 +42,13 @@ def remembered(earlier: tuple[TurnView, ...], turn: TurnView, until: datetime | 
 def of_turn(store: Store, user: User, turn: TurnView, history: tuple[Turn, ...], options: Options) -> Request:
     """The request of a kept turn."""
     return Request(
-        images=tuple(image(store, user, slot) for slot in turn.slots),
+        images=images(store, user, turn),
         question=turn.question,
         ability=turn.ability,
         relationship=turn.relationship,
         history=history,
         options=options,
+        clinical=turn.clinical.labelled,
     )
 
 

@@ -32,7 +32,7 @@ def saw(session_id: int, turn_id: int, version_id: int, here: In, user: Reader) 
     base = f"/api/sessions/{session_id}/turns/{turn_id}/versions/{version_id}/images"
     images = []
     for number, sha256 in enumerate(record.image_hashes):
-        made = _again(here, user, turn.slots[number]) if number < len(turn.slots) else None
+        made = _again(here, user, turn, number) if number < len(turn.slots) else None
         images.append(
             SawImage(
                 number=number + 1,
@@ -42,6 +42,7 @@ def saw(session_id: int, turn_id: int, version_id: int, here: In, user: Reader) 
                 same=made is not None and made.sha256 == sha256,
                 url=f"{base}/{number + 1}.png",
                 tile=_tile(record),
+                marks=tuple(mark.label for mark in turn.marks_on(number)),
                 series=_place(here, user, turn.slots[number]) if number < len(turn.slots) else "",
             )
         )
@@ -49,6 +50,7 @@ def saw(session_id: int, turn_id: int, version_id: int, here: In, user: Reader) 
     return SawOut(
         images=tuple(images),
         prompt=record.prompt,
+        clinical=turn.clinical.labelled,
         model=record.model,
         engine=record.engine,
         model_digest=record.model_digest,
@@ -66,7 +68,7 @@ def image(session_id: int, turn_id: int, version_id: int, number: int, here: In,
     turn, record = _kept(here, user, session_id, turn_id, version_id)
     if not 1 <= number <= min(len(turn.slots), len(record.image_hashes)):
         raise HTTPException(404, "There is no such image in this answer.")
-    made = _again(here, user, turn.slots[number - 1])
+    made = _again(here, user, turn, number - 1)
     if made is None:
         raise HTTPException(404, "This image is no longer in the store.")
     size = _tile(record)
@@ -85,9 +87,9 @@ def _kept(here: Context, user: User, session_id: int, turn_id: int, version_id: 
     raise HTTPException(404, "There is no such answer, or it is not yours.")
 
 
-def _again(here: Context, user: User, slot: Slot) -> Image | None:
+def _again(here: Context, user: User, turn: TurnView, number: int) -> Image | None:
     try:
-        return requests.image(here.store, user, slot)
+        return requests.image(here.store, user, turn.slots[number], turn.marks_on(number))
     except (IntervalError, IndexError, ValueError):
         return None
 

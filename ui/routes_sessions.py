@@ -132,7 +132,8 @@ def _begin(here: Context, user: User, body: AskIn) -> asking.Asked:
         here.store.update_slots(session_id, user, chosen, body.relationship)
     if blocking:
         here.store.audit(user, "mismatch", "session", session_id)
-    turn_id = here.store.add_turn(session_id, user, body.question, body.ability, body.relationship)
+    marks, clinical = [mark.mark() for mark in body.marks], body.clinical.clinical()
+    turn_id = here.store.add_turn(session_id, user, body.question, body.ability, body.relationship, marks, clinical)
     return _turn(here, user, session_id, turn_id)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from inference.answer import MAX_QUESTION
-from storage.views import Ability, PatientSummary, Relationship, SessionSummary, Slot, TurnView, Verdict
+from storage.views import Ability, AskedMark, Clinical, PatientSummary, Relationship, SessionSummary, Slot, TurnView, Verdict
 from ui.demo import DemoCase
 from ui.engine_room import EngineStatus
 from ui.rendering import window_of
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
+Told = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)]
+Coordinate = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 
 
 def _window(text: str) -> str:
@@ -41,6 +43,32 @@ class SlotIn(Incoming):
         return Slot(self.series_id, self.frame, self.role, self.when, self.window)
 
 
+class MarkIn(Incoming):
+    """A lettered mark that goes to the model with image `image` (from 0); `points` are (column, row) in pixels of the frame."""
+
+    image: int = Field(ge=0, le=7)
+    label: Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,2}$")]
+    kind: Literal["point", "arrow", "box", "free"]
+    points: Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=1, max_length=256)]
+
+    def mark(self) -> AskedMark:
+        """As the store keeps it."""
+        return AskedMark(self.image, self.label, self.kind, self.points)
+
+
+class ClinicalIn(Incoming):
+    """What is told beside the images; an empty field is not sent."""
+
+    indication: Told = ""
+    technique: Told = ""
+    prior_report: Annotated[str, StringConstraints(strip_whitespace=True, max_length=6000)] = ""
+    age: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
+
+    def clinical(self) -> Clinical:
+        """As the store keeps it."""
+        return Clinical(**self.model_dump())
+
+
 class AskIn(Incoming):
     """A question about images in declared order; `session_id` None begins a session."""
 
@@ -50,6 +78,14 @@ class AskIn(Incoming):
     relationship: Relationship = "temporal"
     session_id: int | None = None
     different_patients: bool = False
+    marks: Annotated[tuple[MarkIn, ...], Field(max_length=26)] = ()
+    clinical: ClinicalIn = Field(default_factory=ClinicalIn)
+
+    @model_validator(mode="after")
+    def _on_an_image(self) -> Self:
+        if any(mark.image >= len(self.slots) for mark in self.marks):
+            raise ValueError("a mark lies on an image that does not go along")
+        return self
 
 
 class SlotsIn(Incoming):
@@ -382,6 +418,7 @@ class SawImage(BaseModel):
     url: str
     tile: int
     series: str
+    marks: tuple[str, ...] = ()
 
 
 class SawOut(BaseModel):
@@ -389,6 +426,7 @@ class SawOut(BaseModel):
 
     images: tuple[SawImage, ...]
     prompt: str
+    clinical: tuple[tuple[str, str], ...]
     model: str
     engine: str
     model_digest: str

@@ -1,0 +1,87 @@
+"""What goes along with a question beside its images: marks drawn into them, and clinical context."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from starlette.testclient import TestClient
+
+from inference.marked import YELLOW
+from tests.browser.samples import pair
+from tests.ui.conftest import Running, events, send, slots
+
+BOX = {"image": 1, "label": "A", "kind": "box", "points": [[20, 30], [80, 30], [20, 70], [80, 70]]}
+
+
+@pytest.fixture
+def hung(browser: TestClient, tmp_path: Path) -> dict[str, Any]:
+    hang: dict[str, Any] = send(browser, *pair(tmp_path))["hang"]
+    return hang
+
+
+def asked(browser: TestClient, hang: dict[str, Any], **more: Any) -> tuple[dict[str, Any], str]:
+    """The turn as it was begun, and the address of its answer."""
+    told = events(browser.post("/api/ask", json={"question": "Has A grown?", "slots": slots(hang), **more}).text)
+    assert told[-1]["type"] == "answer", told[-1]
+    turn = told[0]["turn"]
+    return turn, f"/api/sessions/{told[0]['session_id']}/turns/{turn['id']}/versions/{told[-1]['version']['id']}"
+
+
+def test_marks_are_drawn_into_the_image_told_in_the_prompt_and_shown_again(
+    browser: TestClient, running: Running, hung: dict[str, Any]
+) -> None:
+    turn, address = asked(browser, hung, marks=[BOX])
+    (request,) = running.desk.engine.requests
+    assert [[mark.label for mark in image.marks] for image in request.images] == [[], ["A"]]
+    assert turn["marks"] == [{**BOX, "points": [[float(x), float(y)] for x, y in BOX["points"]]}]
+    seen = browser.get(f"{address}/saw").json()
+    assert [image["marks"] for image in seen["images"]] == [[], ["A"]]
+    assert [image["same"] for image in seen["images"]] == [True, True], "made again from what was kept, to the last bit"
+    assert "Marks on image 2, in per cent of its width and height: A, a box from" in seen["prompt"]
+    picture = np.asarray(Pillow.open(io.BytesIO(browser.get(seen["images"][1]["url"]).content)))
+    assert np.any(np.all(picture == YELLOW, axis=2)), "what the page shows has the mark in it"
+
+
+def test_an_answer_made_again_sees_the_marks_of_its_question(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    """Marks moved since then change nothing in what was asked."""
+    turn, address = asked(browser, hung, marks=[BOX])
+    session = address.split("/")[3]
+    browser.post(f"/api/sessions/{session}/turns/{turn['id']}/again", json={})
+    first, second = running.desk.engine.requests
+    assert [image.sha256 for image in second.images] == [image.sha256 for image in first.images]
+
+
+def test_clinical_context_is_told_and_kept_and_nothing_is_told_unasked(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    turn, address = asked(browser, hung, clinical={"indication": "  cough  ", "age": "61"})
+    assert running.desk.engine.requests[-1].clinical == (("Indication", "cough"), ("Age", "61"))
+    assert turn["clinical"] == {"indication": "cough", "technique": "", "prior_report": "", "age": "61"}
+    seen = browser.get(f"{address}/saw").json()
+    assert seen["clinical"] == [["Indication", "cough"], ["Age", "61"]]
+    assert "Indication: cough\nAge: 61\n" in seen["prompt"]
+    asked(browser, hung)
+    assert running.desk.engine.requests[-1].clinical == ()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"marks": [{**BOX, "image": 2}]},
+        {"marks": [{**BOX, "label": "<b>"}]},
+        {"marks": [{**BOX, "points": []}]},
+        {"marks": [{**BOX, "points": [[1e9, 0]]}]},
+        {"marks": [BOX] * 27},
+        {"clinical": {"prior_report": "x" * 6001}},
+        {"clinical": {"name": "Jane"}},
+    ],
+    ids=["no such image", "no letter", "no place", "far away", "too many", "too long", "unknown field"],
+)
+def test_what_cannot_go_along_is_refused_before_anything_is_kept(browser: TestClient, hung: dict[str, Any], more: dict[str, Any]) -> None:
+    answer = browser.post("/api/ask", json={"question": "Has A grown?", "slots": slots(hung), **more})
+    assert answer.status_code == 422
+    assert answer.json()["error"]
+    assert browser.get("/api/sessions").json() == []
