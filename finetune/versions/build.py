@@ -16,7 +16,7 @@ from finetune.versions import checks, drafts, leakage, mirrors, parting, recipes
 from finetune.versions.checks import Room
 from finetune.versions.drafts import Draft, Drafted
 from finetune.versions.leakage import Gate, Report
-from finetune.versions.lines import Line
+from finetune.versions.lines import PREFERRED, Line
 from finetune.versions.recipes import Flag
 from finetune.versions.shelf import Contents, Version
 from finetune.versions.stock import Stock
@@ -53,8 +53,8 @@ class Plan:
     held: float = HELD
     quota: int = QUOTA
     seed: int = 0
-    reviewed: Drafted | None = None
-    """What readers corrected and others confirmed."""
+    reviewed: Callable[[Path], Drafted] | None = None
+    """Gives what readers corrected and others confirmed; its pictures go into the folder it is given."""
     room: Room | None = None
     """The model that lines must fit."""
 
@@ -96,7 +96,7 @@ def build(versions: Path, plan: Plan, say: Say = print) -> Version:
     compared = [leakage.gate(path, plan.roots) for path in beside(plan)]
     with tempfile.TemporaryDirectory(dir=versions, prefix=".films-") as films:
         sources = collected(plan, Path(films))
-        out = Tally()
+        out = Tally(Counter(dict(pair for source in sources for pair in source.left_out)))
         found = [draft for source in sources for draft in source.drafts]
         reports = [leakage.compare(leakage.known(found), one) for one in (*gates, *compared)]
         for line in (line for report in reports for line in report.lines):
@@ -136,7 +136,7 @@ def beside(plan: Plan) -> tuple[Path, ...]:
 def collected(plan: Plan, films: Path) -> list[Drafted]:
     """Every source, readers first, so that their word goes before a file's."""
     return [
-        *([plan.reviewed] if plan.reviewed else []),
+        *([plan.reviewed(films)] if plan.reviewed else []),
         *(drafts.medmim_file(path, plan.roots, replay=False) for path in plan.files),
         *(drafts.medmim_file(path, plan.roots, replay=True) for path in plan.replay),
         *([drafts.generated(plan.generated, QUESTIONS, plan.seed, films)] if plan.generated else []),
@@ -194,7 +194,7 @@ def looked_at(found: Iterable[Draft], stock: Stock, out: Tally) -> tuple[list[Li
 
 
 def arranged(plan: Plan, lines: Sequence[Line], said: dict[str, str], folder: Path, out: Tally) -> Contents:
-    """Looked at, each once, within the readers' quota, parted by patient; then mirrored, and preferences made."""
+    """Looked at, each once, within the readers' quota, parted by patient; then mirrored, and preferences made of what is trained on."""
     within, over = parting.within_quota(lines, plan.quota)
     out.causes.update({"over a reader's quota": over.total()} if over else {})
     sound = []
@@ -203,19 +203,21 @@ def arranged(plan: Plan, lines: Sequence[Line], said: dict[str, str], folder: Pa
             out.add(wrong, line)
         else:
             sound.append(line)
-    once, gone = checks.single(sound)
+    chosen = [line for line in sound if line.kind == PREFERRED]
+    once, gone = checks.single([line for line in sound if line.kind != PREFERRED])
     out.causes.update(gone)
-    train, held = parting.parted(once, plan.held)
-    replayed = [line for line in held if line.kind == "replay"]
-    for line in replayed:
-        out.add("known before, of a patient held back", line)
-    asked = {line.asked for line in train}
-    turned = [one for line in train if line.kind != "replay" and (one := mirrors.mirrored(line)) and one.asked not in asked]
-    fits = [line for line in turned if not checks.fault(line, folder, plan.room)]
-    flags = [Flag(line, said[line.key], line.codes) for line in train if line.key in said]
-    chosen = {line.said: line for flag in flags for line in recipes.preferences(flag) if not checks.fault(line, folder, plan.room)}
-    mirrored = {line.asked: line for line in fits}
-    return Contents((*train, *mirrored.values()), tuple(line for line in held if line.kind != "replay"), tuple(chosen.values()))
+    train, held = parting.parted([*once, *chosen], plan.held)
+    for line in held:
+        if line.kind in ("replay", PREFERRED):
+            out.add("of a patient held back", line)
+    trained = [line for line in train if line.kind != PREFERRED]
+    asked = {line.asked for line in trained}
+    turned = [one for line in trained if line.kind != "replay" and (one := mirrors.mirrored(line)) and one.asked not in asked]
+    mirrored = {line.asked: line for line in turned if not checks.fault(line, folder, plan.room)}
+    made = (line for one in train if one.key in said for line in recipes.preferences(Flag(one, said[one.key], one.codes)))
+    preferences = {line.said: line for line in made if not checks.fault(line, folder, plan.room)}
+    kept = tuple(line for line in held if line.kind not in ("replay", PREFERRED))
+    return Contents((*trained, *mirrored.values()), kept, tuple(preferences.values()))
 
 
 def nothing_left(out: Tally, missing: Sequence[str]) -> str:

@@ -103,7 +103,7 @@ def counts(train: Sequence[Line], held: Sequence[Line], preferences: Sequence[Li
         "train": len(train),
         "held": len(held),
         "preferences": len(preferences),
-        "patients": len({line.patient for line in examples}),
+        "patients": len({patient for line in examples for patient in line.people}),
         **{name: by(name) for name in ("source", "ability", "modality", "label", "kind")},
         "code": dict(sorted(Counter(code for line in preferences for code in line.codes).items())),
     }

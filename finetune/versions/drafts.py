@@ -75,11 +75,12 @@ class Draft:
 
 @dataclass(frozen=True)
 class Drafted:
-    """One source as it was read; `sha256` is its file's."""
+    """One source as it was read; `sha256` is its file's, `left_out` counts by cause what gave no draft."""
 
     name: str
     sha256: str
     drafts: tuple[Draft, ...]
+    left_out: tuple[tuple[str, int], ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:

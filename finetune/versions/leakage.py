@@ -95,10 +95,10 @@ def known(drafts: Iterable[Draft], lines: Iterable[Line] = ()) -> Known:
     patients: set[str] = set()
     groups: set[frozenset[str]] = set()
     for draft in drafts:
-        patients.add(draft.line.patient)
+        patients.update(draft.line.people)
         groups.add(frozenset(draft.names))
     for line in lines:
-        patients.add(line.patient)
+        patients.update(line.people)
         groups |= {frozenset(image.name for image in line.images), frozenset(line.pictures)}
     return Known(frozenset(patients), frozenset().union(*groups), frozenset(group for group in groups if len(group) > 1))
 
@@ -135,7 +135,9 @@ def shared(given: Sequence[Gate], drafts: Sequence[Draft]) -> frozenset[int]:
     """Places of the drafts whose patient or an image's name is in one of the files."""
     patients = {item.patient for one in given for item in one.file.items}
     images = {name for one in given for item in one.file.items for name in item.images}
-    return frozenset(place for place, one in enumerate(drafts) if one.line.patient in patients or not images.isdisjoint(one.names))
+    return frozenset(
+        place for place, one in enumerate(drafts) if not patients.isdisjoint(one.line.people) or not images.isdisjoint(one.names)
+    )
 
 
 def seen(given: Sequence[Gate], lines: Sequence[Line]) -> frozenset[int]:

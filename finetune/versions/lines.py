@@ -20,8 +20,9 @@ IMAGES = "images"
 """Folder of every version's images, beside the versions."""
 FEEDBACK = "feedback"
 """Source of what readers said; its items are the feedback's numbers."""
-KINDS = ("given", "corrected", "agreed", "cell", "mirrored", "replay")
-"""How an example came to its answer: of a file, of a reader's correction, agreement or cell, images exchanged, or known before."""
+PREFERRED = "preferred"
+KINDS = ("given", "corrected", "agreed", "cell", PREFERRED, "mirrored", "replay")
+"""How a line came to its answer: of a file, of a reader's correction, agreement, cell or choice of two, images exchanged, known before."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Shown:
 class Line:
     """An example, or with `rejected` a preference whose chosen answer is `answer`.
 
-    `item` is the id it has in its `source`, `patient` the person as far as known, `label` a class of progression or ``, `codes`
-    the reader's error codes or the recipe of a preference, `reader` who corrected it (an opaque number), `` for a file's.
+    `item` is the id it has in its `source`, `patient` the person as far as known (several with ` & `), `label` a class of change
+    or ``, `codes` the reader's error codes or the recipe of a preference, `reader` who said it (an opaque number), `` for a file's;
+    `clinical` what was told beside the images, (label, text).
     """
 
     images: tuple[Shown, ...]
@@ -63,6 +65,7 @@ class Line:
     codes: tuple[str, ...] = ()
     reader: str = ""
     rejected: str = ""
+    clinical: tuple[tuple[str, str], ...] = ()
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -70,15 +73,20 @@ class Line:
         return tuple(image.pixels for image in self.images)
 
     @property
+    def people(self) -> tuple[str, ...]:
+        """Every patient it shows."""
+        return tuple(self.patient.split(" & "))
+
+    @property
     def said(self) -> tuple[object, ...]:
-        """What makes two lines the same: images in order with roles and times, question, answers."""
+        """What makes two lines the same: images in order with roles and times, question, clinical context, answers."""
         shown = tuple((image.pixels, image.role, image.when) for image in self.images)
-        return shown, self.question, self.answer, self.rejected
+        return shown, self.question, self.clinical, self.answer, self.rejected
 
     @property
     def asked(self) -> tuple[object, ...]:
         """What makes two lines the same question."""
-        return self.said[:2]
+        return self.said[:3]
 
     @property
     def key(self) -> str:
@@ -91,7 +99,12 @@ def row(line: Line) -> dict[str, Any]:
     images = [{"path": image.path, **{name: value for name, value in asdict(image).items() if name != "suffix"}} for image in line.images]
     told = {"chosen": line.answer, "rejected": line.rejected} if line.rejected else {"answer": line.answer}
     rest = {name: getattr(line, name) for name in ("ability", "relationship", "source", "kind", "item", "patient", "modality", "label")}
-    said = {"codes": list(line.codes), "reader": line.reader, "feedback": int(line.item) if line.source == FEEDBACK else None}
+    said = {
+        "clinical": [list(pair) for pair in line.clinical],
+        "codes": list(line.codes),
+        "reader": line.reader,
+        "feedback": int(line.item) if line.source == FEEDBACK else None,
+    }
     return {"key": line.key, "images": images, "question": line.question, **told, **rest, **said}
 
 
@@ -107,10 +120,11 @@ def line_of(found: Any, where: str) -> Line:
         words = {
             name: str(found.get(name, "")) for name in ("source", "kind", "item", "patient", "modality", "label", "reader", "rejected")
         }
-        rest: dict[str, Any] = {**words, "codes": tuple(map(str, found.get("codes", ())))}
+        clinical = tuple((str(name), str(told)) for name, told in found.get("clinical", ()))
+        rest: dict[str, Any] = {**words, "codes": tuple(map(str, found.get("codes", ()))), "clinical": clinical}
         answer = found.get("answer") or found["chosen"]
         line = Line(images, str(found["question"]), str(answer), found["ability"], found["relationship"], **rest)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TuneError(f"{where}: this is no line of a dataset version ({error}); export the version again") from error
     if line.ability not in get_args(Ability) or line.relationship not in get_args(Relationship) or line.kind not in KINDS:
         raise TuneError(f"{where}: ability, relationship or kind is unknown; export the version again")

@@ -26,7 +26,7 @@ def groups(lines: Sequence[Line]) -> list[int]:
 
     owner: dict[str, int] = {}
     for place, line in enumerate(lines):
-        for mark in (f"patient {line.patient}", *line.pictures):
+        for mark in (*(f"patient {patient}" for patient in line.people), *line.pictures):
             first, other = sorted((root(owner.setdefault(mark, place)), root(place)))
             above[other] = first
     return [root(place) for place in range(len(lines))]
@@ -42,7 +42,7 @@ def parted(lines: Sequence[Line], share: float) -> tuple[list[Line], list[Line]]
     group = groups(lines)
     people: dict[int, set[str]] = {}
     for place, line in zip(group, lines, strict=True):
-        people.setdefault(place, set()).add(line.patient)
+        people.setdefault(place, set()).update(line.people)
     held = {place for place, patients in people.items() if held_back(patients, share)}
     train = [line for place, line in zip(group, lines, strict=True) if place not in held]
     return train, [line for place, line in zip(group, lines, strict=True) if place in held]

@@ -20,11 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from finetune.versions import mirrors
-from finetune.versions.lines import Line
+from finetune.versions.lines import PREFERRED, Line
 from inference.said import direction
 
 NO_CHANGE = "There is no change."
 UNCHANGED = "stable"
+CORRECTED = ("corrected", "cell")
+"""Kinds whose answer somebody vouches for against the model's; a choice of two says only which is better."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ class Flag:
 
 def preferences(flag: Flag) -> tuple[Line, ...]:
     """Every preference that a flag gives, the plain one first, each with the code of its recipe, none twice."""
-    plain = _over(flag.line, flag.said, flag.codes[:1] or ("other",))
-    made = [*plain, *(line for code in flag.codes for line in RECIPES[code](flag))]
+    made = [*_over(flag.line, flag.said, flag.codes or (("other",) if flag.line.kind in CORRECTED else (PREFERRED,)))]
+    if flag.line.kind not in CORRECTED:
+        return tuple(made)
+    made += (line for code in flag.codes for line in RECIPES[code](flag))
     if (turned := mirrors.unflipped(flag.line)) is not None:
         made.append(turned)
     return tuple({line.said: line for line in reversed(made)}.values())[::-1]

@@ -43,6 +43,13 @@ class Stock:
         self._bring(look.path, self.folder / f"{digest}{suffix}")
         return Shown(digest, pixels, suffix, look.name, look.role, look.when)
 
+    def bring(self, path: Path, sha256: str, suffix: str) -> bool:
+        """Bring in a file that is known by its hash; whether it is that file. Raises `TuneError` on a full disk."""
+        if not path.is_file() or manifest.digest(path) != sha256:
+            return False
+        self._bring(path, self.folder / f"{sha256}{suffix}")
+        return True
+
     def _bring(self, path: Path, place: Path) -> None:
         if place.is_file():
             return

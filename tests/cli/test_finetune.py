@@ -33,3 +33,13 @@ def test_a_version_gated_on_leaked_items_is_refused_in_one_sentence(run: Run, tm
     clean = run(*given, "--leave-out-leaked", "--json")
     assert clean.json["gates"][0]["rows"][0] == {"collection": "MS-CXR-T", "items": 4, "pair": 0, "patient": 0, "image": 0}
     assert run("finetune", "build").code == 2
+
+
+def test_an_exported_version_is_taken_in_elsewhere_the_same(run: Run, tmp_path: Path) -> None:
+    train, _, root = samples.files(tmp_path / "given")
+    made = run("finetune", "build", "edema", "--med-mim", str(train), "--image-root", str(root), "--json").json
+    out = run("finetune", "export", "edema", str(tmp_path / "out"), "--format", "jsonl", "--json").json
+    back = run("finetune", "import", str(tmp_path / "out"), "--data-dir", str(tmp_path / "other"), "--json").json
+    assert (out["format"], back["sha256"], back["counts"]) == ("jsonl", made["sha256"], made["counts"])
+    missing = run("finetune", "export", "nothing", str(tmp_path / "out2"))
+    assert (missing.code, missing.err.strip()) == (2, "there is no dataset version nothing; known: edema (python app.py finetune list)")

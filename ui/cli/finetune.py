@@ -9,3 +9,5 @@ from ui.cli import versions
 app = typer.Typer(help="Dataset versions, runs, gates and the live adapter.", no_args_is_help=True)
 app.command("build")(versions.build)
 app.command("list")(versions.list_versions)
+app.command("export")(versions.export)
+app.command("import")(versions.take_in)

@@ -1,17 +1,15 @@
-"""`finetune build`, `list` and `export`: dataset versions from Med-MIM files and what readers corrected."""
+"""`finetune build`, `list`, `export` and `import`: dataset versions from Med-MIM files and what readers corrected."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from settings import Settings
 from ui.cli.common import DataDir, Json, Output, begin
 
 if TYPE_CHECKING:
-    from finetune.versions.checks import Room
     from finetune.versions.shelf import Version
 
 Files = list[Path] | None
@@ -30,6 +28,7 @@ def build(
     ] = None,
     leave_out_leaked: Annotated[bool, typer.Option("--leave-out-leaked", help="Leave out what a gate shares instead of refusing.")] = False,
     held: Annotated[float, typer.Option(metavar="SHARE", help="Share of patients held back from training.")] = 0.1,
+    feedback: Annotated[bool, typer.Option(help="Whether what readers corrected and reviewers let through goes in.")] = True,
     quota: Annotated[int, typer.Option(min=0, metavar="N", help="Most reviewed items of one reader; 0: no limit.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Seed of generated pairs.")] = 0,
     model: Annotated[str, typer.Option(help="Model whose context every item must fit.", show_default="the model in force")] = "",
@@ -39,38 +38,36 @@ def build(
     """Build a dataset version; exit 2 when items of a gate are in the data."""
     from finetune.versions.build import Plan, Refused
     from finetune.versions.build import build as made
+    from storage.store import Store
+    from ui.training import corrections, room_of
 
     settings, out = begin(context, data_dir, as_json)
     room, remark = room_of(settings, model)
     if remark:
         out.note(remark)
-    plan = Plan(
-        name, tuple(med_mim or ()), tuple(replay or ()), generated, tuple(image_root or ()), tuple(gate or ()), tuple(benchmark or ()),
-        leave_out_leaked, held, quota, seed, None, room,
-    )  # fmt: skip
-    try:
-        version = made(settings.versions_dir, plan, out.say)
-    except Refused as refusal:
-        out.result({"refused": str(refusal), "leakage": [report.content for report in refusal.reports]})
-        raise
+    with Store(settings) as store:
+        plan = Plan(
+            name,
+            tuple(med_mim or ()),
+            tuple(replay or ()),
+            generated,
+            tuple(image_root or ()),
+            tuple(gate or ()),
+            tuple(benchmark or ()),
+            leave_out_leaked,
+            held,
+            quota,
+            seed,
+            corrections(store) if feedback else None,
+            room,
+        )
+        try:
+            version = made(settings.versions_dir, plan, out.say)
+        except Refused as refusal:
+            out.result({"refused": str(refusal), "leakage": [report.content for report in refusal.reports]})
+            raise
     told(version, out)
     out.result({"path": str(version.folder), **version.manifest})
-
-
-def room_of(settings: Settings, model: str) -> tuple[Room | None, str]:
-    """What items must fit into, and a remark when that is not known. Raises `EngineError` for a model that was named and is not there."""
-    from errors import EngineError, TuneError
-    from finetune.versions import checks
-    from inference.catalogue import folder_of
-
-    given = model or settings.model
-    try:
-        folder = Path(given) if Path(given).is_dir() else folder_of(settings, given)
-        return checks.room(folder), ""
-    except (EngineError, TuneError) as error:
-        if model:
-            raise
-        return None, f"Lengths are not checked: {error}."
 
 
 def told(version: Version, out: Output) -> None:
@@ -100,3 +97,39 @@ def list_versions(context: typer.Context, as_json: Json = False, data_dir: DataD
             f"{counts['preferences']:5} preferences  {version.sha256[:16]}"
         )
     out.result({"versions": [{"path": str(version.folder), **version.manifest} for version in found]})
+
+
+def export(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The version.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder to write.")],
+    form: Annotated[Literal["med-mim", "jsonl", "datasets"], typer.Option("--format", help="For which tools.")] = "med-mim",
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a version with its images as Med-MIM JSON, JSON lines or a folder of the datasets library."""
+    from finetune.versions import export as exporting
+    from finetune.versions import shelf
+
+    settings, out = begin(context, data_dir, as_json)
+    version = shelf.read(settings.versions_dir, name)
+    shelf.check(version)
+    exporting.write(version, folder, form)
+    out.say(f"{version.name} is in {folder} ({form}).")
+    out.result({"path": str(folder), "format": form, "name": version.name, "sha256": version.sha256})
+
+
+def take_in(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `finetune export` wrote.")],
+    name: Annotated[str, typer.Option(help="Name of the version.", show_default="its own where that is free")] = "",
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Take an exported version in again, the same to the bit; a folder that was changed is refused."""
+    from finetune.versions import export as exporting
+
+    settings, out = begin(context, data_dir, as_json)
+    version = exporting.take_in(settings.versions_dir, folder, name)
+    told(version, out)
+    out.result({"path": str(version.folder), **version.manifest})
