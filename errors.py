@@ -17,8 +17,12 @@ An error's text is one sentence a reader can act on: the thing, the cause, the n
     │   ├── Cancelled                      the reader stopped it
     │   └── EngineDied                     the engine's process ended; it is started again
     ├── StoreError                         database or content store
-    │   └── StoreConflict                  saved over a version that is not the newest
+    │   ├── StoreConflict                  saved over a version that is not the newest
+    │   ├── StoreMissing                   not there, or not this reader's to see
+    │   ├── StoreHeld                      somebody else has it in work, or did it already
+    │   └── StoreRefused                   the reader's role does not allow it
     └── TuneError                          data set, training, evaluation, export
+        └── TuneStopped                    somebody stopped a run; it goes on when it is started again
 """
 
 from __future__ import annotations
@@ -97,5 +101,21 @@ class StoreConflict(StoreError):
         self.version = version
 
 
+class StoreMissing(StoreError):
+    """It is not there, or not this reader's to see; nobody is told which."""
+
+
+class StoreHeld(StoreError):
+    """Somebody else has it in work, has done it already, or one's own time for it ran out."""
+
+
+class StoreRefused(StoreError):
+    """The reader's role does not allow it."""
+
+
 class TuneError(IntervalError):
     """A data set, a training run, an evaluation or an export failed."""
+
+
+class TuneStopped(TuneError):
+    """A run was stopped by somebody, behind a checkpoint."""

@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     max_file_mb: int = Field(1024, ge=1, description="Largest single file in MB")
     max_megapixels: int = Field(1024, ge=1, description="Most pixels one file may claim, all frames together, in millions")
     max_archive_entries: int = Field(20000, ge=1, description="Most files one archive or folder may hold")
+    new_role: Literal["reader", "annotator", "adjudicator", "educator", "admin"] = Field(
+        "reader", description="Role of a reader who opens the page for the first time; `users role` gives another"
+    )
+    feedback_a_day: int = Field(500, ge=1, description="Statements on answers, and reviews of others', one reader may make in 24 hours")
+    review_readers: int = Field(1, ge=1, le=5, description="Reviewers who must agree with a reader before a correction may train")
+    review_minutes: int = Field(15, ge=1, le=480, description="Minutes a reviewer holds a case; then others may take it")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe message that is logged")
 
     @field_validator("data_dir")

@@ -26,6 +26,11 @@ EVENTS = {
     "view": ("R", "110103"),
     "ask": ("E", "110103"),
     "feedback": ("C", "110100"),
+    "take": ("U", "110100"),
+    "release": ("U", "110100"),
+    "review": ("C", "110100"),
+    "adjudicate": ("C", "110100"),
+    "role": ("U", "110137"),
     "check": ("U", "110100"),
     "start": ("C", "110100"),
     "rename": ("U", "110100"),
@@ -39,6 +44,7 @@ EVENTS = {
     "mismatch": ("E", "110113"),
     "override": ("E", "110113"),
     "mark": ("U", "110100"),
+    "report": ("U", "110100"),
 }
 """Our words -> action code (Create, Read, Update, Delete, Execute) and DCM event code; others are E, 110100."""
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, select
 from sqlalchemy.orm import Session
 
 from errors import StoreError
@@ -23,6 +23,11 @@ from storage.schema import (
     FeedbackRow,
     InstanceRow,
     PatientRow,
+    ReportRow,
+    ReviewCodeRow,
+    ReviewItemRow,
+    ReviewRow,
+    ReviewSeriesRow,
     SeriesRow,
     SessionRow,
     SessionStateRow,
@@ -48,7 +53,12 @@ def study(database: Database, content: ContentStore, study_id: int, user: User) 
         series = list(session.scalars(select(SeriesRow.id).where(SeriesRow.study_id == study_id)))
         hashes = set(session.scalars(select(InstanceRow.sha256).where(InstanceRow.series_id.in_(series))))
         cases = sorted(set(session.scalars(select(SlotRow.session_id).where(SlotRow.series_id.in_(series)))))
-        for table, column in ((SlotRow, SlotRow.series_id), (InstanceRow, InstanceRow.series_id), (SeriesRow, SeriesRow.id)):
+        for table, column in (
+            (SlotRow, SlotRow.series_id),
+            (ReviewSeriesRow, ReviewSeriesRow.series_id),
+            (InstanceRow, InstanceRow.series_id),
+            (SeriesRow, SeriesRow.id),
+        ):
             session.execute(delete(table).where(column.in_(series)))
         _undraw(session, set(series))
         session.execute(delete(StudyRow).where(StudyRow.id == study_id))
@@ -62,7 +72,7 @@ def study(database: Database, content: ContentStore, study_id: int, user: User) 
 
 
 def case(database: Database, session_id: int, user: User) -> Erased:
-    """Erase a case of the user's own with its questions, answers, feedback and marks (the reader at the terminal may erase any)."""
+    """Erase a case of the user's own with everything asked and said of it; the reader at the terminal may erase any."""
     with database.write() as session:
         connection = session.connection()
         dialect.erase_pages(connection)
@@ -71,21 +81,32 @@ def case(database: Database, session_id: int, user: User) -> Erased:
             raise StoreError(f"session {session_id} was not found among yours; `db list` shows what there is")
         turns = select(TurnRow.id).where(TurnRow.session_id == session_id)
         versions = select(VersionRow.id).where(VersionRow.turn_id.in_(turns))
-        said = _table(FeedbackRow)
-        if connection.execute(select(said.c.id).where(said.c.version_id.in_(versions)).limit(1)).first():
-            with dialect.unguarded(connection, "feedback"):
-                connection.execute(delete(said).where(said.c.version_id.in_(versions)))
+        items = select(ReviewItemRow.id).where(ReviewItemRow.version_id.in_(versions))
+        reviews, said = _table(ReviewRow), _table(FeedbackRow)
+        _erase_guarded(connection, reviews, reviews.c.item_id.in_(items))
+        session.execute(delete(ReviewCodeRow).where(ReviewCodeRow.item_id.in_(items)))
+        session.execute(delete(ReviewSeriesRow).where(ReviewSeriesRow.item_id.in_(items)))
+        session.execute(delete(ReviewItemRow).where(ReviewItemRow.version_id.in_(versions)))
+        _erase_guarded(connection, said, said.c.version_id.in_(versions))
         for table, condition in (
             (VersionRow, VersionRow.turn_id.in_(turns)),
             (TurnRow, TurnRow.session_id == session_id),
             (SlotRow, SlotRow.session_id == session_id),
             (SessionStateRow, SessionStateRow.session_id == session_id),
+            (ReportRow, ReportRow.session_id == session_id),
             (SessionRow, SessionRow.id == session_id),
         ):
             session.execute(delete(table).where(condition).execution_options(synchronize_session=False))
         audit.append(session, user.id, "delete", "session", session_id)
     dialect.forget_log(database.engine)
     return Erased(0, 0, ())
+
+
+def _erase_guarded(connection: Connection, table: Table, condition: ColumnElement[bool]) -> None:
+    """Erase rows of an append-only table, its guards off only while there is something to erase."""
+    if connection.execute(select(table.c.id).where(condition).limit(1)).first():
+        with dialect.unguarded(connection, table.name):
+            connection.execute(delete(table).where(condition))
 
 
 def _undraw(session: Session, series: Collection[int]) -> None:

@@ -17,12 +17,12 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from errors import InputError, StoreError
-from storage import audit, library, marks, upgrade
+from storage import audit, library, marks, review, upgrade
 from storage.database import Database
 from storage.schema import (
-    Base,
     FeedbackRow,
     InstanceRow,
+    ReportRow,
     SeriesRow,
     SessionRow,
     SessionStateRow,
@@ -39,6 +39,17 @@ NOTICE = "For research and teaching, not a medical device. Answers were written 
 MOST_BYTES = 1 << 30
 _ANSWER = tuple(column.name for column in VersionRow.__table__.columns if column.name not in ("id", "turn_id"))
 """Columns of an answer that go along: all but its numbers."""
+_SAID: Mapping[str, Any] = {
+    "verdict": "",
+    "comment": "",
+    "codes": [],
+    "severity": "",
+    "corrected_answer": "",
+    "cells": {},
+    "mark": None,
+}
+"""Columns of a statement that go along, each with what it is in an older export."""
+_PARTS = ("findings", "comparison", "impression")
 
 
 def document(database: Database, user: User) -> dict[str, Any]:
@@ -70,7 +81,14 @@ def _case(session: Session, row: SessionRow, known: dict[int, dict[str, Any]]) -
         "slots": slots,
         "turns": turns,
         "drawn": drawn.document if drawn is not None else None,
+        "reports": [
+            {name: getattr(one, name) for name in _PARTS} | {"created": one.created.isoformat()} for one in _reports(session, row.id)
+        ],
     }
+
+
+def _reports(session: Session, number: int) -> Sequence[ReportRow]:
+    return session.scalars(select(ReportRow).where(ReportRow.session_id == number).order_by(ReportRow.id)).all()
 
 
 def _series(session: Session, number: int) -> dict[str, Any] | None:
@@ -86,11 +104,17 @@ def _turn(session: Session, row: TurnRow) -> dict[str, Any]:
     for version in session.scalars(select(VersionRow).where(VersionRow.turn_id == row.id).order_by(VersionRow.number)):
         said = session.scalars(select(FeedbackRow).where(FeedbackRow.version_id == version.id).order_by(FeedbackRow.id))
         answer = {name: getattr(version, name) for name in _ANSWER} | {"created": version.created.isoformat()}
-        feedback = [{"verdict": one.verdict, "comment": one.comment, "created": one.created.isoformat()} for one in said]
-        versions.append({**answer, "feedback": feedback})
+        versions.append({**answer, "feedback": [_statement(session, one) for one in said]})
     asked = {"question": row.question, "ability": row.ability, "relationship": row.relationship}
     told = {"marks": row.marks, "clinical": row.clinical}
     return {**asked, **told, "created": row.created.isoformat(), "slots": row.slots, "versions": versions}
+
+
+def _statement(session: Session, row: FeedbackRow) -> dict[str, Any]:
+    """What a reader said; another answer to the same question is named by its place among them."""
+    over = session.get(VersionRow, row.preferred_over) if row.preferred_over else None
+    kept = {name: getattr(row, name) for name in _SAID}
+    return {**kept, "preferred_over": over.number if over is not None else None, "created": row.created.isoformat()}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -159,6 +183,9 @@ def _add(session: Session, case: Mapping[str, Any], places: Mapping[int, int | N
         _add_turn(session, turn, places, row.id, user)
     if case["drawn"] is not None:
         session.add(SessionStateRow(session_id=row.id, version=1, document=_moved(case["drawn"], places)))
+    for one in case.get("reports", []):
+        words = {name: str(one[name]) for name in _PARTS}
+        session.add(ReportRow(session_id=row.id, user_id=user.id, created=_moment(one["created"]), **words))
     audit.append(session, user.id, "import", "session", row.id)
     return row.id
 
@@ -174,14 +201,19 @@ def _add_turn(session: Session, turn: Mapping[str, Any], places: Mapping[int, in
     asked.created = _moment(turn["created"])
     session.add(asked)
     session.flush()
+    numbers: dict[int, int] = {}
     for version in turn["versions"]:
         answer = VersionRow(turn_id=asked.id, **{name: version[name] for name in _ANSWER if name != "created"})
         answer.created = _moment(version["created"])
         session.add(answer)
         session.flush()
+        numbers[answer.number] = answer.id
+    said = FeedbackRow.metadata.tables["feedback"]
+    for version in turn["versions"]:
         for one in version["feedback"]:
-            said = {"version_id": answer.id, "user_id": user.id, "verdict": one["verdict"], "comment": one["comment"]}
-            session.connection().execute(insert(Base.metadata.tables["feedback"]), {**said, "created": _moment(one["created"])})
+            row = {"version_id": numbers[version["number"]], "user_id": user.id, **{name: one.get(name, _SAID[name]) for name in _SAID}}
+            row |= {"preferred_over": numbers.get(one.get("preferred_over") or 0), "created": _moment(one["created"])}
+            review.enqueue(session, session.connection().execute(insert(said).returning(said.c.id), row).scalar_one())
 
 
 def _moved(drawn: Mapping[str, Any], places: Mapping[int, int | None]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from errors import StoreError
-from storage import audit, codec, dialect, library
-from storage.schema import FeedbackRow, SessionRow, SlotRow, TurnRow, UserRow, VersionRow, key_hash, now
+from errors import StoreError, StoreMissing
+from storage import audit, codec, dialect, feedback, library, review
+from storage.schema import SessionRow, SlotRow, TurnRow, UserRow, VersionRow, key_hash, now
 from storage.views import (
     LOCAL,
     Ability,
@@ -30,12 +30,10 @@ from storage.views import (
     State,
     TurnView,
     User,
-    Verdict,
     VersionView,
 )
 
 MAX_TITLE = 200
-MAX_COMMENT = 10_000
 
 _LISTED = (
     VersionRow.id,
@@ -52,6 +50,17 @@ _LISTED = (
     VersionRow.progression,
     VersionRow.confidence,
     VersionRow.warnings,
+)
+
+_ASKED = (
+    TurnRow.id,
+    TurnRow.question,
+    TurnRow.ability,
+    TurnRow.relationship,
+    TurnRow.created,
+    TurnRow.slots,
+    TurnRow.marks,
+    TurnRow.clinical,
 )
 
 
@@ -166,20 +175,20 @@ def add_checks(
 ) -> None:
     """Put checks and progression made later to one of the user's answers; its words and how they were made stay as they are."""
     dialect.one_writer(session.connection(), "answer_versions")
-    row = session.get(VersionRow, version_id) if _owns_version(session, version_id, user) else None
-    if row is None:
-        raise StoreError(f"answer {version_id} was not found; choose one from the session's history")
+    turn_of(session, version_id, user)
+    row = session.get_one(VersionRow, version_id)
     row.checks = {**row.checks, **codec.plain(checks)}
     if progression:
         row.progression = codec.plain(progression)
+    session.flush()
+    review.weigh(session, version_id)
     audit.append(session, user.id, "check", "answer", version_id)
 
 
 def answer(session: Session, version_id: int, user: User) -> AnswerRecord:
     """The whole record of one of the user's answers."""
-    row = session.get(VersionRow, version_id) if _owns_version(session, version_id, user) else None
-    if row is None:
-        raise StoreError(f"answer {version_id} was not found; choose one from the session's history")
+    turn_of(session, version_id, user)
+    row = session.get_one(VersionRow, version_id)
     return AnswerRecord(
         text=row.text,
         state=cast(State, row.state),
@@ -204,19 +213,17 @@ def answer(session: Session, version_id: int, user: User) -> AnswerRecord:
     )
 
 
-def add_feedback(session: Session, version_id: int, user: User, verdict: Verdict, comment: str) -> int:
-    """What the reader says of one of their own answers; its id."""
-    if verdict not in {"agree", "disagree"}:
-        raise StoreError(f"feedback is agree or disagree, not {verdict!r}")
-    if len(comment) > MAX_COMMENT:
-        raise StoreError(f"the comment has {len(comment):,} characters; shorten it to {MAX_COMMENT:,}")
-    if not _owns_version(session, version_id, user):
-        raise StoreError(f"answer {version_id} was not found; choose one from the session's history")
-    row = {"version_id": version_id, "user_id": user.id, "verdict": verdict, "comment": comment.strip(), "created": now()}
-    table = FeedbackRow.metadata.tables["feedback"]
-    added = session.connection().execute(insert(table).returning(table.c.id), row).scalar_one()
-    audit.append(session, user.id, "feedback", "answer", version_id)
-    return int(added)
+def turn_of(session: Session, version_id: int, user: User) -> TurnRow:
+    """The question of an answer this user may see. Raises `StoreMissing`."""
+    row = session.scalar(
+        select(TurnRow)
+        .join(VersionRow, VersionRow.turn_id == TurnRow.id)
+        .join(SessionRow, SessionRow.id == TurnRow.session_id)
+        .where(VersionRow.id == version_id, _visible(user))
+    )
+    if row is None:
+        raise StoreMissing(f"answer {version_id} was not found; choose one from the session's history")
+    return row
 
 
 def _visible(user: User) -> ColumnElement[bool]:
@@ -231,16 +238,6 @@ def own(session: Session, session_id: int, user: User) -> SessionRow:
     if row is None:
         raise StoreError(f"session {session_id} was not found; choose one from the history")
     return row
-
-
-def _owns_version(session: Session, version_id: int, user: User) -> bool:
-    query = (
-        select(VersionRow.id)
-        .join(TurnRow, TurnRow.id == VersionRow.turn_id)
-        .join(SessionRow, SessionRow.id == TurnRow.session_id)
-        .where(VersionRow.id == version_id, _visible(user))
-    )
-    return session.scalar(query) is not None
 
 
 def _title(title: str) -> str:
@@ -278,39 +275,41 @@ def _turns(session: Session, session_id: int, user: User) -> tuple[TurnView, ...
     """The session's questions with their answers and this user's feedback, oldest first: three queries."""
     of_session = select(TurnRow.id).where(TurnRow.session_id == session_id)
     of_turns = select(VersionRow.id).where(VersionRow.turn_id.in_(of_session))
-    feedback: dict[int, list[FeedbackView]] = {}
-    said = select(FeedbackRow.id, FeedbackRow.version_id, FeedbackRow.verdict, FeedbackRow.comment, FeedbackRow.created)
-    for row in session.execute(said.where(FeedbackRow.version_id.in_(of_turns), FeedbackRow.user_id == user.id).order_by(FeedbackRow.id)):
-        feedback.setdefault(row.version_id, []).append(
-            FeedbackView(row.id, row.version_id, cast(Verdict, row.verdict), row.comment, row.created)
-        )
+    said = feedback.of_versions(session, of_turns, user)
     versions: dict[int, list[VersionView]] = {}
     for row in session.execute(select(*_LISTED).where(VersionRow.turn_id.in_(of_session)).order_by(VersionRow.number)):
-        versions.setdefault(row.turn_id, []).append(_version(row, tuple(feedback.get(row.id, ()))))
-    asked = select(
-        TurnRow.id, TurnRow.question, TurnRow.ability, TurnRow.relationship, TurnRow.created, TurnRow.slots, TurnRow.marks, TurnRow.clinical
+        versions.setdefault(row.turn_id, []).append(_version(row, tuple(said.get(row.id, ()))))
+    rows = session.execute(select(*_ASKED).where(TurnRow.session_id == session_id).order_by(TurnRow.id))
+    return tuple(_turn(row, tuple(versions.get(row.id, ()))) for row in rows)
+
+
+def turn_view(session: Session, version_id: int) -> TurnView:
+    """The question of an answer with that answer alone, for whoever was let see it; nobody's feedback."""
+    row = session.execute(select(*_ASKED).join(VersionRow, VersionRow.turn_id == TurnRow.id).where(VersionRow.id == version_id)).one()
+    version = session.execute(select(*_LISTED).where(VersionRow.id == version_id)).one()
+    return _turn(row, (_version(version, ()),))
+
+
+def _turn(row: Row[*tuple[Any, ...]], versions: tuple[VersionView, ...]) -> TurnView:
+    return TurnView(
+        id=row.id,
+        question=row.question,
+        ability=row.ability,
+        relationship=row.relationship,
+        created=row.created,
+        slots=tuple(Slot(*slot) for slot in row.slots),
+        versions=versions,
+        marks=marks_of(row.marks),
+        clinical=Clinical(**row.clinical),
     )
-    return tuple(
-        TurnView(
-            id=row.id,
-            question=row.question,
-            ability=row.ability,
-            relationship=row.relationship,
-            created=row.created,
-            slots=tuple(Slot(*slot) for slot in row.slots),
-            versions=tuple(versions.get(row.id, ())),
-            marks=tuple(_mark(*one) for one in row.marks),
-            clinical=Clinical(**row.clinical),
-        )
-        for row in session.execute(asked.where(TurnRow.session_id == session_id).order_by(TurnRow.id))
-    )
 
 
-def _mark(image: int, label: str, kind: str, points: Sequence[Sequence[float]]) -> AskedMark:
-    return AskedMark(image, label, kind, tuple((column, row) for column, row in points))
+def marks_of(kept: Sequence[Sequence[Any]]) -> tuple[AskedMark, ...]:
+    """Marks as a question's row keeps them, as values."""
+    return tuple(AskedMark(image, label, kind, tuple((column, row) for column, row in points)) for image, label, kind, points in kept)
 
 
-def _version(row: Row[*tuple[Any, ...]], feedback: tuple[FeedbackView, ...]) -> VersionView:
+def _version(row: Row[*tuple[Any, ...]], said: tuple[FeedbackView, ...]) -> VersionView:
     return VersionView(
         id=row.id,
         number=row.number,
@@ -325,7 +324,7 @@ def _version(row: Row[*tuple[Any, ...]], feedback: tuple[FeedbackView, ...]) -> 
         progression=row.progression,
         confidence=row.confidence,
         warnings=tuple(row.warnings),
-        feedback=feedback,
+        feedback=said,
     )
 
 

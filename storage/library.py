@@ -11,13 +11,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session, contains_eager, selectinload
 
 from errors import StoreError
-from storage import codec
+from storage import codec, roles
 from storage.content import ContentStore
-from storage.schema import InstanceRow, SeriesRow, SessionRow, StudyRow
+from storage.schema import InstanceRow, ReviewSeriesRow, SeriesRow, SessionRow, StudyRow, UserRow
 from storage.studies.model import Frame, Series, Study
 from storage.views import Listed, PatientSummary, SeriesSummary, StudySummary, User
 
@@ -25,6 +25,18 @@ from storage.views import Listed, PatientSummary, SeriesSummary, StudySummary, U
 def visible(user: User) -> ColumnElement[bool]:
     """The condition on `studies` under which this user sees one."""
     return or_(StudyRow.owner_id == user.id, StudyRow.shared)
+
+
+def shown(user: User) -> ColumnElement[bool]:
+    """The condition on `series` under which this user sees one: theirs, or one that a case of the review queue is about.
+
+    Reviewers see those without finding them in their list.
+    """
+    return or_(visible(user), and_(exists().where(ReviewSeriesRow.series_id == SeriesRow.id), _reviewer(user)))
+
+
+def _reviewer(user: User) -> ColumnElement[bool]:
+    return exists().where(UserRow.id == user.id, UserRow.role.in_(roles.REVIEWERS))
 
 
 def patients(session: Session, user: User) -> tuple[PatientSummary, ...]:
@@ -48,14 +60,19 @@ def patient(session: Session, patient_id: int, user: User) -> PatientSummary:
 
 
 def patient_of(session: Session, series_id: int, user: User) -> PatientSummary:
-    """The patient of a series this user may see. Raises `StoreError` when it is not visible."""
-    query = select(StudyRow.patient_id).join(StudyRow.series).where(SeriesRow.id == series_id, visible(user))
+    """The patient of a series this user may see. Raises `StoreError` when it is not visible.
+
+    Of a series under review: with those studies that are under review too.
+    """
+    query = select(StudyRow.patient_id).join(StudyRow.series).where(SeriesRow.id == series_id, shown(user))
     missing = f"series {series_id} was not found; choose one from the list"
-    return _whole(session, session.scalar(query), user, missing)
+    reviewed = exists().where(SeriesRow.study_id == StudyRow.id, ReviewSeriesRow.series_id == SeriesRow.id)
+    return _whole(session, session.scalar(query), user, missing, and_(reviewed, _reviewer(user)))
 
 
-def _whole(session: Session, patient_id: int | None, user: User, missing: str) -> PatientSummary:
-    query = select(StudyRow).join(StudyRow.patient).where(StudyRow.patient_id == patient_id, visible(user))
+def _whole(session: Session, patient_id: int | None, user: User, missing: str, also: ColumnElement[bool] | None = None) -> PatientSummary:
+    seen = visible(user) if also is None else or_(visible(user), also)
+    query = select(StudyRow).join(StudyRow.patient).where(StudyRow.patient_id == patient_id, seen)
     rows = session.scalars(query.options(contains_eager(StudyRow.patient), selectinload(StudyRow.series))).all()
     if not rows:
         raise StoreError(missing)
@@ -115,7 +132,7 @@ def study(session: Session, frames: Frames, study_id: int, user: User) -> Study:
 
 def series(session: Session, frames: Frames, series_id: int, user: User) -> tuple[Study, Series]:
     """One series with its frames, and its study holding that series alone."""
-    query = select(SeriesRow).join(SeriesRow.study).where(SeriesRow.id == series_id, visible(user)).options(contains_eager(SeriesRow.study))
+    query = select(SeriesRow).join(SeriesRow.study).where(SeriesRow.id == series_id, shown(user)).options(contains_eager(SeriesRow.study))
     row = session.scalar(query)
     if row is None:
         raise StoreError(f"series {series_id} was not found; choose one from the list")

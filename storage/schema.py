@@ -4,13 +4,15 @@
     studies ──< series ──< instances >── contents
     users ──< sessions ──< slots >── series
     sessions ──< turns ──< answer_versions ──< feedback >── users
+    feedback ──  review_items ──< reviews   what reviewers made of it; review_codes and review_series find items by code and image
     sessions ──  session_states             marks, measurements, layout: one document with a version
+    sessions ──< reports                    the words of its report, a row for each saving
     users ──< reader_templates              a reader's own wordings of questions, by ability
     users ──< overrides                     a warning of a mixed pair, and why a reader went past it
     audit                                   a chain of hashes, refers to nothing it could lose
 
-Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `feedback`, `audit` and `overrides` are
-append-only, here and by triggers in the database; only erasing a whole case removes its feedback (`storage.erasing`). Numbers of
+Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `feedback`, `reviews`, `audit` and `overrides`
+are append-only, here and by triggers in the database; only erasing a whole case removes its feedback (`storage.erasing`). Numbers of
 studies, series, sessions, turns and answers are never given twice. Nothing in this file is particular to SQLite.
 """
 
@@ -26,7 +28,7 @@ from sqlalchemy.types import TypeDecorator
 
 from errors import StoreError
 
-APPEND_ONLY = ("feedback", "audit", "overrides")
+APPEND_ONLY = ("feedback", "reviews", "audit", "overrides")
 """Tables whose rows are never changed or deleted."""
 
 NAMES = {
@@ -114,6 +116,7 @@ class UserRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     key_hash: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str] = mapped_column(default="")
+    role: Mapped[str] = mapped_column(default="reader")
     created: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -255,6 +258,21 @@ class OverrideRow(Base):
     created: Mapped[datetime] = mapped_column(default=now)
 
 
+class ReportRow(Base):
+    """The words of a case's report as they were saved; a later saving is another row."""
+
+    __tablename__ = "reports"
+    __table_args__ = (Index(None, "session_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    session_id: Mapped[int] = mapped_column(ForeignKey("sessions.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    findings: Mapped[str] = mapped_column(default="")
+    comparison: Mapped[str] = mapped_column(default="")
+    impression: Mapped[str] = mapped_column(default="")
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
 class TurnRow(Base):
     """One question; `slots` are the images as they were when it was asked, `marks` what was drawn on them, `clinical` what was told."""
 
@@ -322,12 +340,13 @@ class VersionRow(Base):
 
 
 class FeedbackRow(Base):
-    """What a reader said of one answer version. Append-only."""
+    """What a reader says of one answer version, whole (`storage.feedback`). Append-only: the newest row is what counts."""
 
     __tablename__ = "feedback"
     __table_args__ = (
         Index(None, "version_id"),
-        CheckConstraint("verdict IN ('agree', 'disagree')", name="verdict"),
+        Index(None, "user_id", "created"),
+        CheckConstraint("verdict IN ('agree', 'disagree', '')", name="verdict"),
         {"sqlite_autoincrement": True},
     )
 
@@ -335,6 +354,90 @@ class FeedbackRow(Base):
     version_id: Mapped[int] = mapped_column(ForeignKey("answer_versions.id"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     verdict: Mapped[str]
+    comment: Mapped[str] = mapped_column(default="")
+    codes: Mapped[list[Any]] = mapped_column(default=list)
+    severity: Mapped[str] = mapped_column(default="")
+    corrected_answer: Mapped[str] = mapped_column(default="")
+    cells: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    mark: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    preferred_over: Mapped[int | None] = mapped_column(ForeignKey("answer_versions.id"))
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class ReviewItemRow(Base):
+    """One reader's newest statement on one answer, in the reviewers' queue, beside what it is searched and ordered by."""
+
+    __tablename__ = "review_items"
+    __table_args__ = (
+        UniqueConstraint("version_id", "reader_id"),
+        Index(None, "state", "merit"),
+        Index(None, "reader_id"),
+        Index(None, "locked_by"),
+        CheckConstraint("state IN ('pending', 'submitted', 'skipped', 'disputed', 'adjudicated')", name="state"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("answer_versions.id"))
+    reader_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    feedback_id: Mapped[int] = mapped_column(ForeignKey("feedback.id"))
+    state: Mapped[str] = mapped_column(default="pending")
+    accepted: Mapped[bool] = mapped_column(default=False)
+    ability: Mapped[str]
+    modality: Mapped[str] = mapped_column(default="")
+    model: Mapped[str] = mapped_column(default="")
+    verdict: Mapped[str] = mapped_column(default="")
+    codes: Mapped[list[Any]] = mapped_column(default=list)
+    merit: Mapped[float] = mapped_column(default=1.0)
+    locked_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    locked_until: Mapped[datetime | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+    updated: Mapped[datetime] = mapped_column(default=now)
+
+
+class ReviewCodeRow(Base):
+    """An error code of an item, to filter by."""
+
+    __tablename__ = "review_codes"
+    __table_args__ = (Index(None, "code"),)
+
+    item_id: Mapped[int] = mapped_column(ForeignKey("review_items.id"), primary_key=True)
+    code: Mapped[str] = mapped_column(primary_key=True)
+
+
+class ReviewSeriesRow(Base):
+    """A series that an item's question was asked of: reviewers may see it."""
+
+    __tablename__ = "review_series"
+    __table_args__ = (Index(None, "series_id"),)
+
+    item_id: Mapped[int] = mapped_column(ForeignKey("review_items.id"), primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
+
+
+class ReviewRow(Base):
+    """What a reviewer decided on one statement of a reader's. Append-only."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        Index(None, "item_id"),
+        Index(None, "user_id"),
+        CheckConstraint("decision IN ('judged', 'unusable', 'skipped')", name="decision"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey("review_items.id"))
+    feedback_id: Mapped[int] = mapped_column(ForeignKey("feedback.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    decision: Mapped[str]
+    adjudicates: Mapped[bool] = mapped_column(default=False)
+    blind: Mapped[bool] = mapped_column(default=False)
+    verdict: Mapped[str] = mapped_column(default="")
+    codes: Mapped[list[Any]] = mapped_column(default=list)
+    severity: Mapped[str] = mapped_column(default="")
+    corrected_answer: Mapped[str] = mapped_column(default="")
+    cells: Mapped[dict[str, Any]] = mapped_column(default=dict)
     comment: Mapped[str] = mapped_column(default="")
     created: Mapped[datetime] = mapped_column(default=now)
 
@@ -362,7 +465,7 @@ def _refuse(*_: object) -> None:
     raise StoreError(f"rows of {', '.join(APPEND_ONLY)} are append-only; add a new row instead of changing one")
 
 
-for _row in (FeedbackRow, AuditRow, OverrideRow):
+for _row in (FeedbackRow, ReviewRow, AuditRow, OverrideRow):
     event.listen(_row, "before_update", _refuse)
     event.listen(_row, "before_delete", _refuse)
 

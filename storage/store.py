@@ -10,6 +10,7 @@ Safe to share between threads; several processes may hold one store at once. Eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,15 +19,41 @@ from sqlalchemy import select
 
 from errors import StoreError
 from settings import Settings
-from storage import audit, dialect, erasing, exchange, history, importing, library, marks, overrides, restoring, salt, studies, upkeep
+from storage import (
+    agreement,
+    audit,
+    dialect,
+    erasing,
+    exchange,
+    feedback,
+    history,
+    importing,
+    library,
+    marks,
+    overrides,
+    reports,
+    restoring,
+    review,
+    reviewed,
+    roles,
+    salt,
+    studies,
+    templates,
+    upkeep,
+)
 from storage import upgrade as schema
 from storage.content import ContentStore
 from storage.database import Database
+from storage.feedback import Said
 from storage.marks import Marks
+from storage.reports import ReportText
+from storage.review_views import Agreement, Facets, Filters, ItemView, Judgement, QueueItem, QueuePage
+from storage.reviewed import Reviewed
 from storage.schema import UserRow, key_hash
 from storage.studies import Series, Study, pixels
 from storage.studies.reader import Progress
 from storage.views import (
+    LOCAL,
     Ability,
     AnswerRecord,
     AskedMark,
@@ -34,18 +61,19 @@ from storage.views import (
     CheckReport,
     Clinical,
     Erased,
+    FeedbackView,
     ImportReport,
     Listed,
     OverrideView,
     PatientSummary,
     Relationship,
     Restored,
+    Role,
     SessionSummary,
     SessionView,
     Slot,
     TakenIn,
     User,
-    Verdict,
 )
 
 QUICK_CHECK_BYTES = 256 * 1024 * 1024
@@ -107,7 +135,8 @@ class Store:
         if row is None or (name and row.name != name):
             with self._database.write() as session:
                 dialect.one_writer(session.connection(), "users")
-                row = session.scalar(query) or UserRow(key_hash=hashed, name="")
+                role = "admin" if key == LOCAL else self.settings.new_role
+                row = session.scalar(query) or UserRow(key_hash=hashed, name="", role=role)
                 row.name = name or row.name
                 session.add(row)
         return User(row.id, key, row.name)
@@ -227,10 +256,30 @@ class Store:
         with self._database.read() as session:
             return history.answer(session, version_id, user)
 
-    def add_feedback(self, version_id: int, user: User, verdict: Verdict, comment: str = "") -> int:
+    def add_feedback(self, version_id: int, user: User, said: Said) -> int:
         """Keep what the reader says of an answer, durable when this returns; append-only. Returns the feedback's id."""
         with self._database.write() as session:
-            return history.add_feedback(session, version_id, user, verdict, comment)
+            return feedback.add(session, version_id, history.turn_of(session, version_id, user), user, said)
+
+    def statement(self, feedback_id: int, user: User) -> FeedbackView:
+        """One statement of the user's own, by the id `add_feedback` returned."""
+        with self._database.read() as session:
+            return feedback.own(session, feedback_id, user)
+
+    def statements_since(self, user: User, moment: datetime) -> int:
+        """How many statements on answers, and reviews of others', this user made after `moment`."""
+        with self._database.read() as session:
+            return feedback.since(session, user, moment)
+
+    def templates(self, user: User) -> Mapping[Ability, tuple[str, ...]]:
+        """The user's own wordings of questions, by ability; those without a list are not named."""
+        with self._database.read() as session:
+            return templates.load(session, user)
+
+    def save_templates(self, user: User, ability: Ability, texts: Sequence[str]) -> None:
+        """Keep the user's wordings for an ability in the place of those before; none brings the program's own back."""
+        with self._database.write() as session:
+            templates.save(session, user, ability, texts)
 
     def marks(self, session_id: int, user: User) -> Marks:
         """What is drawn and arranged on the session. Raises `StoreError` when it is not the user's."""
@@ -241,6 +290,98 @@ class Store:
         """Keep the document over version `given.version`; the new version. Raises `StoreConflict` when that is not the newest."""
         with self._database.write() as session:
             return marks.save(session, session_id, user, given)
+
+    def report(self, session_id: int, user: User) -> ReportText | None:
+        """The words of the case's report as last saved, None when it never was. Raises `StoreError` when the case is not the user's."""
+        with self._database.read() as session:
+            return reports.newest(session, session_id, user)
+
+    def save_report(self, session_id: int, user: User, text: ReportText) -> int:
+        """Keep the words of the case's report as another row; its id. Raises `InputError` when they are too long, `StoreError`."""
+        with self._database.write() as session:
+            return reports.save(session, session_id, user, text)
+
+    # review: every call raises `StoreRefused` for a user whose role does not allow it
+
+    def role(self, user: User) -> Role:
+        """The user's role as it is now."""
+        with self._database.read() as session:
+            return roles.role_of(session, user)
+
+    def require(self, user: User, right: roles.Right) -> None:
+        """Raises `StoreRefused`, with the remedy, when the user lacks a right."""
+        with self._database.read() as session:
+            roles.require(session, user, right)
+
+    def member(self, user: User) -> roles.Member:
+        """The user as they are now."""
+        with self._database.read() as session:
+            return roles.member(session, user)
+
+    def members(self) -> tuple[roles.Member, ...]:
+        """Everybody who ever opened the page, for whoever looks after the store."""
+        with self._database.read() as session:
+            return roles.members(session)
+
+    def give_role(self, by: User, user_id: int, role: str) -> roles.Member:
+        """Give a user another role; audited."""
+        with self._database.write() as session:
+            roles.require(session, by, "admin")
+            return roles.give(session, by, user_id, role)
+
+    def call(self, user: User, name: str) -> None:
+        """What the reader wants to be called."""
+        with self._database.write() as session:
+            roles.rename(session, user, name)
+
+    def queue(self, user: User, filters: Filters, offset: int = 0, limit: int = review.PAGE) -> QueuePage:
+        """A part of the reviewers' queue, with counts by state."""
+        with self._database.read() as session:
+            return review.page(session, user, filters, offset, limit)
+
+    def queue_facets(self, user: User) -> Facets:
+        """What the queue can be narrowed to."""
+        with self._database.read() as session:
+            return review.facets(session, user)
+
+    def review_case(self, item_id: int, user: User) -> ItemView:
+        """One case of the queue with everything a reviewer needs."""
+        with self._database.read() as session:
+            return reviewed.case(session, item_id, user)
+
+    def take(self, item_id: int, user: User) -> QueueItem:
+        """Hold a case for as long as the settings say, or hold it longer. Raises `StoreHeld` when another has it."""
+        with self._database.write() as session:
+            return review.take(session, item_id, user, self._hold)
+
+    def take_next(self, user: User, filters: Filters) -> QueueItem | None:
+        """Hold the first free case this user may judge; None when there is none."""
+        with self._database.write() as session:
+            return review.take_next(session, user, filters, self._hold)
+
+    def let_go(self, user: User) -> int:
+        """Let go of every case the user holds; how many."""
+        with self._database.write() as session:
+            return review.let_go(session, user)
+
+    def decide(self, item_id: int, user: User, judgement: Judgement) -> QueueItem:
+        """Keep a decision on a case the user holds, durable when this returns. Raises `StoreHeld` when the hold ran out."""
+        with self._database.write() as session:
+            return review.decide(session, item_id, user, judgement, self.settings.review_readers)
+
+    def agreement(self, user: User, readers: tuple[int, int] | None = None) -> Agreement:
+        """How far readers and reviewers agree, by error code; of two people, or of all."""
+        with self._database.read() as session:
+            return agreement.measured(session, user, readers)
+
+    def accepted(self) -> tuple[Reviewed, ...]:
+        """Everything that reviewers let through for training, oldest first."""
+        with self._database.read() as session:
+            return reviewed.accepted(session)
+
+    @property
+    def _hold(self) -> timedelta:
+        return timedelta(minutes=self.settings.review_minutes)
 
     # keeping
 

@@ -16,7 +16,9 @@ from storage.studies.model import FileOutcome
 Ability = Literal["temporal", "comparison", "reasoning", "coreference"]
 Relationship = Literal["temporal", "views", "sides", "unrelated"]
 State = Literal["complete", "stopped", "incomplete"]
-Verdict = Literal["agree", "disagree"]
+Verdict = Literal["agree", "disagree", ""]
+Severity = Literal["minor", "major", "critical", ""]
+Role = Literal["reader", "annotator", "adjudicator", "educator", "admin"]
 AuditOutcome = Literal["success", "minor", "serious", "major"]
 
 LOCAL = "local"
@@ -168,13 +170,19 @@ class AnswerRecord:
 
 @dataclass(frozen=True)
 class FeedbackView:
-    """What a reader said of one answer version; never changed, a later one supersedes it."""
+    """What a reader said of one answer version, whole; never changed, a later one supersedes it (`storage.feedback`)."""
 
     id: int
     version_id: int
     verdict: Verdict
     comment: str
     created: datetime
+    codes: tuple[str, ...] = ()
+    severity: Severity = ""
+    corrected_answer: str = ""
+    cells: Mapping[str, str] = field(default_factory=dict)
+    mark: AskedMark | None = None
+    preferred_over: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -13,6 +14,7 @@ from fastapi import Depends, HTTPException, Request
 from errors import StoreError
 from settings import Settings
 from storage.hanging import Rule, load
+from storage.roles import Right
 from storage.store import Store
 from storage.studies import Series, Study
 from storage.views import PatientSummary, User
@@ -89,5 +91,18 @@ def reader(request: Request) -> User:
     return context(request).reader(token)
 
 
+def needs(right: Right) -> Callable[[Request], User]:
+    """A dependency: who asks, when their role has the right (403 with the remedy otherwise)."""
+
+    def allowed(request: Request) -> User:
+        user = reader(request)
+        context(request).store.require(user, right)
+        return user
+
+    return allowed
+
+
 In = Annotated[Context, Depends(context)]
 Reader = Annotated[User, Depends(reader)]
+Reviewer = Annotated[User, Depends(needs("review"))]
+Admin = Annotated[User, Depends(needs("train"))]

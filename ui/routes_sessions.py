@@ -11,7 +11,7 @@ from storage.studies import Series, Study
 from storage.views import SessionSummary, SessionView, Slot, User
 from ui import asking, hanging
 from ui.context import Context, In, Reader
-from ui.wire import AskIn, FeedbackIn, SessionOut, SlotOut, SlotsIn, TitleIn
+from ui.wire import AskIn, SessionOut, SlotOut, SlotsIn, TitleIn
 
 router = APIRouter(prefix="/api")
 _STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -87,16 +87,6 @@ def stop(run: str, here: In, user: Reader) -> dict[str, bool]:
     if cancel is not None and owner == user.id:
         cancel.set()
     return {"stopped": cancel is not None and owner == user.id}
-
-
-@router.post("/versions/{version_id}/feedback")
-def feedback(version_id: int, body: FeedbackIn, here: In, user: Reader) -> dict[str, int]:
-    """Agree or disagree with an answer; kept for good, a later one supersedes it."""
-    try:
-        here.store.answer(version_id, user)
-    except StoreError as error:
-        raise HTTPException(404, "There is no such answer, or it is not yours.") from error
-    return {"id": here.store.add_feedback(version_id, user, body.verdict, body.comment)}
 
 
 def _session(here: Context, user: User, session_id: int) -> SessionView:

@@ -24,17 +24,21 @@ from fastapi.exceptions import RequestValidationError
 from starlette.responses import FileResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
-from errors import InputError, IntervalError
+from errors import InputError, IntervalError, StoreHeld, StoreMissing, StoreRefused
 from settings import Settings
 from storage.store import Store
 from ui import (
     page,
     routes_align,
+    routes_asking,
+    routes_feedback,
     routes_frames,
     routes_health,
     routes_library,
     routes_marks,
     routes_pixels,
+    routes_report,
+    routes_review,
     routes_saw,
     routes_sessions,
     routes_trust,
@@ -46,6 +50,8 @@ from ui.engine_room import EngineFactory, EngineRoom
 from ui.security import Gate
 
 log = logging.getLogger(__name__)
+STATUS = ((InputError, 400), (StoreRefused, 403), (StoreMissing, 404), (StoreHeld, 409))
+"""HTTP status of a refusal by the kind of its error; anything else is 500."""
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 """The charts' library, as the installed package carries it; the page asks for it with the first chart."""
@@ -78,11 +84,15 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
     app.state.context = here
     for room in (
         routes_align,
+        routes_asking,
+        routes_feedback,
         routes_frames,
         routes_health,
         routes_library,
         routes_marks,
         routes_pixels,
+        routes_report,
+        routes_review,
         routes_saw,
         routes_sessions,
         routes_trust,
@@ -169,4 +179,5 @@ def _sentences(app: FastAPI) -> None:
     @app.exception_handler(IntervalError)
     async def failed(request: Request, error: IntervalError) -> JSONResponse:
         text = str(error)
-        return JSONResponse({"error": text[:1].upper() + text[1:]}, 400 if isinstance(error, InputError) else 500)
+        status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+        return JSONResponse({"error": text[:1].upper() + text[1:]}, status)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from inference.answer import MAX_QUESTION
-from storage.views import Ability, AskedMark, Clinical, PatientSummary, Relationship, SessionSummary, Slot, TurnView, Verdict
+from storage.views import Ability, AskedMark, Clinical, PatientSummary, Relationship, SessionSummary, Slot, TurnView
 from ui.demo import DemoCase
 from ui.engine_room import EngineStatus
 from ui.rendering import window_of
@@ -128,13 +128,6 @@ class TitleIn(Incoming):
     """A new title."""
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=160)]
-
-
-class FeedbackIn(Incoming):
-    """What the reader says of an answer version."""
-
-    verdict: Verdict
-    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)] = ""
 
 
 class NoticeIn(Incoming):

@@ -129,9 +129,9 @@ export class TurnView {
 
   async judge(verdict, comment = "") {
     const { version } = this;
-    const kept = await attempt(() => post(`/api/versions/${version.id}/feedback`, { verdict, comment }));
+    const kept = await attempt(() => post("/api/feedback", { version_id: version.id, verdict, ...(comment && { comment }) }));
     if (!kept) return;
-    const row = { id: kept.id, version_id: version.id, verdict, comment, created: new Date().toISOString() };
+    const row = kept.feedback;
     this.saying = comment ? null : verdict;
     const versions = this.turn.versions.map((one) => (one.id === version.id ? { ...one, feedback: [...one.feedback, row] } : one));
     update({ turns: state.turns.map((turn) => (turn.id === this.turn.id ? { ...turn, versions } : turn)) });

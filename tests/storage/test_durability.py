@@ -20,6 +20,7 @@ from sqlalchemy import event, func, select, text
 from errors import StoreError
 from settings import Settings, load
 from storage import audit, dialect
+from storage.feedback import Said
 from storage.schema import AuditRow, FeedbackRow
 from storage.store import Store
 from storage.studies.model import Source
@@ -45,7 +46,7 @@ def acknowledged(settings: Settings, version: int, many: int) -> list[int]:
             with Store(settings) as store:
                 user = store.user("local")
                 while True:
-                    os.write(writing, b"%d\n" % store.add_feedback(version, user, "agree", "x" * random.randrange(3000)))
+                    os.write(writing, b"%d\n" % store.add_feedback(version, user, Said("agree", "x" * random.randrange(3000))))
         finally:
             os._exit(1)
     os.close(writing)
@@ -90,7 +91,7 @@ def test_a_torn_log_loses_the_end_and_nothing_else(settings: Settings, tmp_path:
         with store._database.read() as session:
             session.execute(text("SELECT 1"))
         for _ in range(60):
-            store.add_feedback(version, user, "agree", "x" * 500)
+            store.add_feedback(version, user, Said("agree", "x" * 500))
         database = settings.data_dir / "interval.db"
         log = (settings.data_dir / "interval.db-wal").read_bytes()
         lengths = random.Random(4).sample(range(1, len(log)), 20)
@@ -118,7 +119,7 @@ def test_eight_threads_in_two_stores_write_four_thousand_rows(quick: Settings) -
         def write(number: int) -> None:
             store = line if number % 4 == 0 else page
             for _ in range(500):
-                store.add_feedback(version, user, "disagree", "No.")
+                store.add_feedback(version, user, Said("disagree", "No."))
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(write, range(8)))
@@ -167,7 +168,7 @@ def test_a_full_disk_is_said_so_and_loses_nothing(store: Store, reader: User) ->
 
     def write_on() -> None:
         for _ in range(1000):
-            store.add_feedback(version, reader, "agree", "x" * 9000)
+            store.add_feedback(version, reader, Said("agree", "x" * 9000))
 
     with pytest.raises(StoreError, match="disk is full; free space"):
         write_on()
@@ -175,7 +176,7 @@ def test_a_full_disk_is_said_so_and_loses_nothing(store: Store, reader: User) ->
     store.close()
     with store._database.read() as session:
         kept = session.scalar(select(func.count()).select_from(FeedbackRow)) or 0
-    assert store.add_feedback(version, reader, "agree") == kept + 1
+    assert store.add_feedback(version, reader, Said("agree")) == kept + 1
     assert store.check().problems == ()
 
 
@@ -229,7 +230,7 @@ def test_files_are_for_their_owner_alone(store: Store, reader: User, sources: It
 
 def test_feedback_and_audit_cannot_be_changed_by_any_road(store: Store, reader: User) -> None:
     version = answered(store, reader)
-    store.add_feedback(version, reader, "disagree", "Wrong side.")
+    store.add_feedback(version, reader, Said("disagree", "Wrong side."))
     for statement in ("UPDATE feedback SET verdict = 'agree'", "DELETE FROM feedback", "UPDATE audit SET user_id = 9", "DELETE FROM audit"):
         with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
             session.connection().exec_driver_sql(statement)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import StoreError
+from storage.feedback import Said
 from storage.marks import Anchor, KeyImage, Links, Mark, Marks, Pair
 from storage.store import Store
 from storage.studies.model import Source
@@ -81,9 +82,9 @@ def test_case_goes_with_its_words_and_the_guard_stays(store: Store, reader: User
     kept = store.start_session(reader, "Kept", [])
     session = store.start_session(reader, "Unmistakable title", [Slot(pair.studies[0].series[0].id)])
     version = store.add_version(store.add_turn(session, reader, "Unmistakable question", "temporal", "temporal"), values.record())
-    store.add_feedback(version, reader, "disagree", "Unmistakable comment")
+    store.add_feedback(version, reader, Said("disagree", "Unmistakable comment"))
     other = store.add_version(store.add_turn(kept, reader, "Q?", "temporal", "temporal"), values.record())
-    store.add_feedback(other, reader, "agree")
+    store.add_feedback(other, reader, Said("agree"))
     with pytest.raises(StoreError, match="was not found among yours"):
         store.delete_session(session, store.user("another browser"))
 

@@ -10,6 +10,7 @@ import pytest
 
 from errors import InputError, StoreError
 from settings import load
+from storage.feedback import Said
 from storage.marks import KeyImage, Mark, Marks
 from storage.store import Store
 from storage.views import LOCAL, AskedMark, Clinical, PatientSummary, Slot, User
@@ -22,7 +23,7 @@ def case(store: Store, reader: User, pair: PatientSummary) -> int:
     prior, current = (study.series[0].id for study in pair.studies)
     session = store.start_session(reader, "Case", [Slot(prior, 1, "prior"), Slot(current, 0, "current", "14 days later", "40,400,LINEAR")])
     version = store.add_version(asked(store, session, reader), values.record())
-    store.add_feedback(version, reader, "disagree", "It is the same.")
+    store.add_feedback(version, reader, Said("disagree", "It is the same."))
     mark = Mark("m1", "length", current, 0, ((0.5, 0), (1, 1)), label="A")
     store.save_marks(session, reader, Marks(0, (mark,), key_images=(KeyImage(prior, 2),)))
     return session

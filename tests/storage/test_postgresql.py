@@ -1,4 +1,4 @@
-"""The same sessions, imports and audit on PostgreSQL: every test of the two files named below, against a new database each.
+"""The same sessions, imports and audit on PostgreSQL: every test of the files named below, against a new database each.
 
 Needs the package psycopg and a server that may create databases: TEST_POSTGRESQL_URL=postgresql://user@host/postgres
 """
@@ -15,11 +15,14 @@ from sqlalchemy import create_engine
 from errors import StoreError
 from settings import Settings, load
 from storage import dialect
+from storage.feedback import Said
 from storage.schema import APPEND_ONLY
 from storage.store import Store
 from storage.views import PatientSummary, User
 from tests.storage import values
+from tests.storage.test_feedback import *  # noqa: F403
 from tests.storage.test_import import *  # noqa: F403  the tests themselves
+from tests.storage.test_review import *  # noqa: F403
 from tests.storage.test_sessions import *  # noqa: F403
 
 URL = os.environ.get("TEST_POSTGRESQL_URL", "")
@@ -48,7 +51,7 @@ def test_the_server_refuses_to_change_what_is_append_only(
     version = store.add_version(
         store.add_turn(store.start_session(reader, "Case", []), reader, "Q?", "temporal", "temporal"), values.record()
     )
-    store.add_feedback(version, reader, "agree")
+    store.add_feedback(version, reader, Said("agree"))
     with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
         session.connection().exec_driver_sql(statement.format(table))
     assert store.check().problems == ()

@@ -12,6 +12,7 @@ import pytest
 from errors import StoreError
 from settings import Settings, load
 from storage.content import digest
+from storage.feedback import Said
 from storage.store import Store, restore
 from storage.views import PatientSummary, User
 from tests.storage import values
@@ -31,7 +32,7 @@ def monday(store: Store, reader: User, pair: PatientSummary, tmp_path: Path) -> 
     """A backup of a store with a case that was answered and judged."""
     session = store.start_session(reader, "Case", [])
     version = store.add_version(store.add_turn(session, reader, "Q?", "temporal", "temporal"), values.record())
-    store.add_feedback(version, reader, "agree")
+    store.add_feedback(version, reader, Said("agree"))
     return store.backup(tmp_path / "monday")
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import event, insert
 
-from errors import StoreError
+from errors import InputError, StoreError
+from storage.feedback import Said
 from storage.schema import TurnRow, VersionRow
 from storage.store import Store
 from storage.studies.model import Source
@@ -34,8 +35,8 @@ def test_a_reopened_session_shows_its_images_questions_answers_and_feedback(
     second = store.add_turn(session, reader, "Which image shows more?", "coreference", "temporal")
     older = store.add_version(first, values.record("Larger."))
     newer = store.add_version(first, values.record("Much larger.", state="stopped"))
-    store.add_feedback(newer, reader, "disagree", "It is the same.")
-    store.add_feedback(newer, reader, "agree")
+    store.add_feedback(newer, reader, Said("disagree", "It is the same."))
+    store.add_feedback(newer, reader, Said("agree"))
 
     view = store.session(session, reader)
 
@@ -133,7 +134,7 @@ def test_another_reader_finds_nothing_of_mine(store: Store, reader: User, sessio
         lambda: store.update_slots(session, other, []),
         lambda: store.add_turn(session, other, "What changed?", "temporal", "temporal"),
         lambda: store.answer(version, other),
-        lambda: store.add_feedback(version, other, "agree"),
+        lambda: store.add_feedback(version, other, Said("agree")),
         lambda: store.start_session(other, "Case", slots),
     )
     for attempt in attempts:
@@ -154,8 +155,8 @@ def test_feedback_that_cannot_be_kept_is_refused(
     store: Store, reader: User, session: int, verdict: str, comment: str, sentence: str
 ) -> None:
     version = store.add_version(store.add_turn(session, reader, "What changed?", "temporal", "temporal"), values.record())
-    with pytest.raises(StoreError, match=sentence):
-        store.add_feedback(version, reader, verdict, comment)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=sentence):
+        store.add_feedback(version, reader, Said(verdict, comment))  # type: ignore[arg-type]
 
 
 def test_an_answer_to_no_question_is_refused(store: Store) -> None:

@@ -12,6 +12,7 @@ import pytest
 from errors import StoreError
 from settings import load
 from storage.content import digest
+from storage.feedback import Said
 from storage.store import Store
 from storage.views import PatientSummary, User
 from tests.storage import values
@@ -163,7 +164,7 @@ def test_every_deed_of_a_reader_is_audited(store: Store, reader: User, pair: Pat
     version = store.add_version(
         store.add_turn(store.start_session(reader, "Case", []), reader, "Q?", "temporal", "temporal"), values.record()
     )
-    store.add_feedback(version, reader, "agree")
+    store.add_feedback(version, reader, Said("agree"))
     with store._database.read() as session:
         events = session.connection().exec_driver_sql("SELECT event, object_kind FROM audit ORDER BY id").fetchall()
     assert [tuple(row) for row in events] == [

@@ -102,7 +102,7 @@ def test_other_reader_gets_404_for_everything(browser: TestClient, stranger: Tes
         assert stranger.get(path).status_code == 404, path
     assert stranger.post("/api/ask", json={"question": "?", "slots": slots(hung)}).status_code == 404
     assert stranger.post(f"/api/sessions/{session}/turns/{turn}/again", json={}).status_code == 404
-    assert stranger.post(f"/api/versions/{version}/feedback", json={"verdict": "agree"}).status_code == 404
+    assert stranger.post("/api/feedback", json={"version_id": version, "verdict": "agree"}).status_code == 404
     assert stranger.patch(f"/api/sessions/{session}", json={"title": "mine"}).status_code == 404
     assert stranger.put(f"/api/sessions/{session}/slots", json={"slots": []}).status_code == 404
     assert stranger.post("/api/relate", json={"series_ids": [series]}).status_code == 404
@@ -124,7 +124,8 @@ def test_feedback_is_appended_never_changed(browser: TestClient, hung: dict[str,
     told = ask(browser, hung)
     version = told[-1]["version"]["id"]
     for verdict, comment in (("agree", ""), ("disagree", "wrong side")):
-        assert browser.post(f"/api/versions/{version}/feedback", json={"verdict": verdict, "comment": comment}).status_code == 200
+        said = {"version_id": version, "verdict": verdict, "comment": comment}
+        assert browser.post("/api/feedback", json=said).json()["feedback"]["verdict"] == verdict
     kept = browser.get(f"/api/sessions/{told[0]['session_id']}").json()["turns"][0]["versions"][0]["feedback"]
     assert [(one["verdict"], one["comment"]) for one in kept] == [("agree", ""), ("disagree", "wrong side")]
 
