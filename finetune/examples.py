@@ -5,6 +5,8 @@ object a line, which is also how readers' corrections arrive:
 
     {"images": [{"path": "a.png", "role": "prior"}, {"path": "b.png", "role": "current", "when": "14 days later"}],
      "question": "What changed since the prior?", "answer": "The effusion is larger."}
+
+A preference has `chosen` and `rejected` in the place of `answer`.
 """
 
 from __future__ import annotations
@@ -126,7 +128,7 @@ class FilmPicture:
 
 @dataclass(frozen=True)
 class Example:
-    """A question about ordered images, and the answer to learn. `name` says where it stands, for sentences."""
+    """A question about ordered images, and the answer to learn, or to prefer to `rejected`. `name` says where it stands, for sentences."""
 
     name: str
     images: tuple[Picture, ...]
@@ -136,12 +138,16 @@ class Example:
     relationship: Relationship = "temporal"
     roles: tuple[str, ...] = ()
     whens: tuple[str, ...] = ()
+    rejected: str = ""
+    clinical: tuple[tuple[str, str], ...] = ()
+    """Clinical context told with the question, (label, text) in order."""
 
     def request(self) -> Request:
         """As it will be asked; the images carry roles and times and no pixels."""
         blank, count = np.zeros((1, 1, 3), np.uint8), len(self.images)
         named = zip(self.roles or ("",) * count, self.whens or ("",) * count, strict=True)
-        return Request(tuple(Image(blank, "", role, when) for role, when in named), self.question, self.ability, self.relationship)
+        images = tuple(Image(blank, "", role, when) for role, when in named)
+        return Request(images, self.question, self.ability, self.relationship, clinical=self.clinical)
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,9 @@ def _example(row: Any, name: str, folders: Sequence[Path]) -> Example:
     if not isinstance(row, dict) or not isinstance(row.get("images"), list) or not row["images"]:
         raise TuneError(f"{name}: an example is an object with images, question and answer; correct the file")
     shown = [{"path": entry} if isinstance(entry, str) else entry for entry in row["images"]]
-    text = [row.get("question"), row.get("answer"), *(one.get(key, "") for one in shown for key in ("path", "role", "when"))]
+    answer: Any = row.get("answer", row.get("chosen"))
+    rejected: Any = row.get("rejected", "")
+    text = [row.get("question"), answer, rejected, *(one.get(key, "") for one in shown for key in ("path", "role", "when"))]
     if not all(isinstance(value, str) for value in text) or not all(one["path"] for one in shown):
         raise TuneError(f"{name}: question, answer, path, role and when are text, and each image has a path; correct the file")
     ability, relationship = row.get("ability", "temporal"), row.get("relationship", "temporal")
@@ -209,7 +217,8 @@ def _example(row: Any, name: str, folders: Sequence[Path]) -> Example:
         next((folder / one["path"] for folder in folders if (folder / one["path"]).is_file()), folders[0] / one["path"]) for one in shown
     ]
     roles, whens = (tuple(one.get(key, "") for one in shown) for key in ("role", "when"))
-    return Example(name, tuple(map(FilePicture, found)), row["question"], row["answer"], ability, relationship, roles, whens)
+    clinical = tuple((str(label), str(told)) for label, told in row.get("clinical") or ())
+    return Example(name, tuple(map(FilePicture, found)), row["question"], answer, ability, relationship, roles, whens, rejected, clinical)
 
 
 def _generated(source: Source, root: Path, seed: int) -> Collected:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from errors import TuneError
 
 
@@ -48,3 +50,11 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise TuneError(f"{path} is missing or not JSON ({error}); {remedy}") from error
     return content
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file, such as a recipe. Raises `TuneError`."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise TuneError(f"{path}: the recipe cannot be read ({str(error).splitlines()[0]}); give a YAML file") from error

@@ -19,12 +19,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from errors import TuneError
+from errors import TuneError, TuneStopped
 from finetune.dataset import loader
 from finetune.recipe import Schedule
 
 Losses = tuple[Tensor, Mapping[str, float]]
 CURVE_EVERY = 10
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
 
 
 class Data(Protocol):
@@ -79,6 +84,8 @@ class Work:
     """Steps that are not in the curve yet."""
     seconds: float = 0.0
     hands: Hands = field(default_factory=Hands)
+    halt: Callable[[], bool] = never
+    """Asked before the first step and after each whether to stop there."""
 
 
 def rate(schedule: Schedule, step: int) -> float:
@@ -186,8 +193,9 @@ def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def fit(work: Work, folder: Path, workers: int = 1, say: Callable[[str], None] = print) -> None:
-    """Run `work` to the end of its schedule, from its checkpoint if there is one."""
+    """Run `work` to the end of its schedule, from its checkpoint if there is one. Raises `TuneStopped` after a checkpoint when halted."""
     first = work.hands.resume(work, folder)
+    work.halt()
     say = say if work.hands.main else _nobody
     started, before = time.monotonic(), work.seconds
     steps = range(first, work.schedule.steps)
@@ -199,12 +207,17 @@ def fit(work: Work, folder: Path, workers: int = 1, say: Callable[[str], None] =
             work.curve.append({"step": done, "seconds": round(work.seconds, 1), **_mean(work.recent)})
             say(f"{work.name} " + " ".join(f"{name} {value:g}" for name, value in work.curve[-1].items()))
             work.recent = []
+            if work.hands.main:
+                write_curve(work, folder, done)
         if work.watch and (done % work.watch_every == 0 or done == work.schedule.steps):
             seen = {name: round(value, 4) for name, value in work.watch(done).items()}
             work.curve.append({"step": done, "seconds": round(work.seconds, 1), **seen})
             say(f"{work.name} watch " + " ".join(f"{name} {value:g}" for name, value in work.curve[-1].items()))
         if done % work.schedule.save_every == 0 or done == work.schedule.steps:
             work.hands.save(work, folder, done)
+        if done < work.schedule.steps and work.halt():
+            work.hands.save(work, folder, done)
+            raise TuneStopped(f"stopped after step {done} of {work.schedule.steps}; start it again and it goes on from there")
 
 
 def _nobody(_line: str) -> None:

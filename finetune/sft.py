@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
 from errors import TuneError
-from finetune import adapters, examples, families, features, loop, preflight, recipe, terminal
+from finetune import adapters, examples, families, features, files, loop, preflight, recipe, terminal
 from finetune.adapters import Base
 from finetune.dataset import IGNORED
 from finetune.encoding import Words
@@ -139,11 +138,7 @@ class SftRecipe:
 
 def load(path: Path) -> SftRecipe:
     """Read a recipe. Raises `TuneError` for a missing file, broken YAML, an unknown name or a contradiction."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise TuneError(f"{path}: the recipe cannot be read ({str(error).splitlines()[0]}); give a YAML file") from error
-    found: SftRecipe = recipe.parse(SftRecipe, content, path.name)
+    found: SftRecipe = recipe.parse(SftRecipe, files.read_yaml(path), path.name)
     return found
 
 
@@ -203,6 +198,8 @@ class Run:
     model: Path
     data_root: Path
     workers: int = 0
+    halt: Callable[[], bool] = loop.never
+    """Asked after each step whether to stop there, with a checkpoint."""
 
 
 def learner(run: Run, form: Form) -> Learner:
@@ -295,7 +292,7 @@ def trained(
         return wrapped(batch), {}
 
     data = Shares(checked.examples, words, model.form, kept, run.recipe.seed, tuning.batch, tuning.micro, hands.rank, hands.world)
-    work = Work(NAME, model, optimisers, data, losses, schedule, hands=hands)
+    work = Work(NAME, model, optimisers, data, losses, schedule, hands=hands, halt=run.halt)
     loop.fit(work, run.folder, run.workers, say)
     whole = hands.state(wrapped)
     state = None if whole is None else {name.removeprefix("net."): value for name, value in whole.items()}
