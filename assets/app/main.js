@@ -1,6 +1,7 @@
 // The Read work space, built into Gradio's page once its column is there.
 import { get } from "./api.js";
 import { open } from "./ask.js";
+import { forCase } from "./case.js";
 import { comparing } from "./comparing.js";
 import { watchEngine } from "./engine.js";
 import { h } from "./dom.js";
@@ -25,7 +26,7 @@ function build(root) {
   const app = h("div.iv.app", { dataset: { testid: "app" } });
   const middle = stage();
   comparing(middle);
-  app.append(...top(showKeys, toggleRail), rail(), middle, talk(), dialog, toasts);
+  app.append(...top(showKeys, toggleRail), rail(), middle, forCase(talk()), dialog, toasts);
   root.append(app);
   listen(showKeys, toggleRail);
   return app;

@@ -1,0 +1,87 @@
+// The draft report of the open case: findings, comparison and impression to change, exported as text, PDF or DICOM structured report.
+// What it rests on, and that a machine drafted it, is not the reader's to change here.
+import { call, get, post } from "./api.js";
+import { fill, h, icon, moment, plural } from "./dom.js";
+import { isShown, panel } from "./panels.js";
+import { on, state } from "./state.js";
+import { attempt } from "./toast.js";
+
+const PARTS = [["comparison", "Comparison", 2], ["findings", "Findings", 8], ["impression", "Impression", 4]];
+const KINDS = [["txt", "Text"], ["pdf", "PDF"], ["dcm", "DICOM SR"]];
+
+export function report() {
+  let report = null; // ReportOut of the open session
+  let of = null; // the session it is of
+  let busy = Promise.resolve();
+  const told = h("span.quiet", { role: "status", dataset: { testid: "report-saved" } });
+  const fields = Object.fromEntries(PARTS.map(([name, words, rows]) => [name, h("textarea", { rows: String(rows), maxlength: "20000", "aria-label": words, spellcheck: "true", dataset: { testid: `report-${name}` } })]));
+  const mark = h("p.draftmark", { dataset: { testid: "report-mark" } });
+  const again = h("button.button.plain.small", { type: "button", onclick: () => redraft(), dataset: { testid: "report-again" } }, icon("again"), "Draft again");
+  const about = h("details.about", { dataset: { testid: "report-about" } });
+  const exports = KINDS.map(([kind, words]) => h("button.button.small", { type: "button", onclick: () => download(kind), dataset: { testid: `report-${kind}` } }, icon("save"), words));
+  const nothing = h("p.quiet.none", { hidden: true }, "Ask about the images first: the draft is made of the answers, and of nothing else.");
+  const inside = h("div.reportbody", {}, mark, h("div.parts", {}, PARTS.map(([name, words]) => h("div.part", { dataset: { part: name } }, h("span.caps", {}, words), fields[name]))), about,
+    h("div.exports", {}, h("span.caps", {}, "Export"), exports, h("span.gap"), again));
+
+  const show = (found) => {
+    report = found;
+    for (const [name] of PARTS) if (document.activeElement !== fields[name]) fields[name].value = found.words[name];
+    draw();
+  };
+  const draw = () => {
+    inside.hidden = !report;
+    nothing.hidden = Boolean(report);
+    if (!report) { told.textContent = ""; return; }
+    told.textContent = report.saved ? `saved ${moment(report.saved)}` : "not changed yet";
+    fill(mark, icon("warning"), h("span", {}, `${report.mark}.`));
+    again.hidden = !report.edited;
+    const rests = report.answers ? `Rests on ${plural(report.answers, "answer")} of ${report.models.join(", ")}` : "Rests on no answer yet";
+    fill(about, h("summary", {}, rests), h("ul", {}, report.cautions.map((text) => h("li", {}, text))));
+    const sr = exports.at(-1);
+    sr.disabled = Boolean(report.refusal);
+    sr.title = report.refusal ? `${report.refusal[0].toUpperCase()}${report.refusal.slice(1)}.` : "A DICOM structured report that references the images";
+  };
+  const words = () => Object.fromEntries(PARTS.map(([name]) => [name, fields[name].value]));
+  const changed = () => report && PARTS.some(([name]) => fields[name].value !== report.words[name]);
+  const load = async () => {
+    of = state.session?.id ?? null;
+    const wanted = of;
+    if (!wanted) { report = null; draw(); return; }
+    const found = await attempt(() => get(`/api/sessions/${wanted}/report`));
+    if (found && wanted === state.session?.id) show(found);
+  };
+  /** Keep what was written; one saving after the other, and only what changed. */
+  const save = () => {
+    const session = of;
+    busy = busy.then(async () => {
+      if (!changed() || !session) return;
+      told.textContent = "saving";
+      const found = await attempt(() => post(`/api/sessions/${session}/report`, words()));
+      if (found && session === state.session?.id) show(found);
+      else if (!found) told.textContent = "not saved";
+    });
+    return busy;
+  };
+  const redraft = async () => {
+    for (const [name] of PARTS) fields[name].value = report.draft[name];
+    await save();
+  };
+  const download = async (kind) => {
+    await save();
+    if (changed()) return;
+    const response = await attempt(() => call("GET", `/api/sessions/${of}/report.${kind}`));
+    if (!response) return;
+    const name = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? `report.${kind}`;
+    const link = h("a", { href: URL.createObjectURL(await response.blob()), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  for (const [name] of PARTS) {
+    fields[name].addEventListener("change", save);
+    fields[name].addEventListener("input", () => { told.textContent = changed() ? "not saved yet" : ""; });
+  }
+  on("session", () => { if (isShown("report") && (state.session?.id ?? null) !== of) load(); });
+  on("turns", () => { if (isShown("report") && !changed()) load(); });
+  draw();
+  return panel("report", "Report", [nothing, inside], load, told);
+}

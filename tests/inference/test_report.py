@@ -1,0 +1,94 @@
+"""The draft says what the model said and scored, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from inference.measured import Paired
+from inference.report import MARK, Report, Shown, Source, Words, as_text, cautions, draft
+
+PRIOR = Shown("DX Chest PA", datetime(2024, 1, 2), "prior", "", "a" * 64)
+CURRENT = Shown("DX Chest PA", datetime(2024, 1, 16), "current", "14 days later", "b" * 64)
+SCORED = Source(
+    1,
+    "What changed?",
+    "temporal",
+    "The effusion is larger.",
+    model="bundled",
+    model_digest="c" * 64,
+    image_hashes=("a" * 64, "b" * 64),
+    progression={
+        "pleural effusion": {"worse": 0.8, "stable": 0.2},
+        "consolidation": {"new": 0.7, "stable": 0.3},
+        "atelectasis": {"stable": 0.9, "new": 0.1},
+        "nodule": {"worse": 0.4, "stable": 0.35, "new": 0.25},
+    },
+    overall={"worse": 0.9, "stable": 0.05, "improved": 0.05},
+)
+
+
+def test_findings_stand_by_class_and_what_is_undecided_is_said() -> None:
+    words = draft([PRIOR, CURRENT], [SCORED])
+    assert words.findings.splitlines() == [
+        "New: consolidation.",
+        "Worse: pleural effusion.",
+        "Unchanged: atelectasis.",
+        "Undecided between classes: nodule.",
+    ]
+    assert words.impression == "The effusion is larger.\nAs a whole: worse."
+    assert words.comparison == "DX Chest PA of 2024-01-16 (14 days later) compared with DX Chest PA of 2024-01-02."
+
+
+def test_cells_and_words_of_the_reader_stand_in_the_place_of_the_models() -> None:
+    mended = Source(
+        1,
+        "What changed?",
+        "temporal",
+        "The effusion is smaller.",
+        progression=SCORED.progression,
+        overall=SCORED.overall,
+        cells={"pleural effusion": "improved", "overall": "improved"},
+        corrected=True,
+    )
+    words = draft([PRIOR, CURRENT], [mended])
+    assert "Improved: pleural effusion." in words.findings
+    assert "Worse" not in words.findings
+    assert words.impression == "The effusion is smaller.\nAs a whole: improved."
+
+
+def test_measurements_and_other_questions_are_told_as_what_they_are() -> None:
+    heart = Source(2, "Is the heart large?", "reasoning", "No.")
+    words = draft([PRIOR, CURRENT], [heart, SCORED], [Paired("A", "B", 8.0, 11.0)])
+    assert "Measured by the reader, A/B: 8.0 to 11.0 mm (+38 %)." in words.findings
+    assert "Asked “Is the heart large?”: No." in words.findings
+    assert words.impression.startswith("The effusion is larger.")
+
+
+def test_one_image_has_no_comparison_and_no_answer_makes_no_finding() -> None:
+    assert draft([CURRENT], []) == Words("", "None. DX Chest PA of 2024-01-16.", "")
+    assert cautions([]) == ("No question of this case has a whole answer, so nothing here comes from a model.",)
+    views = draft([Shown("MG", None, "CC"), Shown("MG", None, "MLO")], [], relationship="views")
+    assert views.comparison == "Views of one study: MG without a date (CC) and MG without a date (MLO)."
+
+
+def test_text_carries_mark_checks_and_provenance_whatever_the_reader_wrote() -> None:
+    report = Report(
+        "p-1",
+        Words("All mine.", "", ""),
+        (PRIOR, CURRENT),
+        (SCORED,),
+        cautions([SCORED]),
+        edited=True,
+        made=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    text = as_text(report)
+    assert text.startswith(f"{MARK}; edited by a reader".upper())
+    for words in (
+        "All mine.",
+        "not a medical device",
+        "was not checked",
+        f"Model SHA-256: {'c' * 64}",
+        f"SHA-256 {'a' * 64}",
+        "2026-01-01T00:00:00",
+    ):
+        assert words in text, words

@@ -1,0 +1,171 @@
+"""A case's report: drafted from its answers, changed, and exported as text, PDF and DICOM structured report that read back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import pydicom
+import pytest
+from PIL import Image as Pillow
+from pypdf import PdfReader
+from starlette.testclient import TestClient
+
+from inference.engine import Request
+from tests.browser.samples import pair
+from tests.fakes import FakeEngine
+from tests.ui.conftest import Running, events, send, slots
+
+MARK = "Machine draft, not read by a physician"
+
+
+def worse(_request: Request) -> Mapping[str, float]:
+    return {"worse": -0.1, "stable": -3.0, "improved": -3.0}
+
+
+@pytest.fixture
+def session(browser: TestClient, running: Running, tmp_path: Path) -> int:
+    """A case of two radiographs with one checked answer."""
+    hang = send(browser, *pair(tmp_path))["hang"]
+    return asked(browser, running, hang)
+
+
+def asked(browser: TestClient, running: Running, hang: dict[str, Any]) -> int:
+    running.desk.engine = FakeEngine(["The opacity is worse – 2 × as large."], scores=worse)
+    told = events(browser.post("/api/ask", json={"question": "What changed?", "slots": slots(hang)}).text)
+    number, turn, version = told[0]["session_id"], told[0]["turn"]["id"], told[-1]["version"]["id"]
+    browser.post(f"/api/sessions/{number}/turns/{turn}/versions/{version}/checks", json={})
+    return int(number)
+
+
+def address(session: int, kind: str = "") -> str:
+    return f"/api/sessions/{session}/report{kind}"
+
+
+def test_draft_says_what_the_answer_says_and_what_it_rests_on(browser: TestClient, session: int) -> None:
+    found = browser.get(address(session)).json()
+    assert found["words"] == found["draft"]
+    assert found["words"]["impression"] == "The opacity is worse – 2 × as large.\nAs a whole: worse."
+    assert found["words"]["findings"].startswith("Worse: consolidation,")
+    assert "compared with DX" in found["words"]["comparison"]
+    assert (found["edited"], found["saved"], found["mark"], found["answers"], found["models"]) == (False, None, MARK, 1, ["fake"])
+    assert any("not image-dependent" in caution for caution in found["cautions"])
+
+
+def test_readers_words_are_kept_and_can_go_back_to_the_draft(browser: TestClient, session: int) -> None:
+    draft = browser.get(address(session)).json()["draft"]
+    mine = {**draft, "impression": "Effusion doubled. <b>Call.</b>"}
+    saved = browser.post(address(session), json=mine).json()
+    assert (saved["words"], saved["draft"], saved["edited"]) == (mine, draft, True)
+    assert saved["saved"] is not None
+    again = browser.get(address(session)).json()
+    assert again["words"]["impression"] == "Effusion doubled. <b>Call.</b>"
+    assert browser.post(address(session), json=draft).json()["edited"] is False
+    assert browser.post(address(session), json={**draft, "findings": "x" * 20_001}).status_code == 422
+
+
+def test_text_reads_back_with_mark_and_provenance(browser: TestClient, session: int) -> None:
+    browser.post(address(session), json={"findings": "Mine.", "comparison": "", "impression": "Also mine."})
+    answer = browser.get(address(session, ".txt"))
+    assert answer.headers["content-disposition"] == f'attachment; filename="interval-report-{session}.txt"'
+    text = answer.content.decode()
+    for words in (
+        MARK.upper(),
+        "EDITED BY A READER",
+        "Mine.",
+        "Also mine.",
+        "Model: fake",
+        f"Model SHA-256: {'0' * 64}",
+        "not image-dependent",
+    ):
+        assert words in text, words
+    assert text.count("SHA-256 ") >= 2
+
+
+def test_pdf_reads_back_with_mark_on_every_page_and_both_images(browser: TestClient, session: int) -> None:
+    browser.post(address(session), json={"findings": "Größe & <script>\n" * 90, "comparison": "", "impression": "Unlike 中."})
+    read = PdfReader(io.BytesIO(browser.get(address(session, ".pdf")).content))
+    pages = [page.extract_text() for page in read.pages]
+    assert len(pages) > 1
+    assert all(MARK in page and "MACHINE DRAFT" in page for page in pages)
+    whole = "\n".join(pages)
+    for words in ("Größe & <script>", "Unlike ?.", "the text export has them", "Model SHA-256", "not a medical device", "fake"):
+        assert words in whole, words
+    images = [image for page in read.pages for image in page.images]
+    assert len(images) == 2
+    greys = [Pillow.open(io.BytesIO(image.data)).convert("L").resize((1, 1)).getpixel((0, 0)) for image in images]
+    assert greys[0] != greys[1]
+    assert not {"/OpenAction", "/AA", "/AcroForm"} & set(read.trailer["/Root"])
+
+
+def test_structured_report_reads_back_with_words_images_and_provenance(browser: TestClient, session: int, tmp_path: Path) -> None:
+    browser.post(address(session), json={"findings": "Größer.\nZweite Zeile.", "comparison": "Earlier.", "impression": "Worse."})
+    body = browser.get(address(session, ".dcm")).content
+    found = hd.sr.srread(io.BytesIO(body))
+    assert isinstance(found, hd.sr.EnhancedSR)
+    assert (found.Modality, found.CompletionFlag, found.VerificationFlag, found.PreliminaryFlag) == (
+        "SR",
+        "PARTIAL",
+        "UNVERIFIED",
+        "PRELIMINARY",
+    )
+    assert found.SeriesDescription.startswith(MARK)
+    texts = {heading: lines(found, heading) for heading in ("Findings", "Prior Procedure Descriptions", "Impressions")}
+    assert texts == {"Findings": ["Größer.", "Zweite Zeile."], "Prior Procedure Descriptions": ["Earlier."], "Impressions": ["Worse."]}
+    section = next(item for item in found.ContentSequence if named(item) == "Findings")
+    shown = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in section.ContentSequence if item.ValueType == "IMAGE"]
+    evidence = {
+        one.ReferencedSOPInstanceUID
+        for part in (*found.CurrentRequestedProcedureEvidenceSequence, *found.PertinentOtherEvidenceSequence)
+        for series in part.ReferencedSeriesSequence
+        for one in series.ReferencedSOPSequence
+    }
+    assert len(shown) == 2
+    assert set(shown) == evidence
+    told = [item.TextValue for item in found.ContentSequence if item.ValueType == "TEXT"]
+    assert any(line.startswith(MARK) and "not a medical device" in line for line in told)
+    assert f"Model SHA-256: {'0' * 64}" in told
+    assert "Doe" not in str(pydicom.dcmread(io.BytesIO(body)))
+
+
+def named(item: pydicom.Dataset) -> str:
+    return str(item.ConceptNameCodeSequence[0].CodeMeaning)
+
+
+def lines(found: pydicom.Dataset, heading: str) -> list[str]:
+    """Text of a section, without what says who made it."""
+    (section,) = (item for item in found.ContentSequence if named(item) == heading)
+    return [item.TextValue for item in section.ContentSequence if item.ValueType == "TEXT" and not named(item).startswith("Algorithm")]
+
+
+def test_plain_pictures_have_no_structured_report_and_the_reason_is_a_sentence(
+    browser: TestClient, running: Running, tmp_path: Path
+) -> None:
+    paths = []
+    for number, grey in enumerate((40, 160)):
+        paths.append(tmp_path / f"film{number}.png")
+        Pillow.new("L", (64, 64), grey).save(paths[-1])
+    number = asked(browser, running, send(browser, *paths)["hang"])
+    refused = browser.get(address(number, ".dcm"))
+    assert refused.status_code == 409
+    assert refused.json()["error"].endswith("export it as text or PDF.")
+    assert browser.get(address(number)).json()["refusal"]
+    assert browser.get(address(number, ".pdf")).content.startswith(b"%PDF")
+
+
+def test_a_case_without_an_answer_drafts_only_its_comparison(browser: TestClient, tmp_path: Path) -> None:
+    hang = send(browser, *pair(tmp_path))["hang"]
+    number = browser.post("/api/sessions", json={"slots": slots(hang)}).json()["id"]
+    found = browser.get(address(number)).json()
+    assert (found["words"]["findings"], found["words"]["impression"], found["answers"]) == ("", "", 0)
+    assert "compared with" in found["words"]["comparison"]
+
+
+def test_nobody_elses_report_is_read_changed_or_exported(browser: TestClient, stranger: TestClient, session: int) -> None:
+    words = browser.get(address(session)).json()["words"]
+    assert stranger.get(address(session)).status_code == 404
+    assert stranger.post(address(session), json=words).status_code == 404
+    assert all(stranger.get(address(session, kind)).status_code == 404 for kind in (".txt", ".pdf", ".dcm"))
