@@ -8,10 +8,9 @@ Nothing a reader typed is interpreted: an `ImageSlot` is a value of its own, nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.engine import Ability, Image, Mark, Relationship, Request
+from inference.engine import Ability, Image, Mark, Request
 
 SYSTEM = "You compare medical images for a radiologist. Answer only from the images."
 CLINICAL = "Clinical context, as the reader gave it:"
@@ -111,12 +110,3 @@ def messages(request: Request) -> tuple[Message, ...]:
     for turn, question in zip(request.history, questions[1:], strict=True):
         chat += [Message("assistant", (turn.answer,)), Message("user", (question,))]
     return tuple(chat)
-
-
-def suggestions(ability: Ability, relationship: Relationship, images: int) -> Sequence[str]:
-    """Questions that fit what is loaded; empty when `images` < 2 asks for a comparison that cannot be made."""
-    if images < 2:
-        return SINGLE
-    if ability == "temporal" and relationship != "temporal":
-        return TEMPLATES["comparison"]
-    return TEMPLATES[ability]

@@ -78,6 +78,11 @@ class EngineRoom:
             return EngineStatus("missing", "no model", str(error))
         return EngineStatus("failed", "engine failed", str(error))
 
+    def glance(self) -> tuple[Engine, bool] | None:
+        """The engine and whether nobody has it now; None while there is none. For what costs next to nothing and may be left out."""
+        with self._changed:
+            return (self._selection.engine, not self._queue) if self._selection is not None else None
+
     @contextmanager
     def use(self, cancel: Event, waiting: Waiting | None = None) -> Iterator[Engine]:
         """Lend the engine to the caller alone. `waiting(ahead)` is told how many are before it, -1 while the model loads.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException
 
-from inference import prompts
 from inference.answer import MAX_QUESTION
 from storage.hanging import arrange
-from storage.views import Ability, Relationship
 from ui import hanging
 from ui.context import In, Reader
 from ui.engine_room import EngineStatus
@@ -40,14 +38,6 @@ def open_engine(here: In, user: Reader) -> EngineStatus:
 def library(here: In, user: Reader) -> LibraryOut:
     """Patients and studies this reader may see, and which of them are demo cases."""
     return LibraryOut(patients=here.store.patients(user), cases=here.cases, preparing=not here.ready.is_set())
-
-
-@router.get("/suggestions")
-def suggestions(
-    user: Reader, ability: Ability = "temporal", relationship: Relationship = "temporal", images: int = Query(2, ge=1, le=8)
-) -> tuple[str, ...]:
-    """Questions that fit what hangs."""
-    return tuple(prompts.suggestions(ability, relationship, images))
 
 
 @router.get("/series/{series_id}")

@@ -5,10 +5,11 @@ import { filled, remember, state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
 import { check } from "./trust.js";
 
-/** Ask about what hangs. Returns true once the question is kept, so that the box may be emptied. */
-export function ask(question, ability, onKept) {
+/** Ask about what hangs; `along` are the marks and the context that go with it. `onKept` is called once the question is kept. */
+export function ask(question, ability, along, onKept) {
   const body = {
     question,
+    ...along,
     ability,
     relationship: relationship(),
     slots: filled().map(wire),

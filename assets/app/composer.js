@@ -1,9 +1,13 @@
-// The question box: what kind of question, how the images relate, suggestions that fit, ask and stop.
-import { get } from "./api.js";
+// The question box: what kind of question, how the images relate, suggestions that fit, what goes along, what it costs, ask and stop.
+import { clinicalFields, going, letters, marksOn, switches } from "./along.js";
+import { post } from "./api.js";
 import { ask, stop } from "./ask.js";
-import { fill, h, icon, menu, plural, setOptions } from "./dom.js";
+import { budget } from "./budget.js";
+import { choiceRows, faulty, parsed, worded } from "./choices.js";
+import { fill, h, icon, iconButton, menu, plural, setOptions } from "./dom.js";
 import { setRelationship } from "./hang.js";
 import { filled, on, state, update } from "./state.js";
+import { editTemplates } from "./templates.js";
 import { say } from "./toast.js";
 
 const ABILITIES = [
@@ -22,6 +26,9 @@ function made() {
   return found ? [found.question] : [];
 }
 
+/** A slot without its frame and window, on which no count hangs. */
+const named = ({ series, role, when }) => ({ series_id: series.id, role, when });
+
 export function composer() {
   let suggested = "";
   const field = h("textarea", { rows: "2", id: "iv-question", maxlength: state.limits.max_question, "aria-label": "Question", placeholder: "Ask what changed  ( / )", "data-testid": "question-box" });
@@ -33,6 +40,10 @@ export function composer() {
   const guessed = h("span.quiet.guessed");
   const caution = h("p.caution", { dataset: { testid: "caution" } });
   const refusal = h("div.refusal", { role: "alert", dataset: { testid: "refusal" } });
+  const meter = budget(() => draw());
+  const choices = choiceRows(() => send(), () => field.focus());
+  const clinical = clinicalFields();
+  let unfolded = false; // the fields of clinical context
 
   const send = (text = field.value) => {
     if (!text.trim()) return;
@@ -41,14 +52,37 @@ export function composer() {
       return;
     }
     if (text !== field.value) field.value = text;
-    ask(text.trim(), state.ability, () => { if (field.value === text) field.value = ""; grow(); });
+    ask(worded(text), state.ability, going(filled()), () => {
+      if (field.value === text) field.value = "";
+      unfolded = false;
+      update({ choices: null });
+      grow();
+    });
+  };
+  const open = (name) => {
+    if (name === "choices") {
+      update({ choices: state.choices ? null : ["", ""] });
+      (state.choices ? choices.querySelector("input") : field).focus();
+    } else {
+      unfolded = !unfolded;
+      draw();
+      if (unfolded) clinical.querySelector("input").focus();
+    }
+  };
+  /** A question that lists options comes apart into its stem and its options. */
+  const takeApart = (text) => {
+    const found = parsed(text);
+    field.value = found ? found.stem : text;
+    if (found) update({ choices: found.options });
+    grow();
   };
   const why = () => {
     if (state.running) return "An answer is on its way; stop it, or wait for its end.";
     if (!filled().length) return "Open an image first, then ask about it.";
     const most = Math.min(state.limits.max_images, state.engine.max_images || Infinity);
     if (filled().length > most) return `A question may carry ${plural(most, "image")}; close some.`;
-    return state.relation?.blocking && !state.anyway ? "The images are of different patients; say that you want to compare them anyway, or exchange one." : "";
+    if (state.relation?.blocking && !state.anyway) return "The images are of different patients; say that you want to compare them anyway, or exchange one.";
+    return faulty() || meter.why();
   };
   const grow = () => {
     field.style.height = "auto";
@@ -60,15 +94,20 @@ export function composer() {
     kinds.querySelector('[aria-checked="true"]').focus();
   };
   const suggest = async () => {
-    const key = `ability=${state.ability}&relationship=${state.relation?.relationship ?? "temporal"}&images=${filled().length}`;
-    const shown = `${key}&${made().join()}`;
-    if (!filled().length) fill(chips);
-    if (shown === suggested || !filled().length) return;
+    const hung = filled();
+    const marks = letters(marksOn(hung));
+    const wanted = { series_ids: hung.map((slot) => slot.series.id), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", marks: marks ? marks.split(", ") : [] };
+    const shown = hung.length ? JSON.stringify([wanted, made(), state.templates]) : "";
+    if (shown === suggested) return;
     suggested = shown;
-    const found = await get(`/api/suggestions?${key}`).catch(() => []);
+    if (!shown) return void fill(chips);
+    const found = await post("/api/suggestions", wanted).catch(() => []);
     if (shown !== suggested) return;
-    chips.dataset.ability = state.ability;
-    fill(chips, [...new Set([...made(), ...found])].slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, onclick: () => send(text) }, text)));
+    const { ability } = wanted;
+    chips.dataset.ability = ability;
+    const words = ABILITIES.find(([name]) => name === ability)[1];
+    fill(chips, [...new Set([...made(), ...found])].slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, disabled: Boolean(why()), onclick: () => send(text) }, text)),
+      iconButton("edit", "Write your own suggestions", () => editTemplates(ability, words), { classes: "plain small", "data-testid": "templates-open" }));
   };
   const draw = () => {
     fill(kinds, ABILITIES.map(([name, words, help]) => h("button.kind", { type: "button", role: "radio", title: help, "aria-checked": String(name === state.ability), tabindex: name === state.ability ? "0" : "-1", onclick: () => choose(name), dataset: { ability: name } }, words)));
@@ -82,7 +121,11 @@ export function composer() {
     halt.disabled = Boolean(state.running?.stopping);
     go.disabled = Boolean(why()) || !field.value.trim();
     go.title = why() || "Ask (Enter)";
-    for (const chip of chips.children) chip.disabled = Boolean(why());
+    for (const chip of chips.querySelectorAll(".chip")) chip.disabled = Boolean(why());
+    choices.hidden = !state.choices;
+    clinical.hidden = !unfolded;
+    const asked = filled();
+    meter.reckon(asked.length && !state.running ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
     caution.hidden = !state.engine.caution;
     caution.textContent = caution.title = state.engine.caution ?? "";
     const blocked = relation?.blocking && !state.anyway;
@@ -105,9 +148,17 @@ export function composer() {
     }
     if (event.key === "Escape") field.blur();
   });
-  for (const name of ["slots", "relation", "running", "anyway", "limits", "engine", "ability", "cases"]) on(name, draw);
+  field.addEventListener("paste", () => setTimeout(() => parsed(field.value) && takeApart(field.value)));
+  on("draft", () => {
+    if (!state.draft) return;
+    update({ ability: state.draft.ability, choices: null });
+    takeApart(state.draft.question);
+    field.focus();
+    update({ draft: null });
+  });
+  for (const name of ["slots", "relation", "running", "anyway", "limits", "engine", "ability", "cases", "choices", "clinical", "with_marks", "drawn", "session", "turns", "templates"]) on(name, draw);
   draw();
   return h("form.composer", { "aria-label": "Ask", onsubmit: (event) => event.preventDefault() },
     refusal, kinds, chips,
-    h("div.box", {}, field, h("div.boxfoot", {}, related, guessed, h("span.gap"), go, halt)), caution);
+    h("div.box", {}, field, choices, clinical, h("div.boxfoot.going", {}, switches(filled, open), h("span.gap"), meter.element), h("div.boxfoot", {}, related, guessed, h("span.gap"), go, halt)), caution);
 }

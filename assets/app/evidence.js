@@ -1,32 +1,38 @@
 // An answer's trust as the reader sees it: the state in words, its evidence one click away, the progression of each finding, and the
 // words of the answer that point at an image. Nothing here is a percentage of being right: that needs reviewed answers.
 import { fill, h, icon } from "./dom.js";
+import { Matrix, SHARES } from "./matrix.js";
 import { state } from "./state.js";
 import { check, haltChecks } from "./trust.js";
 
-const CLASSES = ["new", "worse", "stable", "improved", "resolved", "uncertain"];
 const NAMES = {
   no_image: "Without the images", exchange: "Prior and current exchanged", identical: "Current image twice", rotation: "Options turned round", decided: "First against second choice",
   paraphrase: "In other words", none_of_these: "Own choice taken away", samples: "Ten drawn answers", prior_guard: "Comparison without a prior",
 };
 const MARKS = { coherent: "check", "image-based": "check", "order-blind": "swap", "image-blind": "eye", unstable: "warning", unchecked: "warning" };
-const SHARES = "Shares of the model's own likelihood, averaged over two orders of the options. Not calibrated: they do not say how often such an answer is right.";
 
 /** The trust of one version, for one turn's view; what is open in it stays open. */
 export class Evidence {
   constructor() {
     this.open = ""; // "", "checks" or "matrix"
-    this.element = h("div.trust", { dataset: { testid: "trust" } });
+    this.box = h("div.trustbox");
+    this.matrix = new Matrix();
+    this.matrix.element.hidden = true;
+    this.element = h("div.trust", { dataset: { testid: "trust" } }, this.box, this.matrix.element);
   }
 
   show(turn, version) {
     const mine = state.checking?.version === version?.id ? state.checking : null;
-    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${mine?.stage ?? ""}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}` : "";
+    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${mine?.stage ?? ""}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}|${version.feedback.at(-1)?.id}` : "";
     if (key === this.key) return;
     this.key = key;
     this.turn = turn;
     this.version = version;
-    fill(this.element, key ? [this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "matrix" && this.matrix()] : []);
+    fill(this.box, key ? [this.line(mine), this.flags(), this.open === "checks" && this.checks(mine)] : []);
+    const matrix = Boolean(key) && this.open === "matrix" && Object.keys(version.progression).length > 0;
+    this.matrix.element.hidden = !matrix;
+    if (matrix) this.matrix.show(version);
+    else this.matrix.hide();
   }
 
   again() {
@@ -79,15 +85,6 @@ export class Evidence {
       h("p.quiet", {}, SHARES));
   }
 
-  matrix() {
-    const { progression, checks } = this.version;
-    const rows = [...Object.entries(progression), ...(Object.keys(checks.overall ?? {}).length ? [["as a whole", checks.overall]] : [])];
-    return h("section.evidence", { "aria-label": "Progression of each finding", dataset: { testid: "matrix" } },
-      h("table.progression", {},
-        h("thead", {}, h("tr", {}, h("td"), CLASSES.map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, rows.map(([finding, shares]) => h("tr", { dataset: { finding } }, h("th", { scope: "row" }, finding), CLASSES.map((name) => cell(name, shares)))))),
-      h("p.quiet", {}, SHARES));
-  }
 }
 
 function cell(name, shares) {

@@ -18,6 +18,7 @@ function tile(image) {
     h("div.pixels", {}, h("img", { src: image.url, draggable: "false", alt: `Image ${image.number} as the model was given it` }), h("span.place", {}, String(image.number))),
     h("p.role", {}, [image.role || "no role", image.when].filter(Boolean).join(", ")),
     h("p.quiet", {}, image.series),
+    image.marks.length > 0 && h("p.drawn", {}, icon("edit"), `Drawn in: ${image.marks.join(", ")}`),
     h(`p.hash.${image.same ? "same" : "other"}`, { title: `SHA-256 ${image.sha256}` }, icon(image.same ? "check" : "warning"), image.same ? `same pixels, ${short(image.sha256)}` : "pixels differ from those kept"));
 }
 
@@ -37,6 +38,7 @@ function facts(seen) {
     ["Temperature", given("temperature")],
     ["Seed", given("temperature") && Number(options.temperature) > 0 ? String(seen.seed) : null],
     ["Longest answer", given("max_tokens") && `${given("max_tokens")} tokens`],
+    ...seen.clinical.map(([name, text]) => [`Told: ${name.toLowerCase()}`, text]),
     ["Context used", timings.prompt_tokens ? `${timings.prompt_tokens + (timings.tokens ?? 0)} tokens, ${timings.reused_tokens ?? 0} kept from before` : null],
     ["Images encoded", encoded(timings.images_encoded, seen.images.length)],
     ["First word after", timings.first_token_s ? seconds(timings.first_token_s) : null],

@@ -1,6 +1,6 @@
 // One question and its answers: words as they come, versions side by side in time, what the reader says of them, and where
 // each came from. Text is only ever text here.
-import { post } from "./api.js";
+import { letters } from "./along.js";
 import { again } from "./ask.js";
 import { fill, h, icon, iconButton, moment, plural, seconds } from "./dom.js";
 import { chips, Evidence } from "./evidence.js";
@@ -22,9 +22,12 @@ export class TurnView {
     this.evidence = new Evidence();
     this.foot = h("div.foot");
     this.question = h("p.question", { dataset: { testid: "question" } }, turn.question);
+    const edit = iconButton("edit", "Change this question and ask again", () => update({ draft: { question: turn.question, ability: turn.ability } }), { classes: "plain small", "data-testid": "edit-question" });
+    const told = Object.values(turn.clinical ?? {}).some(Boolean);
+    const went = [turn.marks?.length > 0 && `with ${turn.marks.length > 1 ? "marks" : "mark"} ${letters(turn.marks)}`, told && "with clinical context"];
     const roles = turn.slots.map((slot, number) => [slot.role || `image ${number + 1}`, slot.when].filter(Boolean).join(", "));
-    this.about = h("p.about.quiet", {}, [ABILITIES[turn.ability] ?? turn.ability, plural(turn.slots.length, "image"), roles.join(" → ")].filter(Boolean).join(" · "));
-    this.element = h("li.turn", { dataset: { turn: turn.id, testid: "turn" } }, this.question, this.about, this.answer, this.evidence.element, this.foot);
+    this.about = h("p.about.quiet", {}, [ABILITIES[turn.ability] ?? turn.ability, plural(turn.slots.length, "image"), roles.join(" → "), ...went].filter(Boolean).join(" · "));
+    this.element = h("li.turn", { dataset: { turn: turn.id, testid: "turn" } }, h("div.asked", {}, this.question, edit), this.about, this.answer, this.evidence.element, this.foot);
   }
 
   show(turn, running) {

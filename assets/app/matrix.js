@@ -1,0 +1,116 @@
+// The progression of each finding: the model's likelihoods as bars, and on them what the reader sees. A cell that is pressed is the
+// reader's own reading, kept as feedback; pressed again it is taken back.
+import { post } from "./api.js";
+import { clear, colour, draw } from "./charts.js";
+import { fill, h, icon, plural } from "./dom.js";
+import { state, update } from "./state.js";
+import { attempt, say } from "./toast.js";
+
+const CLASSES = ["new", "worse", "stable", "improved", "resolved", "uncertain"];
+const COLOURS = { new: "bad", worse: "bad", stable: "text-3", improved: "good", resolved: "good", uncertain: "warn" };
+const WHOLE = "overall"; // the disease as a whole, as feedback names it
+const ROW = 26; // pixels, as in matrix.css
+const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+export const SHARES = "Shares of the model's own likelihood, averaged over two orders of the options. Not calibrated: they do not say how often such an answer is right.";
+
+const short = (share) => share.toFixed(2).replace(/^0/, "");
+const words = (finding) => (finding === WHOLE ? "as a whole" : finding);
+const top = (shares) => CLASSES.filter((name) => name in shares).reduce((best, name) => (shares[name] > shares[best] ? name : best));
+
+/** What the reader says of each finding, by the last word on this version. */
+const read = (version) => version.feedback.at(-1)?.cells ?? {};
+
+export class Matrix {
+  constructor() {
+    this.at = [0, 0]; // the cell that the arrow keys are at
+    this.bars = h("div.bars", { "aria-hidden": "true" });
+    this.table = h("table.progression", { "aria-label": "Progression of each finding; arrow keys move, Enter says what you see" });
+    this.told = h("p.quiet", { role: "status", dataset: { testid: "matrix-told" } });
+    this.element = h("section.evidence.matrix", { "aria-label": "Progression of each finding", dataset: { testid: "matrix" } },
+      h("div.plot", {}, this.bars, this.table), this.told, h("p.quiet", {}, SHARES));
+    this.table.addEventListener("keydown", (event) => this.step(event));
+  }
+
+  show(version) {
+    this.version = version;
+    const whole = version.checks.overall ?? {};
+    this.rows = [...Object.entries(version.progression), ...(Object.keys(whole).length ? [[WHOLE, whole]] : [])];
+    const mine = read(version);
+    const held = this.table.contains(document.activeElement);
+    fill(this.table,
+      h("thead", {}, h("tr", {}, h("td"), CLASSES.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, this.rows.map(([finding, shares], row) => this.row(finding, shares, mine[finding], row))));
+    if (held) this.focus();
+    this.tell(mine);
+    this.bars.style.height = `${ROW * this.rows.length}px`;
+    draw(this.bars, () => this.chart()).catch((error) => say(error.message));
+  }
+
+  /** The charts' memory is given back when the matrix is closed. */
+  hide() {
+    clear(this.bars);
+  }
+
+  row(finding, shares, mine, row) {
+    const best = top(shares);
+    return h("tr", { dataset: { finding: words(finding), edited: String(Boolean(mine)) } }, h("th", { scope: "row" }, words(finding)), CLASSES.map((name, column) => {
+      const share = shares[name];
+      if (share === undefined) return h("td");
+      const own = mine === name;
+      const label = `${words(finding)}: ${name}, likelihood ${short(share)}${name === best ? ", the model's first" : ""}${own ? ", your reading" : ""}`;
+      const props = { type: "button", "aria-pressed": String(own), "aria-label": label, tabindex: String(row === this.at[0] && column === this.at[1] ? 0 : -1), title: own ? "Your reading; press to take it back" : `Say that ${finding === WHOLE ? "the disease as a whole" : finding} is ${name}` };
+      return h("td", { dataset: { top: String(name === best), share: share.toFixed(3) } },
+        h("button.cell", { ...props, onclick: () => { this.at = [row, column]; this.put(finding, own ? "" : name); }, dataset: { cell: `${finding}:${name}` } }, h("span.number", {}, short(share)), own && icon("check")));
+    }));
+  }
+
+  tell(mine) {
+    const said = this.rows.filter(([finding]) => mine[finding]);
+    const against = said.filter(([finding, shares]) => mine[finding] !== top(shares)).map(([finding]) => words(finding));
+    const others = against.length ? `, other than the model's: ${against.join(", ")}` : "";
+    fill(this.told, icon(said.length ? "check" : "edit"), h("span", {}, said.length ? `${plural(said.length, "cell")} of yours${others}. Kept as feedback.` : "Press a cell to say what you see; it is kept as feedback."));
+  }
+
+  /** One bar from the left edge of each cell, as long as the likelihood. */
+  chart() {
+    const places = this.rows.map((_, row) => row);
+    const data = CLASSES.map((name, column) => ({
+      type: "bar", orientation: "h", base: column + 0.04, y: places, x: this.rows.map(([, shares]) => 0.92 * (shares[name] ?? 0)), width: 0.78,
+      marker: { color: colour(COLOURS[name]), opacity: this.rows.map(([, shares]) => (top(shares) === name ? 0.55 : 0.24)), line: { width: 0 } },
+    }));
+    const axis = { visible: false, fixedrange: true };
+    const layout = { barmode: "overlay", showlegend: false, margin: { l: 0, r: 0, t: 0, b: 0 }, height: ROW * this.rows.length, xaxis: { ...axis, range: [0, CLASSES.length] }, yaxis: { ...axis, range: [this.rows.length - 0.5, -0.5] } };
+    return { data, layout, config: { staticPlot: true } };
+  }
+
+  async put(finding, name) {
+    const { version } = this;
+    const kept = await attempt(() => post("/api/feedback", { version_id: version.id, cells: { [finding]: name } }));
+    if (!kept) return;
+    const with_ = (one) => (one.id === version.id ? { ...one, feedback: [...one.feedback, kept.feedback] } : one);
+    update({ turns: state.turns.map((turn) => (turn.versions.some((one) => one.id === version.id) ? { ...turn, versions: turn.versions.map(with_) } : turn)) });
+  }
+
+  step(event) {
+    const by = STEPS[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const [row, column] = [this.at[0] + by[0], this.at[1] + by[1]];
+    if (!this.cell(row, column)) return;
+    this.at = [row, column];
+    for (const button of this.table.querySelectorAll(".cell")) button.tabIndex = -1;
+    this.focus();
+  }
+
+  cell(row, column) {
+    return this.table.querySelectorAll("tbody tr")[row]?.querySelectorAll("td")[column]?.querySelector(".cell");
+  }
+
+  focus() {
+    const button = this.cell(...this.at);
+    if (!button) return;
+    button.tabIndex = 0;
+    button.focus();
+  }
+}
