@@ -82,6 +82,8 @@ class LanguageStage:
     """Questions asked of each pair, each read alone after the same images."""
     lists: int = 0
     """Questions besides, each naming several findings at once."""
+    exchanged: bool = False
+    """Whether each pair is also asked about with prior and current exchanged, in the same step."""
     gaze: float = 0.0
     """Weight of teaching a few heads where to look; 0 leaves them to themselves."""
     muon: bool = False

@@ -28,11 +28,11 @@ from finetune.dataset import HELD_OUT, Sources, Steps, Vocabulary
 from finetune.layout import END, Shape
 from finetune.loop import Work
 from finetune.recipe import STAGES, LanguageStage, Recipe, Schedule
-from finetune.synthesis.pairs import Pair
+from finetune.synthesis.pairs import Pair, exchanged
 
 SPAN = 10_000_000
 """Seeds set aside for each stage."""
-WIDE = {"head.weight": 384, "pool": 50, "connector.weight": 80}
+WIDE = {"head.weight": 384, "pool": 50, "connector.weight": 640}
 """What reads whole blocks of patches: its rate against the rest is this over its inputs, or a step moves its output too far."""
 AIMED = 48
 """Pairs by which the connector is pointed before it is trained."""
@@ -226,7 +226,7 @@ def question_form(stage: LanguageStage, known: Words, seed: int) -> Callable[[Se
     def form(batch: Sequence[Pair], step: int) -> language.Packed:
         sliced = np.random.default_rng([seed, step]).random() < stage.sliced
         rows = []
-        for pair in batch:
+        for pair in [*batch, *map(exchanged, batch)] if stage.exchanged else batch:
             rng = np.random.default_rng([seed, pair.seed])
             asked = dataset.choose(pair, stage.questions, rng, stage.abilities, lists=stage.lists)
             if asked:
