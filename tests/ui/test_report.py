@@ -164,6 +164,24 @@ def test_a_case_without_an_answer_drafts_only_its_comparison(browser: TestClient
     assert "compared with" in found["words"]["comparison"]
 
 
+def test_readers_corrections_stand_in_the_models_place(browser: TestClient, session: int) -> None:
+    """And an answer the reader calls wrong without a better one says nothing in the report."""
+    version = browser.get(f"/api/sessions/{session}").json()["turns"][0]["versions"][0]["id"]
+    said = {
+        "version_id": version,
+        "verdict": "disagree",
+        "corrected_answer": "It is stable.",
+        "cells": {"nodule": "new", "overall": "stable"},
+    }
+    assert browser.post("/api/feedback", json=said).status_code == 200
+    found = browser.get(address(session)).json()
+    assert found["words"]["impression"] == "It is stable.\nAs a whole: stable."
+    assert found["words"]["findings"].startswith("New: nodule.")
+    assert "Corrected by the reader: It is stable." in browser.get(address(session, ".txt")).text
+    browser.post("/api/feedback", json={"version_id": version, "verdict": "disagree", "corrected_answer": "", "cells": {}})
+    assert browser.get(address(session)).json()["answers"] == 0
+
+
 def test_nobody_elses_report_is_read_changed_or_exported(browser: TestClient, stranger: TestClient, session: int) -> None:
     words = browser.get(address(session)).json()["words"]
     assert stranger.get(address(session)).status_code == 404
