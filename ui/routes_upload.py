@@ -126,6 +126,12 @@ def shown(name: str) -> str:
 @router.post("/upload")
 async def upload(request: Request, here: In, user: Reader) -> StreamingResponse:
     """Files of a multipart form into the reader's own studies."""
+    inbox = await received(request, here)
+    return StreamingResponse(_import(here, user, inbox), media_type="application/x-ndjson")
+
+
+async def received(request: Request, here: Context) -> Inbox:
+    """The files of a multipart form in a private folder that is the caller's to remove. Raises `HTTPException` with a sentence."""
     limit = here.settings.max_upload_mb * _MEGA
     kind, fields = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not fields.get(b"boundary"):
@@ -140,7 +146,7 @@ async def upload(request: Request, here: In, user: Reader) -> StreamingResponse:
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise _refusal(error) from error
-    return StreamingResponse(_import(here, user, inbox), media_type="application/x-ndjson")
+    return inbox
 
 
 async def _receive(request: Request, inbox: Inbox) -> None:

@@ -31,6 +31,7 @@ from ui import (
     page,
     routes_align,
     routes_asking,
+    routes_batch,
     routes_feedback,
     routes_frames,
     routes_health,
@@ -44,6 +45,7 @@ from ui import (
     routes_trust,
     routes_upload,
 )
+from ui.batching import Batches
 from ui.context import Context
 from ui.demo import ensure_demo
 from ui.engine_room import EngineFactory, EngineRoom
@@ -82,9 +84,11 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
 
     app = FastAPI(title="Interval", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = here
+    app.state.batches = Batches()
     for room in (
         routes_align,
         routes_asking,
+        routes_batch,
         routes_feedback,
         routes_frames,
         routes_health,

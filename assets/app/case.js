@@ -1,11 +1,16 @@
 // What a case offers beside its conversation, put into the conversation's head.
+import { batch } from "./batch.js";
 import { panels } from "./panels.js";
 import { report } from "./report.js";
 
 export function forCase(talk) {
   report();
+  const many = batch();
   panels(talk, [
     { name: "report", words: "Draft report", help: "Findings, comparison, impression; text, PDF, DICOM", picture: "report", key: "Shift+d" },
+    { name: "batch", words: "Many pairs", help: "The progression of each in a table, as CSV", picture: "table", key: "Shift+t", run: many.open },
   ]);
+  talk.querySelector(".talkhead .more").before(many.chip);
+  talk.append(many.dialog);
   return talk;
 }

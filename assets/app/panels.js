@@ -42,11 +42,11 @@ export function close() {
 
 export const isShown = (name) => shown === name;
 
-/** Put the menu into the head of the conversation; `items` are `{name, words, help, picture, key}`. */
+/** Put the menu into the head of the conversation; `items` are `{name, words, help, picture, key}`, and `run` for one that opens no panel. */
 export function panels(talk, items) {
   host = talk;
   const menu = h("div.casemenu", { popover: "auto", role: "menu", "aria-label": "More for this case", dataset: { testid: "case-menu" } },
-    items.map((one) => h("button.item", { type: "button", role: "menuitem", dataset: { testid: `open-${one.name}` }, onclick: () => { menu.hidePopover(); show(one.name); } }, icon(one.picture), h("span.lines", {}, h("strong", {}, one.words), h("span.quiet", {}, one.help)))));
+    items.map((one) => h("button.item", { type: "button", role: "menuitem", dataset: { testid: `open-${one.name}` }, onclick: () => { menu.hidePopover(); (one.run ?? (() => show(one.name)))(); } }, icon(one.picture), h("span.lines", {}, h("strong", {}, one.words), h("span.quiet", {}, one.help)))));
   opener = iconButton("more", "More for this case: report, two models, many pairs", () => menu.togglePopover(), { classes: "plain small more", "aria-haspopup": "menu", "data-testid": "case-more" });
   menu.addEventListener("beforetoggle", (event) => {
     opener.setAttribute("aria-expanded", String(event.newState === "open"));
@@ -67,5 +67,5 @@ export function panels(talk, items) {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && shown && !event.defaultPrevented && !document.querySelector("dialog[open], :popover-open")) close();
   });
-  for (const one of items) addCommand({ id: `panel-${one.name}`, words: one.words, group: "ask", keys: [one.key], run: () => (isShown(one.name) ? close() : show(one.name)) });
+  for (const one of items) addCommand({ id: `panel-${one.name}`, words: one.words, group: "ask", keys: [one.key], run: one.run ?? (() => (isShown(one.name) ? close() : show(one.name))) });
 }

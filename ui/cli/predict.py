@@ -9,30 +9,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from errors import EngineError, IntervalError, ModelNotLoaded, StudyError
-from inference.engine import Engine, Request
+from errors import IntervalError
+from inference.engine import Engine
 from ui.cli.common import DataDir, Json, Output, begin
+from ui.predicting import lines
 
 if TYPE_CHECKING:
     from inference.pairfile import Films, PairRow
-
-DIGITS = 6
-"""Decimals of a probability."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One pair's result: the JSON object, and why it could not be read."""
-
-    content: dict[str, Any]
-    error: IntervalError | None = None
 
 
 def predict(
@@ -92,42 +81,3 @@ def summed_up(pairs: int, failed: int, engine: Engine, seconds: float, *, both: 
         "seconds": round(seconds, 1),
         "seconds_a_pair": round(seconds / pairs, 2),
     }
-
-
-def lines(rows: Sequence[PairRow], films: Films, engine: Engine, *, both: bool) -> Iterator[Line]:
-    """The result of each row, in order. Raises `ModelNotLoaded`; any other failure is its row's own."""
-    for row in rows:
-        try:
-            progression, overall, warnings = read(row, films, engine, both=both)
-            yield Line(content(row, progression, overall, warnings))
-        except ModelNotLoaded:
-            raise
-        except (StudyError, EngineError) as error:
-            yield Line(content(row, {}, {}, (f"the pair was not read: {error}",)), error)
-
-
-def read(row: PairRow, films: Films, engine: Engine, *, both: bool) -> tuple[dict[str, Any], dict[str, float], tuple[str, ...]]:
-    """Progression, overall and warnings of one row."""
-    from inference.pairfile import between
-    from inference.reading import read_pair
-
-    prior, current = films.pair(row)
-    found = read_pair(engine, Request((prior.image, current.image), ""), both=both)
-    progression = {finding: rounded(shares) for finding, shares in found.progression.items()}
-    warnings = dict.fromkeys((*prior.remarks, *current.remarks, *between(prior, current)))
-    return progression, rounded(found.overall), tuple(warnings)
-
-
-def content(row: PairRow, progression: dict[str, Any], overall: dict[str, float], warnings: Sequence[str]) -> dict[str, Any]:
-    """The JSON object of a line."""
-    return {
-        **dict(zip(("prior_path", "current_path"), row.paths, strict=True)),
-        "progression": progression,
-        "overall": overall,
-        "warnings": list(warnings),
-    }
-
-
-def rounded(shares: Mapping[str, float]) -> dict[str, float]:
-    """Probabilities as they are printed."""
-    return {name: round(share, DIGITS) for name, share in shares.items()}
