@@ -23,6 +23,7 @@ from ui.demo import DemoCase
 from ui.engine_room import EngineRoom
 from ui.rendering import Renderer
 from ui.security import reader_token
+from ui.training import Measuring
 
 READERS_KEPT = 2048
 RULES = Path(__file__).resolve().parent.parent / "assets" / "hanging.yaml"
@@ -37,6 +38,7 @@ class Context:
     engine: EngineRoom
     renderer: Renderer = field(default_factory=Renderer)
     alignments: Alignments = field(default_factory=Alignments)
+    measuring: Measuring = field(default_factory=Measuring)
     runs: dict[str, tuple[int, Event]] = field(default_factory=dict)
     ready: Event = field(default_factory=Event)
     cases: tuple[DemoCase, ...] = ()

@@ -42,6 +42,7 @@ from ui import (
     routes_review,
     routes_saw,
     routes_sessions,
+    routes_train,
     routes_trust,
     routes_upload,
 )
@@ -76,6 +77,7 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
         yield
         _stop_answers(here)
         here.alignments.close()
+        here.measuring.close()
         for thread in threading.enumerate():
             if thread.name.startswith(("answer-", "align-")):
                 thread.join(timeout=2)  # it keeps its words before the store closes
@@ -99,6 +101,7 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
         routes_review,
         routes_saw,
         routes_sessions,
+        routes_train,
         routes_trust,
         routes_upload,
     ):

@@ -90,20 +90,3 @@ def single(lines: Sequence[Line]) -> tuple[list[Line], Counter[str]]:
         else:
             kept.append(line)
     return kept, gone
-
-
-def counts(train: Sequence[Line], held: Sequence[Line], preferences: Sequence[Line]) -> dict[str, object]:
-    """What a version holds, by split and of its examples by source, ability, modality, label, kind and error code."""
-    examples = [*train, *held]
-
-    def by(name: str) -> dict[str, int]:
-        return dict(sorted(Counter(getattr(line, name) or "none" for line in examples).items()))
-
-    return {
-        "train": len(train),
-        "held": len(held),
-        "preferences": len(preferences),
-        "patients": len({patient for line in examples for patient in line.people}),
-        **{name: by(name) for name in ("source", "ability", "modality", "label", "kind")},
-        "code": dict(sorted(Counter(code for line in preferences for code in line.codes).items())),
-    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,15 +20,14 @@ from typing import Any
 from errors import InputError, TuneError
 from finetune import files
 from finetune.versions import lines
-from finetune.versions.checks import counts
 from finetune.versions.lines import Line
-from finetune.versions.stock import READ_ONLY
 from inference import manifest as hashes
 
 MANIFEST = "manifest.json"
 TRAIN, HELD, PREFERENCES = "train.jsonl", "held.jsonl", "preferences.jsonl"
 FILES = (TRAIN, HELD, PREFERENCES)
 FORMAT = 1
+READ_ONLY = 0o444
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -143,6 +143,23 @@ def _same(path: Path, sha256: str) -> None:
     if not path.is_file() or hashes.digest(path) != sha256:
         cause = "was changed" if path.is_file() else "is gone"
         raise TuneError(f"{path.resolve()} {cause} since the version was built; take it from a backup, or build a new version")
+
+
+def counts(train: Sequence[Line], held: Sequence[Line], preferences: Sequence[Line]) -> dict[str, object]:
+    """What a version holds, by split and of its examples by source, ability, modality, label, kind and error code."""
+    examples = [*train, *held]
+
+    def by(name: str) -> dict[str, int]:
+        return dict(sorted(Counter(getattr(line, name) or "none" for line in examples).items()))
+
+    return {
+        "train": len(train),
+        "held": len(held),
+        "preferences": len(preferences),
+        "patients": len({patient for line in examples for patient in line.people}),
+        **{name: by(name) for name in ("source", "ability", "modality", "label", "kind")},
+        "code": dict(sorted(Counter(code for line in preferences for code in line.codes).items())),
+    }
 
 
 def told(found: Mapping[str, int] | Sequence[tuple[str, int]]) -> str:

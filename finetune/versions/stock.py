@@ -12,9 +12,8 @@ from finetune import pictures
 from finetune.versions.drafts import Draft, Look
 from finetune.versions.leakage import pixels_of
 from finetune.versions.lines import IMAGES, Line, Shown
+from finetune.versions.shelf import READ_ONLY
 from inference import manifest
-
-READ_ONLY = 0o444
 
 
 @dataclass(frozen=True)
