@@ -19,6 +19,7 @@ export function leave() {
 /** Show exactly these slots (SlotOut) with their relation; at least two viewports stay. Another case leaves a running answer. */
 export function show(slots, relation, { chosen = null, keepSession = false, why = "" } = {}) {
   asked += 1;
+  if (state.guest) update({ place: "read" }); // what is opened hangs in Read, whatever is looked at
   const shown = slots.map(slotOf);
   while (shown.length < 2) shown.push(null);
   if (!keepSession) {
@@ -136,7 +137,7 @@ export const relationship = () => state.relation?.relationship ?? "temporal";
 
 function keep() {
   remember();
-  if (!state.session) return;
+  if (!state.session || state.guest) return;
   clearTimeout(keeping);
   keeping = setTimeout(flush, 400);
 }
@@ -145,7 +146,7 @@ function keep() {
 export function flush() {
   clearTimeout(keeping);
   keeping = 0;
-  if (!state.session) return Promise.resolve();
+  if (!state.session || state.guest) return Promise.resolve();
   const body = { slots: filled().map(wire), relationship: relationship() };
   return attempt(() => put(`/api/sessions/${state.session.id}/slots`, body, { keepalive: true }));
 }

@@ -108,8 +108,20 @@ function forget() {
   update({ drawn: history.present, links: { ...EMPTY.links, actions: state.links.actions }, mode: "side", overrides: [], chosen_mark: null, saved: true });
 }
 
+/** Draw another's marks in the place of the reader's own, and keep nothing of it; what puts the own ones back. */
+export function borrow(marks) {
+  const own = { history, links: state.links, mode: state.mode, overrides: state.overrides };
+  history = compare.begin({ ...compare.NOTHING, marks });
+  update({ drawn: history.present, links: { ...EMPTY.links, actions: own.links.actions }, mode: "side", overrides: [], chosen_mark: null });
+  return () => {
+    const { history: before, ...rest } = own;
+    history = before;
+    update({ drawn: history.present, ...rest, chosen_mark: null });
+  };
+}
+
 function save() {
-  if (!session && !worth()) return;
+  if (state.guest || (!session && !worth())) return;
   dirty = true;
   backUp();
   update({ saved: false });
@@ -125,7 +137,7 @@ function backUp() {
 /** Send the newest version now; one at a time. */
 export async function flush() {
   clearTimeout(timer);
-  if (!dirty || saving) return saving;
+  if (!dirty || saving || state.guest) return saving;
   saving = send().finally(() => { saving = null; });
   await saving;
   if (dirty && state.saved) return flush();
@@ -160,6 +172,7 @@ async function send() {
 /** Another tab saved this session first: what it drew and what is drawn here become one, and that is saved. */
 async function join() {
   const own = session;
+  if (state.guest) return; // joined when the reader's own images hang again
   try {
     const found = await get(`/api/sessions/${own}/marks`);
     if (own !== session) return;
@@ -193,7 +206,7 @@ const between = (anchor) => [anchor.a_series, anchor.b_series].sort((a, b) => a 
 const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("interval.marks") : null;
 tabs?.addEventListener("message", async ({ data }) => {
   const own = session;
-  if (data.session !== own || data.version <= version || dirty || saving) return; // a tab with news of its own joins when it saves
+  if (data.session !== own || data.version <= version || dirty || saving || state.guest) return; // a tab with news of its own joins when it saves
   const found = await get(`/api/sessions/${own}/marks`).catch(() => null);
   if (found && own === session && found.version > version && !dirty && !saving) joined(found);
 });
@@ -241,5 +254,5 @@ on("layout", () => {
   save();
 });
 addEventListener("pagehide", () => {
-  if (dirty && session) put(`/api/sessions/${session}/marks`, written(), { keepalive: true }).catch(() => undefined);
+  if (dirty && session && !state.guest) put(`/api/sessions/${session}/marks`, written(), { keepalive: true }).catch(() => undefined);
 });

@@ -4,6 +4,7 @@ import { commandOf, keyOf, keysOf, remap, restored, spoken } from "/app/viewer/c
 import { stop } from "./ask.js";
 import { fill, h, iconButton } from "./dom.js";
 import { state } from "./state.js";
+import { WORKSPACE } from "./tabs.js";
 import { addCommand, commands } from "./toolbar.js";
 
 const OWN = "interval.keys";
@@ -60,6 +61,9 @@ export function keysDialog() {
   return dialog;
 }
 
+/** Whether a command has anything to do with the work space that is looked at: none but Read asks, Train has no images. */
+const here = ({ group, id }) => group === WORKSPACE || id === "keys" || state.place === "read" || (state.place === "review" && group !== "Ask");
+
 export function listen(showKeys, toggleRail) {
   addCommand({ id: "question", words: "Go to the question", group: "ask", keys: ["/"], run: () => document.getElementById("iv-question").focus() });
   addCommand({ id: "rail", words: "Show or hide the list", group: "go", keys: ["["], run: toggleRail });
@@ -71,7 +75,7 @@ export function listen(showKeys, toggleRail) {
     if (event.target.closest("input:not([type=range]), textarea, select, dialog")) return undefined;
     if (event.target.closest("[role=radio], input[type=range], .thread, .rail") && /^(Arrow|Page|Home|End)/.test(event.key)) return undefined;
     const command = commandOf(commands, chosen, keyOf(event));
-    if (!command || !command.enabled()) return undefined;
+    if (!command || !command.enabled() || !here(command)) return undefined;
     event.preventDefault();
     return command.run();
   });

@@ -5,11 +5,13 @@ import { forCase } from "./case.js";
 import { comparing } from "./comparing.js";
 import { watchEngine } from "./engine.js";
 import { h } from "./dom.js";
+import { feedbackKeys } from "./feedback.js";
 import { relate } from "./hang.js";
 import { keysDialog, listen } from "./keys.js";
 import { rail } from "./rail.js";
 import { stage } from "./stage.js";
 import { remembered, sessionInAddress, state, update } from "./state.js";
+import { go, placeInAddress, places } from "./tabs.js";
 import { talk } from "./talk.js";
 import { attempt, say, toasts } from "./toast.js";
 import { top } from "./top.js";
@@ -23,10 +25,14 @@ function build(root) {
     return dialog.showModal();
   };
   const toggleRail = () => app.classList.toggle("no-rail");
-  const app = h("div.iv.app", { dataset: { testid: "app" } });
+  const app = h("div.iv.app", { dataset: { testid: "app", place: "read" } });
   const middle = stage();
   comparing(middle);
-  app.append(...top(showKeys, toggleRail), rail(), middle, forCase(talk()), dialog, toasts);
+  const lists = rail();
+  const talking = forCase(talk());
+  app.append(...top(showKeys, toggleRail), lists, middle, talking, dialog, toasts);
+  places(app, middle, [lists, talking]);
+  feedbackKeys();
   root.append(app);
   listen(showKeys, toggleRail);
   return app;
@@ -40,6 +46,7 @@ async function begin(app) {
     const id = sessionInAddress();
     if (!(id && (await open(id, true)))) await rehang(remembered());
     waitForDemo(start.library.preparing);
+    go(placeInAddress());
   }
   app.dataset.ready = "true";
 }

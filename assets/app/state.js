@@ -45,6 +45,7 @@ const KEY = "interval.tab";
 
 /** Keep what hangs in this tab, so that a reload before the first question finds it again. */
 export function remember() {
+  if (state.guest) return;
   const url = new URL(location.href);
   if (state.session) url.searchParams.set("session", state.session.id);
   else url.searchParams.delete("session");

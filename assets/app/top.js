@@ -2,6 +2,7 @@
 import { post } from "./api.js";
 import { fill, h, icon, iconButton } from "./dom.js";
 import { engineChip } from "./engine.js";
+import { tabs } from "./tabs.js";
 import { attempt } from "./toast.js";
 
 const READ = "interval.notice";
@@ -19,7 +20,7 @@ export function top(showKeys, toggleRail) {
   setTheme(document.documentElement.dataset.theme || "dark");
   const details = notice();
   const research = h("p.research", { dataset: { testid: "research" } }, icon("info"), h("span", {}, "Research and teaching use", h("span.long", {}, ", not a medical device")), h("button", { type: "button", onclick: () => { details.hidden = !details.hidden; } }, "Details"));
-  const bar = h("header.top", {}, iconButton("rail", "Show or hide the list ([)", toggleRail), h("div.brand", {}, mark(), "Interval", h("span.place", {}, "Read")), research, h("div.end", {}, engineChip(), theme, iconButton("keyboard", "Keyboard shortcuts (?)", showKeys)));
+  const bar = h("header.top", {}, iconButton("rail", "Show or hide the list ([)", toggleRail), h("div.brand", {}, mark(), "Interval"), tabs(), research, h("div.end", {}, engineChip(), theme, iconButton("keyboard", "Keyboard shortcuts (?)", showKeys)));
   return [bar, details];
 }
 

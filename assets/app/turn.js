@@ -4,6 +4,7 @@ import { letters } from "./along.js";
 import { again } from "./ask.js";
 import { fill, h, icon, iconButton, moment, plural, seconds } from "./dom.js";
 import { chips, Evidence } from "./evidence.js";
+import { Feedback } from "./feedback.js";
 import { saw } from "./saw.js";
 import { state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
@@ -17,7 +18,7 @@ export class TurnView {
     this.chosen = null; // index of the version shown; null: the last
     this.opened = false; // what the model saw
     this.regenerate = null; // its button, which rests while any question is being answered
-    this.saying = null; // verdict whose comment is being written
+    this.feedback = new Feedback(() => this.redraw());
     this.answer = h("div.answer", { dataset: { testid: "answer" }, "aria-live": "polite" });
     this.evidence = new Evidence();
     this.foot = h("div.foot");
@@ -39,6 +40,7 @@ export class TurnView {
     if (grown) {
       this.chosen = null;
       this.opened = false;
+      this.feedback.close();
     }
     if (key !== this.key) this.draw(key, running);
     this.evidence.show(turn, running ? null : this.version);
@@ -93,7 +95,7 @@ export class TurnView {
       h("p.words", {}, version.text || "The answer is empty."),
       note && h("p.note", {}, icon("warning"), note),
       version.warnings.map((text) => h("p.note", {}, icon("warning"), text)));
-    fill(this.foot, this.actions(version), this.comment(version), this.provenance(version), this.opened && this.panel(version));
+    fill(this.foot, this.actions(version), this.feedback.element(this.turn, version), this.provenance(version), this.opened && this.panel(version));
   }
 
   redraw() {
@@ -102,10 +104,8 @@ export class TurnView {
   }
 
   actions(version) {
-    const last = version.feedback.at(-1);
-    const verdict = (kind, words) => iconButton(kind, words, () => this.judge(kind), { classes: `plain small ${kind === "agree" ? "good" : "bad"}`, "aria-pressed": String(last?.verdict === kind), "data-testid": kind });
     return h("div.row", {},
-      verdict("agree", "Agree with this answer"), verdict("disagree", "Disagree with this answer"),
+      this.feedback.buttons(this.turn, version),
       iconButton("copy", "Copy the answer", () => this.copy(version), { classes: "plain small" }),
       this.againButton("Regenerate"), h("span.gap"), this.switcher());
   }
@@ -121,41 +121,13 @@ export class TurnView {
     const go = (by) => {
       this.chosen = Math.max(0, Math.min(length - 1, this.at + by));
       this.opened = false;
-      this.saying = null;
+      this.feedback.close();
       this.redraw();
     };
     return h("div.versions", { role: "group", "aria-label": "Versions of the answer", dataset: { testid: "versions" } },
       iconButton("left", "Earlier version", () => go(-1), { classes: "plain small", disabled: this.at === 0, "data-testid": "earlier" }),
       h("span.number", {}, `${this.at + 1} of ${length}`),
       iconButton("right", "Later version", () => go(1), { classes: "plain small", disabled: this.at === length - 1, "data-testid": "later" }));
-  }
-
-  async judge(verdict, comment = "") {
-    const { version } = this;
-    const kept = await attempt(() => post("/api/feedback", { version_id: version.id, verdict, ...(comment && { comment }) }));
-    if (!kept) return;
-    const row = kept.feedback;
-    this.saying = comment ? null : verdict;
-    const versions = this.turn.versions.map((one) => (one.id === version.id ? { ...one, feedback: [...one.feedback, row] } : one));
-    update({ turns: state.turns.map((turn) => (turn.id === this.turn.id ? { ...turn, versions } : turn)) });
-    if (!comment) this.element.querySelector("textarea")?.focus();
-  }
-
-  comment(version) {
-    const last = version.feedback.at(-1);
-    if (this.saying) {
-      const field = h("textarea", { rows: "2", maxlength: "4000", "aria-label": "Comment on this answer", placeholder: this.saying === "agree" ? "What is right about it? (optional)" : "What is wrong, and on which image? (optional)" });
-      const send = () => (field.value.trim() ? this.judge(this.saying, field.value.trim()) : close());
-      const close = () => { this.saying = null; this.redraw(); };
-      field.addEventListener("keydown", (event) => {
-        if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); send(); }
-        if (event.key === "Escape") { event.stopPropagation(); close(); }
-      });
-      return h("div.comment-box", {}, field, h("div.row", {}, h("button.button.main.small", { type: "button", onclick: send }, "Save comment"), h("button.button.plain.small", { type: "button", onclick: close }, "No comment")));
-    }
-    if (!last) return null;
-    const spoken = last.comment || version.feedback.filter((one) => one.verdict === last.verdict && one.comment).at(-1)?.comment;
-    return h(`p.verdict.${last.verdict}`, { dataset: { testid: "verdict" } }, last.verdict === "agree" ? "You agree" : "You disagree", spoken ? h("span", {}, `: ${spoken}`) : null);
   }
 
   provenance(version) {

@@ -130,7 +130,7 @@ def test_regenerate_rests_during_an_answer_and_comes_back(room: Room, served: Se
     again = room.turns.first.get_by_test_id("again")
     room.ask("And now?")
     expect(again).to_be_disabled()
-    room.turns.first.get_by_test_id("agree").click()
+    room.turns.first.get_by_test_id("disagree").click()
     expect(room.turns.first.get_by_label("Comment on this answer")).to_be_visible()
     expect(again).to_be_disabled()
     tap.open()

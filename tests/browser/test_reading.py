@@ -107,7 +107,7 @@ def test_disagreement_with_a_comment_is_kept(room: Room, tmp_path: Path) -> None
     room.expect_answered("The opacity is worse.")
     room.turns.first.get_by_test_id("disagree").click()
     room.page.get_by_label("Comment on this answer").fill("The left lung, not the right.")
-    room.page.get_by_role("button", name="Save comment").click()
+    room.page.get_by_test_id("keep").click()
     expect(room.page.get_by_test_id("verdict")).to_have_text("You disagree: The left lung, not the right.")
     room.reload()
     expect(room.page.get_by_test_id("verdict")).to_have_text("You disagree: The left lung, not the right.")

@@ -1,0 +1,82 @@
+// The reviewers' queue: what waits, narrowed by what it is, the most instructive first.
+import { get, post } from "./api.js";
+import { fill, h, icon, menu, moment, setOptions } from "./dom.js";
+import { shortOf } from "./statement.js";
+import { on, state } from "./state.js";
+import { attempt } from "./toast.js";
+
+const STATES = [["", "All"], ["pending", "Pending"], ["in work", "In work"], ["submitted", "Submitted"], ["disputed", "Disputed"], ["adjudicated", "Adjudicated"], ["skipped", "Skipped"]];
+const ORDERS = [["smart", "Smart order"], ["oldest", "Oldest first"], ["newest", "Newest first"]];
+const PAGE = 50;
+const AGAIN = 15_000; // milliseconds until a queue that is looked at is asked for again
+
+/** `open(id)` is called for a line, `next()` for the button; returns its element, `draw` and what it is narrowed to. */
+export function queue(open, next) {
+  let chosen = { state: "pending", ability: "", modality: "", model: "", code: "", reader: 0, order: "smart", mine: true };
+  let offset = 0;
+  let asked = 0;
+  const list = h("ol.caselines", { dataset: { testid: "queue" } });
+  const foot = h("div.queuefoot");
+  const states = h("div.narrow", { role: "group", "aria-label": "State", dataset: { testid: "queue-states" } });
+  const narrow = (changes) => {
+    chosen = { ...chosen, ...changes };
+    offset = 0;
+    return draw();
+  };
+  const pick = (label, name, options, number = false) => menu(label, options, String(chosen[name]), (value) => narrow({ [name]: number ? Number(value) : value }), { classes: "small", dataset: { filter: name } });
+  const picks = {
+    order: pick("Order", "order", ORDERS),
+    ability: pick("Ability", "ability", [["", "Any ability"]]),
+    modality: pick("Modality", "modality", [["", "Any modality"]]),
+    model: pick("Model", "model", [["", "Any model"]]),
+    code: pick("Error code", "code", [["", "Any error"]]),
+    reader: pick("Reader", "reader", [["0", "Any reader"]], true),
+  };
+  const mine = h("input", { type: "checkbox", checked: chosen.mine, "data-testid": "mine", onchange: () => narrow({ mine: mine.checked }) });
+  const facets = async () => {
+    const found = await get("/api/review/facets").catch(() => null);
+    if (!found) return;
+    setOptions(picks.ability, [["", "Any ability"], ...found.abilities.map((one) => [one, one])], chosen.ability);
+    setOptions(picks.modality, [["", "Any modality"], ...found.modalities.map((one) => [one, one])], chosen.modality);
+    setOptions(picks.model, [["", "Any model"], ...found.models.map((one) => [one, one])], chosen.model);
+    setOptions(picks.code, [["", "Any error"], ...found.codes.map((one) => [one, shortOf(one)])], chosen.code);
+    setOptions(picks.reader, [["0", "Any reader"], ...found.readers.map(([id, name]) => [String(id), name || `Reader ${id}`])], String(chosen.reader));
+  };
+  const draw = async () => {
+    const turn = (asked += 1);
+    const page = await attempt(() => post(`/api/review/queue?offset=${offset}&limit=${PAGE}`, chosen));
+    if (!page || turn !== asked) return;
+    const all = Object.values(page.counts).reduce((sum, count) => sum + count, 0);
+    fill(states, STATES.map(([name, words]) => h("button.narrowing", { type: "button", "aria-pressed": String(chosen.state === name), onclick: () => narrow({ state: name }), dataset: { state: name } }, h("span", {}, words), h("span.number", {}, String(name ? (page.counts[name] ?? 0) : all)))));
+    const held = list.contains(document.activeElement) ? document.activeElement.dataset.item : null;
+    fill(list, page.items.length ? page.items.map(line) : h("li.quiet.none", {}, all ? "Nothing of these filters." : "Nothing waits. Feedback that readers give on answers stands here."));
+    if (held) list.querySelector(`[data-item="${held}"]`)?.focus({ preventScroll: true });
+    const last = Math.min(offset + PAGE, page.total);
+    fill(foot, page.total > PAGE && [
+      h("button.button.plain.small", { type: "button", disabled: offset === 0, onclick: () => { offset = Math.max(0, offset - PAGE); draw(); } }, "Before"),
+      h("span.number.quiet", {}, `${offset + 1} – ${last} of ${page.total}`),
+      h("button.button.plain.small", { type: "button", disabled: last >= page.total, onclick: () => { offset += PAGE; draw(); }, dataset: { testid: "queue-on" } }, "Next")]);
+    clearTimeout(timer);
+    if (state.place === "review") timer = setTimeout(draw, AGAIN);
+  };
+  let timer = 0;
+  const line = (item) => {
+    const own = item.reader === state.me.id;
+    const who = own ? "you" : item.reader_name || `reader ${item.reader}`;
+    const badge = item.holder ? "in work" : item.state;
+    const words = item.holder ? (item.holder === state.me.id ? "yours" : `held by ${item.holder_name || `reader ${item.holder}`}`) : item.state;
+    return h("li", {}, h("button.caseline", { type: "button", "aria-current": state.case === item.id ? "true" : null, onclick: () => open(item.id), dataset: { item: item.id, state: badge, testid: "queue-line" } },
+      h("span.first", {}, h("strong.clip", {}, item.codes.length ? item.codes.map(shortOf).join(", ") : item.verdict === "agree" ? "Agreed" : item.verdict === "disagree" ? "Wrong, not said how" : "Corrected"), h("span.casestate", { dataset: { state: badge } }, words)),
+      h("span.question-line.clip", {}, item.question),
+      h("span.quiet.clip.number", {}, [item.ability, item.modality, who, moment(item.created)].filter(Boolean).join(" · "))));
+  };
+  on("case", () => { for (const one of list.querySelectorAll(".caseline")) one.toggleAttribute("aria-current", one.dataset.item === String(state.case)); });
+  on("place", () => { if (state.place === "review") facets(); else clearTimeout(timer); });
+  facets();
+  const element = h("aside.queue", { "aria-label": "Queue of cases" },
+    h("header.queuehead", {}, h("h2", {}, "Review"), h("button.button.main.small", { type: "button", onclick: next, title: "Take the next free case (G)", dataset: { testid: "next-case" } }, icon("right"), "Next case")),
+    states,
+    h("details.filters", { dataset: { testid: "filters" } }, h("summary", {}, "Order and filters"), h("div.picks", {}, Object.values(picks)), h("label.mine", {}, mine, "Only what I may judge")),
+    list, foot);
+  return { element, draw, narrow, filters: () => ({ ...chosen }) };
+}

@@ -1,0 +1,82 @@
+// The work spaces: Read, Review, Train. Read is always there; another is loaded when it is first looked at, and nothing of Read goes
+// away meanwhile: an answer goes on being written, what hangs and is drawn comes back as it was.
+import { giveBack } from "./guest.js";
+import { h } from "./dom.js";
+import { on, state, update } from "./state.js";
+import { say } from "./toast.js";
+import { addCommand } from "./toolbar.js";
+
+const PLACES = [["read", "Read"], ["review", "Review"], ["train", "Train"]];
+const LOADERS = {
+  review: async () => (await import("./review.js")).review(),
+  train: async () => [(await import("./train.js")).train()],
+};
+export const WORKSPACE = "Work space";
+
+Object.assign(state, { place: "read", guest: false });
+
+/** The tabs of the top bar. */
+export function tabs() {
+  const tab = ([name, words]) => h("button.tab", { type: "button", role: "tab", id: `iv-tab-${name}`, onclick: () => go(name), dataset: { place: name, testid: `tab-${name}` } }, words);
+  const list = h("div.tabs", { role: "tablist", "aria-label": "Work spaces" }, PLACES.map(tab));
+  const draw = () => {
+    for (const one of list.children) {
+      const here = one.dataset.place === state.place;
+      one.setAttribute("aria-selected", String(here));
+      one.tabIndex = here ? 0 : -1;
+    }
+  };
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const at = PLACES.findIndex(([name]) => name === state.place);
+    go(PLACES[(at + step + PLACES.length) % PLACES.length][0]);
+    list.querySelector('[aria-selected="true"]').focus();
+  });
+  PLACES.forEach(([name, words], number) => addCommand({ id: `place-${name}`, words, group: WORKSPACE, keys: [`Alt+${number + 1}`], run: () => go(name) }));
+  on("place", draw);
+  draw();
+  return list;
+}
+
+/** Go to a work space; the address keeps it over a reload. */
+export function go(name) {
+  if (name === state.place) return;
+  const url = new URL(location.href);
+  if (name === "read") url.searchParams.delete("place");
+  else url.searchParams.set("place", name);
+  history.replaceState(null, "", url);
+  update({ place: name });
+}
+
+/** The work space of the address. */
+export function placeInAddress() {
+  const name = new URL(location.href).searchParams.get("place");
+  return PLACES.some(([known]) => known === name) ? name : "read";
+}
+
+/** Show in `app` what belongs to the work space that is looked at; `own` are Read's parts besides the stage. */
+export function places(app, stage, own) {
+  const made = {};
+  const follow = async () => {
+    const { place } = state;
+    if (place !== "review") giveBack();
+    app.dataset.place = place;
+    for (const part of own) part.inert = place !== "read";
+    stage.inert = place === "train";
+    for (const [name, parts] of Object.entries(made)) for (const part of await parts) part.hidden = name !== place;
+    if (!LOADERS[place] || made[place]) return;
+    made[place] = LOADERS[place]();
+    try {
+      const parts = await made[place];
+      parts.forEach((part) => { part.hidden = state.place !== place; });
+      app.append(...parts);
+    } catch {
+      delete made[place];
+      say("This work space could not be loaded. Reload the page; nothing is lost.", "bad", ["Reload", () => location.reload()]);
+    }
+  };
+  on("place", follow);
+}

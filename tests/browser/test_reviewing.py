@@ -1,0 +1,175 @@
+"""Review in the browser: a reader, a second reader and an adjudicator at once; holds, agreement and audit are right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from settings import load
+from storage import audit
+from storage.feedback import Said
+from storage.store import Store
+from storage.views import User
+from tests.browser.conftest import Served, serve
+from tests.browser.review_page import Reviewing
+from tests.browser.room import Room
+from tests.browser.samples import pair
+from tests.ui.desk import Desk
+from ui.server import create_app
+
+pytestmark = pytest.mark.browser
+
+CASES = 10
+CODES = ["change-missed", "change-hallucinated", "images-swapped", "wrong-side", "other"]
+"""What the reader flags, case after case, twice through."""
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Served]:
+    """A server of its own, so that its queue holds this test's cases alone."""
+    desk = Desk()
+    app = create_app(load(data_dir=tmp_path / "ward"), desk.factory, demo=False)
+    address = serve(app)
+    yield Served(next(address), desk, app, tmp_path)
+    address.close()
+
+
+def flag_ten(room: Room, store: Store, folder: Path) -> User:
+    """Ask ten questions and flag every answer; the reader. The questions are asked on the page, the flags given by its routes."""
+    room.upload(pair(folder))
+    room.viewport(2).expect_shown()
+    for number in range(CASES):
+        room.ask(f"Question {number + 1}?")
+        room.expect_answered("The opacity is worse.", turn=number + 1)
+    me: int = room.page.evaluate("async () => (await (await fetch('/api/me')).json()).id")
+    flags = """async codes => {
+      const { state } = await import('/app/state.js');
+      for (const [number, turn] of state.turns.entries()) await fetch('/api/feedback', {
+        method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ version_id: turn.versions[0].id, verdict: 'disagree', codes: [codes[number % codes.length]] }) });
+    }"""
+    room.page.evaluate(flags, CODES)
+    return User(me, "")
+
+
+def test_three_people_work_through_ten_cases(ward: Served, chromium: Browser, tmp_path: Path) -> None:
+    ward.desk.says("The opacity is worse.")
+    store: Store = ward.app.state.context.store
+    contexts = [chromium.new_context(viewport={"width": 1440, "height": 900}) for _ in range(3)]
+    for context in contexts:
+        context.set_default_timeout(60_000)
+    try:
+        room = Room.open(contexts[0], ward.url)
+        reader = flag_ten(room, store, tmp_path)
+        second = Reviewing.open(contexts[1], ward.url, store, "annotator", "Second")
+        third = Reviewing.open(contexts[2], ward.url, store, "adjudicator", "Third")
+        expect(second.lines).to_have_count(CASES)
+
+        second.next()
+        held = second.number()
+        third.narrow("in work")
+        expect(third.lines).to_have_count(1)
+        expect(third.lines.first).to_contain_text("held by Second")
+        third.lines.first.click()
+        expect(third.barred).to_contain_text("Somebody else has this case in work")
+        expect(third.form).to_have_count(0)
+        third.narrow("pending")
+        third.next()
+        assert third.number() != held
+        third.page.get_by_test_id("skip").click()
+        expect(third.told).to_contain_text("Left to another")
+        third.page.get_by_test_id("tab-read").click()
+
+        for number in range(CASES):
+            second.expect_case()
+            expect(second.answer).to_have_text("The opacity is worse.")
+            if number in (2, 5):  # two contradictions: another code in the place of the reader's
+                for chosen in second.page.locator(".code[aria-pressed='true']").all():
+                    chosen.click()
+                second.code("Forecast as fact").click()
+            second.submit()
+            if number == CASES - 2:
+                expect(second.page.get_by_test_id("take-next")).to_be_visible()
+                second.narrow("skipped")
+                second.lines.first.click()
+        second.narrow("")
+        expect(second.count("submitted")).to_have_text("8")
+        expect(second.count("disputed")).to_have_text("2")
+        second.narrow("disputed")
+        second.lines.first.click()
+        expect(second.barred).to_contain_text("a third decides")
+
+        third.page.get_by_test_id("tab-review").click()
+        third.page.get_by_test_id("rest-agreement").click()
+        third.page.get_by_test_id("see-disputes").click()
+        expect(third.lines).to_have_count(2)
+        third.lines.first.click()
+        third.expect_case()
+        expect(third.page.get_by_test_id("conflicts")).to_contain_text("what is wrong")
+        expect(third.page.get_by_test_id("voices").locator(".voice")).to_have_count(2)
+        third.submit()
+        third.expect_case()
+        third.page.get_by_test_id("unusable").click()
+        expect(third.page.get_by_test_id("take-next")).to_be_visible()
+        expect(third.count("adjudicated")).to_have_text("2")
+
+        third.page.get_by_test_id("rest-agreement").click()
+        table = third.page.get_by_test_id("agreement")
+        expect(table).to_contain_text("10 cases judged by at least two")
+        expect(table).to_contain_text("the same codes in 80 %")
+        expect(table.locator("tr[data-code='wrong-time-point'] td").nth(2)).to_have_text("–")
+
+        accepted = store.accepted()
+        assert len(accepted) == 9
+        assert sum(one.adjudicator is not None for one in accepted) == 1
+        assert {one.reader for one in accepted} == {reader.id}
+        with store._database.read() as session:
+            events = (
+                session.connection().exec_driver_sql("SELECT event, count(*) FROM audit WHERE object_kind = 'item' GROUP BY event").all()
+            )
+            assert audit.broken(session) == ""
+        counts = {row[0]: row[1] for row in events}
+        assert (counts["review"], counts["adjudicate"]) == (CASES + 1, 2)
+        assert counts["take"] >= CASES + 3
+        for one in (room, second.room, third.room):
+            one.assert_calm()
+    finally:
+        for context in contexts:
+            context.close()
+
+
+def test_a_reviewers_own_words_are_judged_by_another(room: Room, served: Served, chromium: Browser, tmp_path: Path) -> None:
+    """What the reviewer adds waits for a second voice; judging first hides what was said until it is asked for."""
+    store: Store = served.app.state.context.store
+    room.upload(pair(tmp_path))
+    room.ask("A question of its own?")
+    room.expect_answered("The opacity is worse.")
+    me: int = room.page.evaluate("async () => (await (await fetch('/api/me')).json()).id")
+    version: int = room.page.evaluate("async () => (await import('/app/state.js')).state.turns[0].versions[0].id")
+    store.add_feedback(version, User(me, ""), Said("disagree", codes=("wrong-view",), severity="minor"))
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(60_000)
+    try:
+        desk = Reviewing.open(context, served.url, store, "admin", "Fourth")
+        desk.page.get_by_test_id("filters").locator("summary").click()
+        desk.page.locator("select[data-filter='code']").select_option("wrong-view")
+        desk.lines.filter(has_text="A question of its own?").click()
+        desk.expect_case()
+        desk.page.get_by_test_id("blind").check()
+        desk.page.get_by_test_id("skip").click()
+        expect(desk.told).to_contain_text("Left to another")
+        desk.narrow("skipped")
+        desk.page.get_by_test_id("mine").uncheck()
+        desk.lines.filter(has_text="A question of its own?").click()
+        desk.page.get_by_test_id("show-voices").click()
+        expect(desk.page.get_by_test_id("voices")).to_contain_text("Wrong view, minor")
+        desk.page.get_by_test_id("corrected").fill("The opacity is seen on one view.")
+        desk.submit()
+        expect(desk.told.first).to_be_visible()
+        assert [one.version for one in store.accepted() if one.version == version] == []
+        desk.room.assert_calm()
+    finally:
+        context.close()
