@@ -47,7 +47,7 @@ def fault(line: Line, folder: Path, given: Room | None) -> str:
     shown = tuple(FilePicture((folder / image.path).resolve()) for image in line.images)
     roles, whens = tuple(image.role for image in line.images), tuple(image.when for image in line.images)
     longest = max(line.answer, line.rejected, key=len)
-    example = Example(line.item, shown, line.question, longest, line.ability, line.relationship, roles, whens)
+    example = Example(line.item, shown, line.question, longest, line.ability, line.relationship, roles, whens, clinical=line.clinical)
     if given is None:
         return "" if line.images and line.answer.strip() and line.question.strip() else "no image, no question or no answer"
     return preflight.fault(example, given.form, given.words, given.tokens)[0]

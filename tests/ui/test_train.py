@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from finetune.versions import shelf
 from settings import Settings, load
+from tests.browser.samples import pair
 from tests.finetune import ordered, shelved
 from tests.inference import tiny
-from tests.ui.conftest import HERE
+from tests.ui.conftest import HERE, events, send, slots
 from tests.ui.desk import Desk
 from ui.server import create_app
 
@@ -91,6 +93,40 @@ def test_a_version_of_generated_pairs_is_built_from_the_page(served: tuple[Setti
     assert made["counts"]["source"] == {"generator": made["counts"]["train"]}
     assert made["missing_images"] == 0
     assert Path(served[0].versions_dir / "replayed" / "train.jsonl").is_file()
+
+
+def test_only_what_a_second_reader_confirmed_goes_into_a_version(served: tuple[Settings, TestClient], tmp_path: Path) -> None:
+    settings, reader = served
+    hang = send(reader, *pair(tmp_path))["hang"]
+    told = reader.post("/api/ask", json={"question": "What changed?", "slots": slots(hang), "ability": "temporal"})
+    first, *_, last = events(told.text)
+    version = last["version"]["id"]
+    said = {
+        "verdict": "disagree",
+        "codes": ["change-missed"],
+        "corrected_answer": "The opacity is larger.",
+        "cells": {"consolidation": "worse"},
+    }
+    item = reader.post("/api/feedback", json={"version_id": version, **said}).json()["id"]
+    early = reader.post("/api/train/versions", json={"name": "reviewed"})
+    assert (early.status_code, reader.get("/api/train").json()["reviewed"]) == (400, 0)
+
+    second = TestClient(reader.app, base_url=HERE)
+    second.get("/")
+    line = second.post("/api/review/queue?limit=1", json={"order": "newest"}).json()["items"][0]
+    assert second.post(f"/api/review/items/{line['id']}/take").status_code == 200
+    done = second.post(f"/api/review/items/{line['id']}/decision", json={"decision": "judged", **said})
+    assert done.json()["accepted"], done.text
+    assert reader.get("/api/train").json()["reviewed"] == 1
+
+    made = reader.post("/api/train/versions", json={"name": "reviewed", "held": 0}).json()["version"]
+    assert made["counts"]["kind"] == {"cell": 1, "corrected": 1, "mirrored": 2}
+    assert made["counts"]["code"]["change-missed"] >= 2
+    lines = shelf.read(settings.versions_dir, "reviewed").contents.train
+    saw = reader.get(f"/api/sessions/{first['session_id']}/turns/{first['turn']['id']}/versions/{version}/saw").json()
+    shown = tuple(image["sha256"] for image in saw["images"])
+    assert {line.pictures for line in lines} == {shown, shown[::-1]}
+    assert {line.item for line in lines} == {str(item)}
 
 
 def test_nothing_goes_live_without_passed_gates_and_a_reason(served: tuple[Settings, TestClient]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import StoreError
-from finetune.versions import corrections, mirrors
+from finetune.versions import checks, corrections, mirrors
 from finetune.versions.build import Plan, build
 from finetune.versions.lines import Line
 from finetune.versions.recipes import RECIPES
@@ -19,6 +19,7 @@ from storage.feedback import CODES
 from storage.reviewed import Reviewed
 from storage.views import Clinical
 from tests.finetune.versions.reviews import render, reviewed, shown
+from tests.inference import tiny
 
 
 def version(folder: Path, *items: Reviewed, **changes: object) -> Version:
@@ -117,6 +118,19 @@ def test_agreement_is_learnt_and_a_preference_between_two_answers_is_only_a_pref
 def test_what_was_told_beside_the_images_goes_with_the_question(tmp_path: Path) -> None:
     found = contents(tmp_path, reviewed(1, clinical=Clinical(indication="cough")))
     assert {line.clinical for line in (*found.train, *found.preferences)} == {(("Indication", "cough"),)}
+
+
+def test_what_does_not_fit_the_model_is_left_out_before_any_training(tmp_path: Path) -> None:
+    room = checks.room(tiny.build(tmp_path / "tiny"))
+    long = reviewed(1, corrected_answer="It has increased. " * room.tokens)
+    placed = reviewed(2, question="What of <image>?")
+    outside = reviewed(3, corrected_answer="", cells={"overall": "new"})
+    found = version(tmp_path / "v", long, placed, outside, reviewed(4), room=room)
+    assert found.manifest["left_out"] == {
+        "too long": 1, "an image's place stands in its words": 1, "an answer its question does not allow": 1,
+    }  # fmt: skip
+    assert {line.item for line in found.contents.train} == {"104"}
+    assert found.manifest["checked_against"] == "tiny"
 
 
 def test_what_cannot_be_learnt_is_counted(tmp_path: Path) -> None:
