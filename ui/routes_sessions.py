@@ -14,7 +14,7 @@ from ui.context import Context, In, Reader
 from ui.wire import AskIn, SessionOut, SlotOut, SlotsIn, TitleIn
 
 router = APIRouter(prefix="/api")
-_STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
+STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 @router.get("/sessions")
@@ -69,15 +69,15 @@ def slots(session_id: int, body: SlotsIn, here: In, user: Reader) -> dict[str, i
 @router.post("/ask")
 async def ask(body: AskIn, request: Request, here: In, user: Reader) -> StreamingResponse:
     """Ask about images in declared order; the answer comes as server-sent events."""
-    asked = await anyio.to_thread.run_sync(_begin, here, user, body)
-    return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=_STREAM)
+    asked = await anyio.to_thread.run_sync(begin, here, user, body)
+    return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=STREAM)
 
 
 @router.post("/sessions/{session_id}/turns/{turn_id}/again")
 async def again(session_id: int, turn_id: int, request: Request, here: In, user: Reader) -> StreamingResponse:
     """Answer a kept question again, of the same images; every version is kept."""
     asked = await anyio.to_thread.run_sync(_turn, here, user, session_id, turn_id)
-    return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=_STREAM)
+    return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=STREAM)
 
 
 @router.post("/runs/{run}/stop")
@@ -105,7 +105,7 @@ def _items(here: Context, user: User, chosen: list[Slot]) -> list[tuple[Study, S
     return items
 
 
-def _begin(here: Context, user: User, body: AskIn) -> asking.Asked:
+def begin(here: Context, user: User, body: AskIn) -> asking.Asked:
     """Check, then keep session and question before anything is computed."""
     chosen = [slot.slot() for slot in body.slots]
     items = _items(here, user, chosen)

@@ -32,6 +32,7 @@ from ui import (
     routes_align,
     routes_asking,
     routes_batch,
+    routes_duel,
     routes_feedback,
     routes_frames,
     routes_health,
@@ -50,6 +51,7 @@ from ui.batching import Batches
 from ui.context import Context
 from ui.demo import ensure_demo
 from ui.engine_room import EngineFactory, EngineRoom
+from ui.rivals import Rivals
 from ui.security import Gate
 
 log = logging.getLogger(__name__)
@@ -82,15 +84,18 @@ def create_app(settings: Settings, engine_factory: EngineFactory | None = None, 
             if thread.name.startswith(("answer-", "align-")):
                 thread.join(timeout=2)  # it keeps its words before the store closes
         here.engine.close()
+        app.state.rivals.close()
         store.close()
 
     app = FastAPI(title="Interval", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = here
     app.state.batches = Batches()
+    app.state.rivals = Rivals(settings, here.engine)
     for room in (
         routes_align,
         routes_asking,
         routes_batch,
+        routes_duel,
         routes_feedback,
         routes_frames,
         routes_health,

@@ -1,0 +1,75 @@
+"""Two models on one question in the page: blind until the reader has judged, the images in sight, the preference kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from inference.select import Selection
+from tests.browser.conftest import Served
+from tests.browser.room import Room
+from tests.browser.samples import pair
+from tests.fakes import CARD, FakeEngine
+from ui.rivals import Choice
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def other(served: Served) -> Iterator[FakeEngine]:
+    """A second model called `april`."""
+    rivals, engine = served.app.state.rivals, FakeEngine(["It is stable."], card=replace(CARD, name="april"))
+    before = rivals.opener, rivals.choices
+    rivals.opener, rivals.choices = (lambda _settings, _name: Selection(engine, "")), (lambda _settings: (Choice("a", "april · fake"),))
+    yield engine
+    rivals.close()
+    rivals.opener, rivals.choices = before
+
+
+def test_names_come_after_the_judgement_and_the_preference_is_kept(room: Room, other: FakeEngine, tmp_path: Path) -> None:
+    page = room.page
+    room.upload(pair(tmp_path))
+    page.keyboard.press("Shift+M")
+    page.get_by_test_id("duel-question").fill("What changed?")
+    page.get_by_test_id("duel-ask").click()
+    sides = [page.get_by_test_id(f"duel-side-{number}") for number in (1, 2)]
+    expect(page.get_by_test_id("duel-0")).to_be_focused()
+    expect(sides[0].locator("h3")).to_have_text("Answer 1")
+    expect(page.get_by_test_id("panel-duel").locator(".sides2")).not_to_contain_text("april")
+    better = 0 if sides[0].locator(".words").inner_text() == "It is stable." else 1
+    page.get_by_test_id(f"duel-{better}").click()
+    expect(page.get_by_test_id("duel-kept")).to_contain_text("kept as feedback")
+    expect(sides[better].locator("h3")).to_have_text("april")
+    expect(sides[1 - better].locator("h3")).to_have_text("fake")
+    session = page.evaluate("() => Number(new URL(location.href).searchParams.get('session'))")
+    versions = page.evaluate("(id) => fetch(`/api/sessions/${id}`).then((one) => one.json())", session)["turns"][0]["versions"]
+    said = {version["model"]: version["feedback"] for version in versions}
+    assert [row["preferred_over"] for row in said["april"]] == [next(one["id"] for one in versions if one["model"] == "fake")]
+    assert said["fake"] == []
+    room.viewport(2).expect_shown()
+    expect(room.viewport(1).area).to_be_in_viewport(ratio=1)
+    page.get_by_test_id("close-duel").click()
+    expect(room.turns.first.get_by_test_id("versions")).to_contain_text("of 2")
+
+
+def test_open_answers_stream_under_their_names_and_one_model_alone_is_said(
+    room: Room, served: Served, other: FakeEngine, tmp_path: Path
+) -> None:
+    page = room.page
+    room.upload(pair(tmp_path))
+    page.keyboard.press("Shift+M")
+    page.get_by_test_id("duel-blind").click()
+    page.get_by_test_id("duel-ask").click()
+    expect(page.get_by_test_id("duel-side-1").locator("h3")).to_have_text("fake")
+    expect(page.get_by_test_id("duel-side-2").locator("h3")).to_have_text("april")
+    page.get_by_test_id("duel-none").click()
+    expect(page.get_by_test_id("duel-kept")).to_contain_text("nothing is kept")
+    page.keyboard.press("Escape")
+    served.app.state.rivals.choices = lambda _settings: ()
+    page.keyboard.press("Shift+M")
+    expect(page.get_by_test_id("duel-why")).to_contain_text("Only one model")
+    expect(page.get_by_test_id("duel-ask")).to_be_disabled()
