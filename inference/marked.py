@@ -16,7 +16,7 @@ from inference import pixels
 from inference.engine import Image, Mark
 
 YELLOW, BLACK = (255, 214, 0), (0, 0, 0)
-LINE, LETTER, RING = 1 / 150, 1 / 18, 1 / 40
+LINE, LETTER, RING = 1 / 130, 1 / 14, 1 / 36
 """Width of a line, height of a letter and radius of a point's ring, in parts of the longer side: a model is shown some 400 pixels of it."""
 
 Place = tuple[float, float]

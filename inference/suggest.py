@@ -47,14 +47,14 @@ TEMPLATES: Mapping[Ability, tuple[str, ...]] = {
 """What is offered to a reader who has written none for this ability; the most telling first."""
 
 FINDINGS: Mapping[str, tuple[str, ...]] = {
-    "chest radiograph": ("pleural effusion", "consolidation", "pneumothorax"),
-    "chest CT": ("nodule", "consolidation", "pleural effusion"),
-    "mammogram": ("mass", "calcification", "architectural distortion"),
-    "brain": ("enhancing lesion", "midline shift", "oedema"),
-    "abdomen": ("liver lesion", "fluid collection", "enlarged lymph node"),
-    "bone": ("fracture", "joint effusion", "bone lesion"),
+    "chest radiograph": ("pleural effusion", *(one for one in prompts.FINDINGS if one != "pleural effusion")),
+    "chest CT": ("nodule", *(one for one in prompts.FINDINGS if one != "nodule")),
+    "mammogram": ("mass", "calcification", "architectural distortion", "asymmetry", "skin thickening"),
+    "brain": ("enhancing lesion", "white matter lesion", "haemorrhage", "oedema", "midline shift", "hydrocephalus"),
+    "abdomen": ("liver lesion", "fluid collection", "enlarged lymph node", "hydronephrosis", "bowel dilatation"),
+    "bone": ("fracture", "joint effusion", "bone lesion", "joint space narrowing", "hardware"),
 }
-"""What the named kind of image is looked at for most often, likeliest first."""
+"""What the named kind of image is looked at for, likeliest first; the first one is what suggestions name."""
 _BODY: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("brain", ("BRAIN", "HEAD", "SKULL", "NEURO", "CRANI")),
     ("abdomen", ("ABD", "LIVER", "PELVI", "KIDNEY", "PANCREA")),
@@ -83,6 +83,12 @@ def kind(modality: str, body_part: str, description: str = "") -> str:
     if part == "chest":
         return "chest radiograph" if modality in _RADIOGRAPHS else "chest CT" if modality == "CT" else ""
     return part
+
+
+def scope(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Findings whose progression is asked of images of these kinds; of an unknown kind those of a chest radiograph."""
+    named = next((FINDINGS[one] for one in kinds if one in FINDINGS), prompts.FINDINGS)
+    return prompts.FINDINGS if set(named) == set(prompts.FINDINGS) else named
 
 
 def suggestions(templates: Sequence[str], loaded: Loaded) -> tuple[str, ...]:

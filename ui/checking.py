@@ -15,7 +15,6 @@ from inference.answer import scorable, scored_confidence, stored_checks
 from inference.checks import USUAL, Name, examined
 from inference.closed import OVERALL_CHANGE, Reading, of_finding, read
 from inference.engine import ModelCard, OnStage, Request, Scores, Stage, Timings, Token
-from inference.prompts import FINDINGS
 from inference.trust import kept
 from storage.views import AnswerRecord
 from ui import requests
@@ -76,9 +75,10 @@ class Checking(Run):
         whole = Reading({})
         try:
             engine = Lent(self.here, self.cancel, self.waiting)
-            if scorable(request) and set(progression) != set(FINDINGS):
-                for number, finding in enumerate(FINDINGS, 1):
-                    self.tell(Stage("scoring", number, len(FINDINGS)))
+            findings = requests.findings(store, user, self.asked.turn)
+            if scorable(request) and set(progression) != set(findings):
+                for number, finding in enumerate(findings, 1):
+                    self.tell(Stage("scoring", number, len(findings)))
                     progression[finding] = read(engine, request, of_finding(finding), cancel=self.cancel).shares
                 whole = read(engine, request, OVERALL_CHANGE, cancel=self.cancel)
             for found in examined(engine, request, self._record.text, self.cancel, self._names, whole if whole.orders else None):

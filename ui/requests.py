@@ -8,6 +8,7 @@ from typing import cast
 
 from inference.engine import Image, Options, Request, Turn
 from inference.images import frame_image
+from inference.suggest import kind, scope
 from storage.store import Store
 from storage.views import AnswerRecord, AskedMark, Slot, TurnView, User
 from ui.rendering import window_of
@@ -37,6 +38,12 @@ def remembered(earlier: tuple[TurnView, ...], turn: TurnView, until: datetime | 
     left_out = len(turns) - REMEMBERED
     told = (f"Only the last {REMEMBERED} questions of this session were remembered.",) if left_out > 0 else ()
     return tuple(turns[-REMEMBERED:]), told
+
+
+def findings(store: Store, user: User, turn: TurnView) -> tuple[str, ...]:
+    """What can be asked of the turn's images finding by finding, told from their headers. Raises `StoreError`."""
+    shown = (store.series(slot.series_id, user)[1] for slot in turn.slots)
+    return scope([kind(one.modality, one.body_part, one.description) for one in shown])
 
 
 def of_turn(store: Store, user: User, turn: TurnView, history: tuple[Turn, ...], options: Options) -> Request:

@@ -1,5 +1,6 @@
 // What goes along with a question beside the images: the marks on them, clinical context, lettered options. Nothing of it goes
 // unless the reader sees that it does.
+import { LETTERS } from "./choices.js";
 import { h, icon } from "./dom.js";
 import { on, state, update } from "./state.js";
 import { isMark } from "./viewer/compare.js";
@@ -10,6 +11,7 @@ export const FIELDS = [
   ["age", "Age", "61 years"],
   ["prior_report", "Prior report", "Its findings and impression"],
 ];
+const LONGEST = { indication: 1000, technique: 1000, age: 40, prior_report: 6000 }; // characters, as the server takes them
 const EMPTY = { on: false, indication: "", technique: "", age: "", prior_report: "" };
 const POINTS = 96; // of a free shape; more would say nothing more to a model
 
@@ -29,6 +31,12 @@ export const letters = (marks) => [...new Set(marks.map((mark) => mark.label))].
 /** What is told: the fields that say something, when the reader chose to tell them. */
 export const told = () => (state.clinical.on ? Object.fromEntries(FIELDS.map(([name]) => [name, state.clinical[name].trim()]).filter(([, text]) => text)) : {});
 
+/** What of it is too long to be told, in a sentence, or "". Nothing is cut. */
+export function tooLong() {
+  const [name, text] = Object.entries(told()).find(([field, words]) => words.length > LONGEST[field]) ?? [];
+  return name ? `The field “${FIELDS.find(([field]) => field === name)[1]}” of the clinical context has ${text.length} characters; shorten it to ${LONGEST[name]}.` : "";
+}
+
 /** Marks and context as a question takes them along. */
 export const going = (slots) => ({ marks: state.with_marks ? marksOn(slots) : [], clinical: told() });
 
@@ -45,7 +53,7 @@ export function switches(filled, open) {
   };
   const draw = () => {
     const there = letters(marksOn(filled()));
-    put(choices, state.choices ? `Options A to ${"ABCDEFGH"[state.choices.length - 1]}` : "Options", Boolean(state.choices), "Ask with lettered options to choose from");
+    put(choices, state.choices ? `Options A to ${LETTERS[state.choices.length - 1]}` : "Options", Boolean(state.choices), "Ask with lettered options to choose from");
     const count = Object.keys(told()).length;
     put(clinical, count ? `Context: ${count}` : "Context", count > 0, count ? "Clinical context goes along with the question" : "Clinical context; nothing of it goes along unless you say so");
     marks.hidden = !there;
@@ -59,10 +67,10 @@ export function switches(filled, open) {
 /** The fields of clinical context. */
 export function clinicalFields() {
   const inputs = Object.fromEntries(FIELDS.map(([name, label, help]) => {
-    const props = { "aria-label": label, placeholder: help, maxlength: name === "prior_report" ? "6000" : name === "age" ? "40" : "1000", oninput: () => update({ clinical: { ...state.clinical, [name]: inputs[name].value } }), dataset: { testid: `clinical-${name}` } };
+    const props = { "aria-label": label, placeholder: help, oninput: () => update({ clinical: { ...state.clinical, [name]: inputs[name].value } }), dataset: { testid: `clinical-${name}` } };
     return [name, name === "prior_report" ? h("textarea", { rows: "3", ...props }) : h("input", { type: "text", ...props })];
   }));
-  const box = h("input", { type: "checkbox", onchange: () => update({ clinical: { ...state.clinical, on: box.checked } }), dataset: { testid: "clinical-on" } });
+  const box = h("input", { type: "checkbox", "aria-label": "Tell this to the model", onchange: () => update({ clinical: { ...state.clinical, on: box.checked } }), dataset: { testid: "clinical-on" } });
   const element = h("fieldset.clinical", { dataset: { testid: "clinical" } }, h("legend", {}, "Clinical context"),
     h("label.switch", {}, box, "Tell this to the model"),
     h("div.fields", {}, FIELDS.map(([name, label]) => h(`label.field.${name}`, {}, h("span", {}, label), inputs[name]))),

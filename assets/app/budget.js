@@ -21,7 +21,7 @@ export function budget(told) {
     element.hidden = !found;
     if (!found) return;
     const { taken, whole, fits, exact } = found;
-    words.textContent = `${exact ? "" : "about "}${number.format(taken)} of ${number.format(whole)}`;
+    words.textContent = `${exact ? "" : "≈ "}${number.format(taken)} / ${number.format(whole)}`;
     amount.style.setProperty("--share", Math.min(1, taken / whole).toFixed(3));
     element.dataset.fits = String(fits);
     element.setAttribute("aria-valuenow", String(taken));

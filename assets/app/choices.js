@@ -3,7 +3,7 @@
 import { fill, h, icon, iconButton } from "./dom.js";
 import { on, state, update } from "./state.js";
 
-const LETTERS = "ABCDEFGH";
+export const LETTERS = "ABCDEFGH";
 const OPTION = /^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$/gm;
 const USUAL = ["worse", "stable", "improved"];
 
@@ -59,7 +59,7 @@ export function choiceRows(send, leave) {
     const shown = [...rows.querySelectorAll("input")];
     add.disabled = options.length >= LETTERS.length;
     if (shown.length === options.length && shown.every((field, at) => field.value === options[at])) return;
-    fill(rows, options.map((text, at) => h("li", {}, h("span.letter", { "aria-hidden": "true" }, LETTERS[at]), input(text, at),
+    fill(rows, options.map((text, at) => h("li", {}, h("span.option-letter", { "aria-hidden": "true" }, LETTERS[at]), input(text, at),
       iconButton("close", `Take option ${LETTERS[at]} away`, () => put(options.toSpliced(at, 1), Math.max(0, at - 1)), { classes: "plain small", disabled: options.length <= 2 }))));
   };
   on("choices", draw);

@@ -1,5 +1,5 @@
 // The question box: what kind of question, how the images relate, suggestions that fit, what goes along, what it costs, ask and stop.
-import { clinicalFields, going, letters, marksOn, switches } from "./along.js";
+import { clinicalFields, going, letters, marksOn, switches, tooLong } from "./along.js";
 import { post } from "./api.js";
 import { ask, stop } from "./ask.js";
 import { budget } from "./budget.js";
@@ -31,7 +31,7 @@ const named = ({ series, role, when }) => ({ series_id: series.id, role, when })
 
 export function composer() {
   let suggested = "";
-  const field = h("textarea", { rows: "2", id: "iv-question", maxlength: state.limits.max_question, "aria-label": "Question", placeholder: "Ask what changed  ( / )", "data-testid": "question-box" });
+  const field = h("textarea", { rows: "2", id: "iv-question", "aria-label": "Question", placeholder: "Ask what changed  ( / )", "data-testid": "question-box" });
   const go = h("button.button.main.ask", { type: "button", onclick: () => send(), "data-testid": "ask" }, icon("send"), "Ask");
   const halt = h("button.button.stop", { type: "button", onclick: () => stop(), hidden: true, "data-testid": "stop" }, icon("stop"), "Stop");
   const chips = h("div.chips", { role: "group", "aria-label": "Suggested questions", dataset: { testid: "suggestions" } });
@@ -82,7 +82,9 @@ export function composer() {
     const most = Math.min(state.limits.max_images, state.engine.max_images || Infinity);
     if (filled().length > most) return `A question may carry ${plural(most, "image")}; close some.`;
     if (state.relation?.blocking && !state.anyway) return "The images are of different patients; say that you want to compare them anyway, or exchange one.";
-    return faulty() || meter.why();
+    const question = worded(field.value);
+    if (question.length > state.limits.max_question) return `The question has ${question.length} characters and at most ${state.limits.max_question} are read; shorten it.`;
+    return faulty() || tooLong() || meter.why();
   };
   const grow = () => {
     field.style.height = "auto";
@@ -160,5 +162,5 @@ export function composer() {
   draw();
   return h("form.composer", { "aria-label": "Ask", onsubmit: (event) => event.preventDefault() },
     refusal, kinds, chips,
-    h("div.box", {}, field, choices, clinical, h("div.boxfoot.going", {}, switches(filled, open), h("span.gap"), meter.element), h("div.boxfoot", {}, related, guessed, h("span.gap"), go, halt)), caution);
+    h("div.box", {}, field, choices, clinical, h("div.boxfoot.going", {}, switches(filled, open)), h("div.boxfoot", {}, related, guessed, h("span.gap"), meter.element, go, halt)), caution);
 }

@@ -1,5 +1,6 @@
 // An answer's trust as the reader sees it: the state in words, its evidence one click away, the progression of each finding, and the
 // words of the answer that point at an image. Nothing here is a percentage of being right: that needs reviewed answers.
+import { LETTERS, parsed } from "./choices.js";
 import { fill, h, icon } from "./dom.js";
 import { Matrix, SHARES } from "./matrix.js";
 import { state } from "./state.js";
@@ -28,10 +29,10 @@ export class Evidence {
     this.key = key;
     this.turn = turn;
     this.version = version;
-    fill(this.box, key ? [this.line(mine), this.flags(), this.open === "checks" && this.checks(mine)] : []);
+    fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine)] : []);
     const matrix = Boolean(key) && this.open === "matrix" && Object.keys(version.progression).length > 0;
     this.matrix.element.hidden = !matrix;
-    if (matrix) this.matrix.show(version);
+    if (matrix) this.matrix.show(turn, version);
     else this.matrix.hide();
   }
 
@@ -64,6 +65,16 @@ export class Evidence {
     const conflicts = (state.spoken[this.version.id]?.measured ?? []).filter((one) => one.conflicts);
     return [...(guard?.passed === false ? [guard.explanation] : []), ...conflicts.map((one) => one.sentence)]
       .map((text) => h("p.flag", { dataset: { testid: "flag" } }, icon("warning"), text));
+  }
+
+  /** A multiple-choice question is answered by its options: how likely each is to the model, once that was weighed. */
+  options() {
+    const seen = this.version.checks.decided?.seen ?? {};
+    const options = parsed(this.turn.question)?.options ?? [];
+    if (!options.length || !options.every((one) => one in seen)) return null;
+    const most = Math.max(...options.map((one) => seen[one]));
+    return h("ol.shares", { "aria-label": "Likelihood of each option", title: SHARES, dataset: { testid: "option-shares" } }, options.map((one, at) => h("li", { dataset: { top: String(seen[one] === most) } },
+      h("span.option-letter", {}, LETTERS[at]), h("span.option", {}, one), h("span.bar", { style: { "--share": seen[one].toFixed(3) }, "aria-hidden": "true" }), h("span.number", {}, seen[one].toFixed(2).replace(/^0/, "")))));
   }
 
   ask(names) {

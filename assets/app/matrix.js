@@ -1,10 +1,9 @@
 // The progression of each finding: the model's likelihoods as bars, and on them what the reader sees. A cell that is pressed is the
 // reader's own reading, kept as feedback; pressed again it is taken back.
-import { post } from "./api.js";
 import { clear, colour, draw } from "./charts.js";
 import { fill, h, icon, plural } from "./dom.js";
-import { state, update } from "./state.js";
-import { attempt, say } from "./toast.js";
+import { keepStatement } from "./feedback.js";
+import { say } from "./toast.js";
 
 const CLASSES = ["new", "worse", "stable", "improved", "resolved", "uncertain"];
 const COLOURS = { new: "bad", worse: "bad", stable: "text-3", improved: "good", resolved: "good", uncertain: "warn" };
@@ -23,23 +22,35 @@ const read = (version) => version.feedback.at(-1)?.cells ?? {};
 export class Matrix {
   constructor() {
     this.at = [0, 0]; // the cell that the arrow keys are at
+    this.added = []; // findings the reader named and has not said anything of yet
+    this.plot = h("div.plot"); // holds bars and table once there is something in them
     this.bars = h("div.bars", { "aria-hidden": "true" });
     this.table = h("table.progression", { "aria-label": "Progression of each finding; arrow keys move, Enter says what you see" });
     this.told = h("p.quiet", { role: "status", dataset: { testid: "matrix-told" } });
+    this.other = h("input", { type: "text", maxlength: "60", "aria-label": "Another finding", placeholder: "Another finding", dataset: { testid: "matrix-other" } });
+    this.other.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.isComposing) return;
+      event.preventDefault();
+      this.add(this.other.value.trim().toLowerCase());
+    });
     this.element = h("section.evidence.matrix", { "aria-label": "Progression of each finding", dataset: { testid: "matrix" } },
-      h("div.plot", {}, this.bars, this.table), this.told, h("p.quiet", {}, SHARES));
+      this.plot, this.other, this.told, h("p.quiet", {}, SHARES));
     this.table.addEventListener("keydown", (event) => this.step(event));
   }
 
-  show(version) {
+  show(turn, version) {
+    this.turn = turn;
+    if (this.version?.id !== version.id) this.added = [];
     this.version = version;
     const whole = version.checks.overall ?? {};
-    this.rows = [...Object.entries(version.progression), ...(Object.keys(whole).length ? [[WHOLE, whole]] : [])];
     const mine = read(version);
+    const others = new Set([...Object.keys(mine), ...this.added].filter((finding) => finding !== WHOLE && !(finding in version.progression)));
+    this.rows = [...Object.entries(version.progression), ...[...others].map((finding) => [finding, null]), ...(Object.keys(whole).length ? [[WHOLE, whole]] : [])];
     const held = this.table.contains(document.activeElement);
     fill(this.table,
       h("thead", {}, h("tr", {}, h("td"), CLASSES.map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, this.rows.map(([finding, shares], row) => this.row(finding, shares, mine[finding], row))));
+    if (!this.table.parentElement) this.plot.append(this.bars, this.table);
     if (held) this.focus();
     this.tell(mine);
     this.bars.style.height = `${ROW * this.rows.length}px`;
@@ -51,22 +62,32 @@ export class Matrix {
     clear(this.bars);
   }
 
+  /** A finding the model was not asked of: its row has cells to press and no bars. */
+  add(finding) {
+    if (!finding || this.rows.some(([known]) => known === finding)) return;
+    this.other.value = "";
+    this.added.push(finding);
+    this.show(this.turn, this.version);
+    this.at = [this.rows.findIndex(([known]) => known === finding), 0];
+    this.focus();
+  }
+
   row(finding, shares, mine, row) {
-    const best = top(shares);
+    const best = shares && top(shares);
     return h("tr", { dataset: { finding: words(finding), edited: String(Boolean(mine)) } }, h("th", { scope: "row" }, words(finding)), CLASSES.map((name, column) => {
-      const share = shares[name];
-      if (share === undefined) return h("td");
+      const share = shares?.[name];
+      if (shares && share === undefined) return h("td");
       const own = mine === name;
-      const label = `${words(finding)}: ${name}, likelihood ${short(share)}${name === best ? ", the model's first" : ""}${own ? ", your reading" : ""}`;
+      const label = `${words(finding)}: ${name}, ${shares ? `likelihood ${short(share)}` : "not weighed by the model"}${name === best ? ", the model's first" : ""}${own ? ", your reading" : ""}`;
       const props = { type: "button", "aria-pressed": String(own), "aria-label": label, tabindex: String(row === this.at[0] && column === this.at[1] ? 0 : -1), title: own ? "Your reading; press to take it back" : `Say that ${finding === WHOLE ? "the disease as a whole" : finding} is ${name}` };
-      return h("td", { dataset: { top: String(name === best), share: share.toFixed(3) } },
-        h("button.cell", { ...props, onclick: () => { this.at = [row, column]; this.put(finding, own ? "" : name); }, dataset: { cell: `${finding}:${name}` } }, h("span.number", {}, short(share)), own && icon("check")));
+      return h("td", { dataset: { top: String(name === best), share: share?.toFixed(3) ?? "" } },
+        h("button.cell", { ...props, onclick: () => { this.at = [row, column]; this.put(finding, own ? "" : name); }, dataset: { cell: `${finding}:${name}` } }, h("span.number", {}, shares ? short(share) : own ? "" : "·"), own && icon("check")));
     }));
   }
 
   tell(mine) {
     const said = this.rows.filter(([finding]) => mine[finding]);
-    const against = said.filter(([finding, shares]) => mine[finding] !== top(shares)).map(([finding]) => words(finding));
+    const against = said.filter(([finding, shares]) => shares && mine[finding] !== top(shares)).map(([finding]) => words(finding));
     const others = against.length ? `, other than the model's: ${against.join(", ")}` : "";
     fill(this.told, icon(said.length ? "check" : "edit"), h("span", {}, said.length ? `${plural(said.length, "cell")} of yours${others}. Kept as feedback.` : "Press a cell to say what you see; it is kept as feedback."));
   }
@@ -75,20 +96,16 @@ export class Matrix {
   chart() {
     const places = this.rows.map((_, row) => row);
     const data = CLASSES.map((name, column) => ({
-      type: "bar", orientation: "h", base: column + 0.04, y: places, x: this.rows.map(([, shares]) => 0.92 * (shares[name] ?? 0)), width: 0.78,
-      marker: { color: colour(COLOURS[name]), opacity: this.rows.map(([, shares]) => (top(shares) === name ? 0.55 : 0.24)), line: { width: 0 } },
+      type: "bar", orientation: "h", base: column + 0.04, y: places, x: this.rows.map(([, shares]) => 0.92 * (shares?.[name] ?? 0)), width: 0.78,
+      marker: { color: colour(COLOURS[name]), opacity: this.rows.map(([, shares]) => (shares && top(shares) === name ? 0.55 : 0.24)), line: { width: 0 } },
     }));
     const axis = { visible: false, fixedrange: true };
     const layout = { barmode: "overlay", showlegend: false, margin: { l: 0, r: 0, t: 0, b: 0 }, height: ROW * this.rows.length, xaxis: { ...axis, range: [0, CLASSES.length] }, yaxis: { ...axis, range: [this.rows.length - 0.5, -0.5] } };
     return { data, layout, config: { staticPlot: true } };
   }
 
-  async put(finding, name) {
-    const { version } = this;
-    const kept = await attempt(() => post("/api/feedback", { version_id: version.id, cells: { [finding]: name } }));
-    if (!kept) return;
-    const with_ = (one) => (one.id === version.id ? { ...one, feedback: [...one.feedback, kept.feedback] } : one);
-    update({ turns: state.turns.map((turn) => (turn.versions.some((one) => one.id === version.id) ? { ...turn, versions: turn.versions.map(with_) } : turn)) });
+  put(finding, name) {
+    return keepStatement(this.turn, this.version, { cells: { [finding]: name } });
   }
 
   step(event) {

@@ -112,6 +112,16 @@ def trust(stage: Stage) -> None:
     stage.later.append(lambda: stage.page.get_by_test_id("trust-state").click())
 
 
+def matrix(stage: Stage) -> None:
+    stage.page.get_by_test_id("matrix-open").click()
+    expect(stage.page.locator(".matrix .bars path").first).to_be_attached()
+    stage.page.locator("[data-cell='consolidation:worse']").click()
+    stage.page.locator("[data-cell='nodule:stable']").click()
+    expect(stage.page.get_by_test_id("matrix-told")).to_contain_text("2 cells of yours")
+    stage.page.get_by_test_id("matrix").scroll_into_view_if_needed()
+    stage.later.append(lambda: stage.page.get_by_test_id("matrix-open").click())
+
+
 def saw(stage: Stage) -> None:
     stage.room.turns.first.get_by_test_id("provenance").click()
     expect(stage.page.get_by_test_id("tile")).to_have_count(2)
@@ -145,6 +155,25 @@ def ring(compare: Comparing, number: int, middle: tuple[float, float], half: tup
         compare.page.mouse.move(*compare.at(number, *place))
     compare.page.mouse.up()
     expect(compare.rows).to_have_count(3)
+
+
+def asking(stage: Stage) -> None:
+    stage.page.get_by_test_id("along-choices").click()
+    stage.page.get_by_test_id("choices").get_by_text("worse, stable, improved").click()
+    stage.room.question.fill("How has region B changed since the prior?")
+    expect(stage.page.get_by_test_id("budget")).to_be_visible()
+    stage.later.append(lambda: stage.page.get_by_test_id("choices-close").click())
+
+
+def context(stage: Stage) -> None:
+    stage.page.get_by_test_id("along-clinical").click()
+    stage.page.get_by_test_id("clinical-on").check()
+    stage.page.get_by_test_id("clinical-indication").fill("Fever and cough for three days")
+    stage.page.get_by_test_id("clinical-age").fill("61 years")
+    expect(stage.page.get_by_test_id("along-clinical")).to_have_text("Context: 2")
+    stage.later.append(lambda: stage.page.get_by_test_id("clinical-on").uncheck())
+    stage.later.append(lambda: stage.page.get_by_test_id("along-clinical").click())
+    stage.later.append(lambda: stage.room.question.fill(""))
 
 
 def menu(stage: Stage) -> None:
@@ -342,8 +371,11 @@ RADIOGRAPHS = (
     Scene("pair", "A pair of radiographs", pair),
     Scene("read", "A question and its answer", answer),
     Scene("trust", "The checks of an answer, with their evidence", trust),
+    Scene("matrix", "The progression of each finding, with the reader's own reading on it", matrix),
     Scene("saw", "What the model saw", saw),
     Scene("marks", "Marks for questions, and a cardiothoracic ratio", marks),
+    Scene("asking", "A question with its marks and options, and what it costs", asking),
+    Scene("context", "Clinical context, told because the reader says so", context),
     Scene("menu", "The measuring tools", menu),
 )
 OVERLAID = (

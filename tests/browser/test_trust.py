@@ -51,8 +51,10 @@ def test_the_state_is_in_words_and_its_evidence_one_click_away(room: Room, serve
     expect(found).to_contain_text("their order is not used")
 
 
-def test_the_progression_of_each_finding_is_a_table(room: Room, served: Served, tmp_path: Path) -> None:
+def test_the_progression_of_each_finding_is_a_table_of_bars(room: Room, served: Served, tmp_path: Path) -> None:
+    """The chart library is fetched with the first chart, and the bars follow the theme."""
     answered(room, served, tmp_path, "The opacity is worse.")
+    assert room.page.evaluate("typeof Plotly") == "undefined"
     room.page.get_by_test_id("matrix-open").click()
     rows = room.page.get_by_test_id("matrix").locator("tbody tr")
     expect(rows).to_have_count(9)
@@ -60,6 +62,39 @@ def test_the_progression_of_each_finding_is_a_table(room: Room, served: Served, 
     expect(rows.first.locator("[data-top='true']")).to_have_count(1)
     expect(rows.first.locator("td").nth(1)).to_have_attribute("data-top", "true")
     expect(room.page.get_by_test_id("matrix")).to_contain_text("Not calibrated")
+    bars = room.page.locator(".matrix .bars .bars path")
+    expect(bars).to_have_count(9 * 6)
+    dark = bars.nth(9).evaluate("bar => getComputedStyle(bar).fill")
+    room.page.get_by_test_id("theme").click()
+    expect(bars.nth(9)).not_to_have_css("fill", dark)
+
+
+def test_a_pressed_cell_is_the_readers_own_reading_until_it_is_taken_back(room: Room, served: Served, tmp_path: Path) -> None:
+    answered(room, served, tmp_path, "The opacity is worse.")
+    room.page.get_by_test_id("matrix-open").click()
+    cell = room.page.locator("[data-cell='nodule:new']")
+    told = room.page.get_by_test_id("matrix-told")
+    cell.click()
+    expect(cell).to_have_attribute("aria-pressed", "true")
+    expect(told).to_contain_text("1 cell of yours, other than the model's: nodule")
+    cell.press("ArrowDown")
+    room.page.keyboard.press("ArrowRight")
+    room.page.keyboard.press("Enter")
+    below = room.page.locator("[data-cell='cardiomegaly:worse']")
+    expect(below).to_have_attribute("aria-pressed", "true")
+    expect(below).to_be_focused()
+    room.page.get_by_test_id("matrix-other").fill("Rib fracture")
+    room.page.get_by_test_id("matrix-other").press("Enter")
+    expect(room.page.locator("[data-cell='rib fracture:new']")).to_be_focused()
+    room.page.keyboard.press("Enter")
+    expect(told).to_contain_text("3 cells of yours")
+    room.reload()
+    room.page.get_by_test_id("matrix-open").click()
+    expect(told).to_contain_text("3 cells of yours")
+    expect(room.page.locator("[data-cell='rib fracture:new']")).to_have_attribute("aria-pressed", "true")
+    cell.click()
+    expect(cell).to_have_attribute("aria-pressed", "false")
+    expect(told).to_contain_text("2 cells of yours. Kept as feedback.")
 
 
 def test_words_that_mean_an_image_light_it_up_and_lost_ones_are_marked(room: Room, served: Served, tmp_path: Path) -> None:

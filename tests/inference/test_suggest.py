@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from inference import prompts
 from inference.budget import Budget, budget
 from inference.engine import Turn
 from inference.gguf import GgufEngine
-from inference.suggest import FINDINGS, TEMPLATES, Loaded, kind, offered, suggestions, unknown
+from inference.suggest import FINDINGS, TEMPLATES, Loaded, kind, offered, scope, suggestions, unknown
 from tests.fakes import FakeEngine
 from tests.inference import tiny
 
@@ -54,6 +55,11 @@ def test_of_one_image_nothing_is_compared_and_of_views_nothing_has_changed() -> 
 )
 def test_the_kind_of_image_is_told_from_its_header(modality: str, part: str, description: str, found: str) -> None:
     assert kind(modality, part, description) == found
+
+
+def test_findings_are_scored_that_the_images_can_show() -> None:
+    assert scope(["chest radiograph", ""]) == scope([""]) == prompts.FINDINGS
+    assert scope(["", "brain"]) == FINDINGS["brain"]
 
 
 def test_a_place_nobody_fills_is_named() -> None:
