@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 ORDER, STATE, LOG, LOCK, ADAPTER, GATES = "order.json", "state.json", "log.txt", "lock", "adapter", "gates.json"
 REMEDY = "take the run from a backup, or order it again under another name"
+LOOKS = 20
 KEPT = 1 << 20
 """Bytes of a log that are looked at from its end."""
 
@@ -125,7 +127,7 @@ def start(settings: Settings, name: str) -> int:
         raise InputError(f"run {name} is finished; order another one to train again")
     held = os.open(place / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _locked(held)
         note(place, state="running", error="", started=now())
         with (place / LOG).open("ab") as log:
             process = subprocess.Popen(
@@ -165,7 +167,7 @@ def view(settings: Settings, name: str) -> View:
     place = folder(settings, name)
     order, state = files.read_json(place / ORDER, REMEDY), _state(place)
     curve = _curve(place, order["recipe"]["method"])
-    said = "killed" if state["state"] == "running" and not at_work(place) else state["state"]
+    said = "running" if at_work(place) else "killed" if state["state"] == "running" else state["state"]
     step, steps, seconds = int(curve.get("steps", 0)), int(state.get("steps", 0)), float(curve.get("seconds", 0.0))
     left = (steps - step) * seconds / step if step and said == "running" else None
     gates = files.read_json(place / GATES, REMEDY) if (place / GATES).is_file() else None
@@ -192,12 +194,21 @@ def at_work(place: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
     except BlockingIOError:
         return True
     finally:
         os.close(held)
+
+
+def _locked(held: int) -> None:
+    """Take the lock; whoever only looks at it lets it go at once. Raises `BlockingIOError` when a process works on the run."""
+    for _ in range(LOOKS - 1):
+        with suppress(BlockingIOError):
+            return fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.01)
+    return fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def curve(settings: Settings, name: str) -> list[dict[str, float]]:

@@ -1,0 +1,149 @@
+"""What a model says to the cases: as they are, without the images, with the images exchanged, with one shown twice, with options turned.
+
+Readings are kept as they are made, by the model's hash and the case, so that an incumbent is asked once and a run that was
+interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from finetune.gating.cases import ABILITY, ANCHOR, Case, place
+from finetune.journal import Journal
+from inference import checks, closed, pixels
+from inference.engine import Engine, Image, Options, Request
+
+VERSION = "1"
+"""Of what is asked; readings of another are made again."""
+WORDS = 24
+"""Tokens of an answer that is read in words."""
+Say = Callable[[str], None]
+Shares = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model gave one case: shares of its answers in order, each adding up to 1; () where it was not asked.
+
+    `blind` is with grey images, `back` with the two pictures exchanged, `same` with the second shown twice, `turned` with the listed
+    options in the other order; `words` is the greedy answer.
+    """
+
+    real: Shares
+    blind: Shares = ()
+    back: Shares = ()
+    same: Shares = ()
+    turned: Shares = ()
+    words: str = ""
+
+    @property
+    def chosen(self) -> int:
+        """Place of the likeliest answer."""
+        return max(range(len(self.real)), key=lambda number: self.real[number])
+
+
+Readings = Mapping[str, Said]
+"""Case key -> what was said."""
+
+
+def ask(engine: Engine, cases: Sequence[Case], journal: Path, say: Say) -> dict[str, Said]:
+    """Every case, those in the journal taken from there. Raises what the engine raises."""
+    found: dict[str, Said] = {}
+    with Journal(journal) as kept:
+        for number, case in enumerate(cases, 1):
+            address = _address(engine.card.sha256, case)
+            row = kept.rows.get(address)
+            found[case.key] = recalled(row if row is not None else kept.add(address, asdict(asked(engine, case))))
+            if number % 100 == 0:
+                say(f"{engine.card.name}: {number} of {len(cases)} cases")
+    return found
+
+
+def recalled(row: Mapping[str, Any]) -> Said:
+    """A reading as the journal kept it."""
+    told: dict[str, Any] = {name: tuple(value) if isinstance(value, list | tuple) else value for name, value in row.items()}
+    return Said(**told)
+
+
+def asked(engine: Engine, case: Case) -> Said:
+    """One case, in every way that fits it."""
+    given = case.request
+    two = len(given.images) == 2
+    words = _words(engine, given) if case.listed or case.item else ""
+    return Said(
+        real=shares(engine, given, case.choices),
+        blind=() if case.group == ANCHOR else shares(engine, replace(given, images=tuple(map(_grey, given.images))), case.choices),
+        back=shares(engine, _exchanged(given), case.choices) if case.turns and two else (),
+        same=shares(engine, _twice(given), case.choices) if case.turns and two else (),
+        turned=_turned(engine, case) if case.group == ABILITY and case.listed else (),
+        words=words,
+    )
+
+
+def shares(engine: Engine, request: Request, choices: Sequence[str]) -> Shares:
+    """Probability of each answer among those offered."""
+    logprobs = engine.score(request, choices).logprobs
+    largest = max(logprobs)
+    weights = [math.exp(one - largest) for one in logprobs]
+    return tuple(round(weight / sum(weights), 6) for weight in weights)
+
+
+def _words(engine: Engine, request: Request) -> str:
+    return "".join(token.text for token in engine.stream(replace(request, options=Options(WORDS)), Event())).strip()
+
+
+def _grey(image: Image) -> Image:
+    grey = np.full(image.pixels.shape, checks.GREY, np.uint8)
+    return replace(pixels.image(grey), role=image.role, when=image.when)
+
+
+def _exchanged(request: Request) -> Request:
+    first, second = request.images
+    turned = replace(first, pixels=second.pixels, sha256=second.sha256), replace(second, pixels=first.pixels, sha256=first.sha256)
+    return replace(request, images=turned)
+
+
+def _twice(request: Request) -> Request:
+    first, second = request.images
+    return replace(request, images=(replace(first, pixels=second.pixels, sha256=second.sha256), second))
+
+
+def _turned(engine: Engine, case: Case) -> Shares:
+    """Shares in the case's own order, asked with the listed options in the other one."""
+    lettered = closed.options(case.request.question)
+    if lettered is not None:
+        classes = lettered.classes[::-1]
+        question, offered = lettered.asked(classes), [f"{letter}: {text}" for letter, text in zip(closed.LETTERS, classes, strict=False)]
+        return shares(engine, replace(case.request, question=question), offered)[::-1]
+    listing, reverse = (_listing(order) for order in (case.choices, case.choices[::-1]))
+    if listing not in case.request.question:
+        return ()
+    return shares(engine, replace(case.request, question=case.request.question.replace(listing, reverse)), case.choices)
+
+
+def _listing(classes: Sequence[str]) -> str:
+    return f"{', '.join(classes[:-1])} or {classes[-1]}"
+
+
+def valid(case: Case, said: Said) -> bool:
+    """Whether the words of an answer to a question that lists its answers are one of them."""
+    return not case.listed or place(said.words, case.choices) is not None
+
+
+def spoken(case: Case, said: Said) -> bool:
+    """Whether the words are the right answer, as the reader who flagged it would see it."""
+    return place(said.words, case.choices) == case.truth
+
+
+def _address(model: str, case: Case) -> str:
+    shown = [(image.sha256, image.role, image.when) for image in case.request.images]
+    told = (VERSION, model, case.key, case.request.question, case.choices, case.group, bool(case.item), shown, case.request.clinical)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
