@@ -26,9 +26,7 @@ def fit(browser: TestClient, hang: dict[str, Any], **more: Any) -> list[str]:
     return found
 
 
-def test_a_readers_own_templates_are_offered_filled_and_given_back(
-    browser: TestClient, stranger: TestClient, hung: dict[str, Any]
-) -> None:
+def test_a_readers_own_templates_are_offered_filled_and_given_back(browser: TestClient, stranger: TestClient, hung: dict[str, Any]) -> None:
     usual = fit(browser, hung)
     assert usual[0] == "What changed since the prior?"
     assert browser.put("/api/templates/temporal", json={"texts": [" Is {mark} larger? ", "Compare with the prior."]}).json()["own"] is True
