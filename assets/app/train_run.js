@@ -58,15 +58,15 @@ export function runView(name, hands) {
   }
 
   function buttons({ run, measuring, sheet: known }) {
-    const act = (words, picture, path, main = false) => h(`button.button${main ? ".main" : ""}`, { type: "button", dataset: { testid: path }, onclick: () => attempt(async () => {
+    const act = (words, picture, path, main = false) => h(`button.button${main ? ".main" : ""}`, { type: "button", dataset: { testid: `act-${path}` }, onclick: () => attempt(async () => {
       await post(`/api/train/runs/${encodeURIComponent(name)}/${path}`);
       await hands.again();
     }) }, icon(picture), words);
     if (run.state === "running") return [act("Stop", "stop", "stop")];
     if (run.state !== "finished") return [act(run.step ? "Resume" : "Start", "play", "start", true)];
     const measure = !measuring && act(known ? "Measure again" : "Measure", "table", "gate", !known);
-    if (run.live) return [measure, h("button.button", { type: "button", dataset: { testid: "rollback" }, onclick: back }, icon("undo"), "Roll back")];
-    return [measure, known && h("button.button.main", { type: "button", dataset: { testid: "promote" }, disabled: !known.passed, title: known.passed ? "" : "A gate failed; the sheet says which items", onclick: () => forward(known) }, icon("check"), "Promote")];
+    if (run.live) return [measure, h("button.button", { type: "button", dataset: { testid: "act-rollback" }, onclick: back }, icon("undo"), "Roll back")];
+    return [measure, known && h("button.button.main", { type: "button", dataset: { testid: "act-promote" }, disabled: !known.passed, title: known.passed ? "" : "A gate failed; the sheet says which items", onclick: () => forward(known) }, icon("check"), "Promote")];
 
     async function back() {
       const reason = await sign("Roll back", `${run.base} goes back to what answered before ${run.name}, from the next question on.`);

@@ -6,7 +6,7 @@ const STATES = [["fixed", "good"], ["still right", "quiet"], ["still wrong", "wa
 
 export function sheetView(sheet) {
   return [
-    h(`p.outcomeline.${sheet.passed ? "good" : "bad"}`, { dataset: { testid: "verdict" } }, icon(sheet.passed ? "check" : "warning"), sheet.passed ? "Every gate passed; somebody with a name decides whether it goes live." : `${sheet.gates.filter((gate) => gate.passed === false).map((gate) => gate.gate).join(", ")} failed, so it cannot go live.`),
+    h(`p.outcomeline.${sheet.passed ? "good" : "bad"}`, { dataset: { testid: "sheet-verdict" } }, icon(sheet.passed ? "check" : "warning"), sheet.passed ? "Every gate passed; somebody with a name decides whether it goes live." : `${sheet.gates.filter((gate) => gate.passed === false).map((gate) => gate.gate).join(", ")} failed, so it cannot go live.`),
     h("p.quiet", {}, `${sheet.candidate} against ${sheet.incumbent || "the model alone"}`),
     h("table.plain.gates", {},
       h("thead", {}, h("tr", {}, ["", "Gate", "Before", "After", "Difference", "Interval", "Bound"].map((words) => h("th", { scope: "col" }, words)))),

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 /** Ask for a reason; resolves to it, or to `` when it was called off. */
 export function sign(title, meaning) {
   return new Promise((resolve) => {
-    const reason = h("textarea", { rows: "3", required: true, "aria-label": "Reason", placeholder: "Why?", maxlength: "2000", dataset: { testid: "reason" } });
+    const reason = h("textarea", { rows: "3", required: true, "aria-label": "Reason", placeholder: "Why?", maxlength: "2000", dataset: { testid: "sign-reason" } });
     const yes = h("button.button.main", { type: "submit", dataset: { testid: "sign" } }, title);
     const dialog = h("dialog.signing", { "aria-label": title },
       h("form", { method: "dialog", onsubmit: () => { dialog.returnValue = "yes"; } }, h("h2", {}, title), h("p", {}, meaning), reason,

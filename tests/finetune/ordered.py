@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from finetune import files
 from settings import Settings
 
 RECIPE: dict[str, Any] = {
@@ -58,21 +59,23 @@ def run(
         "started": "2026-11-22T09:00:00+00:00",
         "updated": "2026-11-22T09:08:00+00:00",
     }
+    (folder / "order.json").write_text(json.dumps(order))
+    (folder / "state.json").write_text(json.dumps({**told, **more}))
+    advance(folder, step)
+    if sheet is not None:
+        (folder / "gates.json").write_text(json.dumps(sheet))
+    return folder
+
+
+def advance(folder: Path, step: int) -> None:
+    """Curve and log of the run in that folder after so many steps."""
     rows = [
         {"step": done, "seconds": done * 4.2, "loss": round(0.4 + 2.2 * math.exp(-done / 35) + 0.05 * math.sin(done), 4), "norm": 1.1}
         for done in range(10, step + 1, 10)
     ]
     lines = [f"sft step {row['step']:g} seconds {row['seconds']:g} loss {row['loss']:g} norm 1.1" for row in rows]
-    for file, content in (
-        ("order.json", order),
-        ("state.json", {**told, **more}),
-        ("sft.json", {"stage": "sft", "steps": step, "seconds": step * 4.2, "curve": rows}),
-    ):
-        (folder / file).write_text(json.dumps(content))
-    (folder / "log.txt").write_text("\n".join(["idefics3, 960 examples, longest 231 tokens", *lines]) + "\n")
-    if sheet is not None:
-        (folder / "gates.json").write_text(json.dumps(sheet))
-    return folder
+    files.write_text(folder / "sft.json", json.dumps({"stage": "sft", "steps": step, "seconds": step * 4.2, "curve": rows}))
+    files.write_text(folder / "log.txt", "\n".join(["idefics3, 960 examples, longest 231 tokens", *lines]) + "\n")
 
 
 def sheet(run: str, *, failed: str = "") -> dict[str, Any]:
