@@ -117,7 +117,7 @@ export function composer() {
     setOptions(related, RELATIONSHIPS, relation?.relationship ?? "temporal");
     related.disabled = filled().length < 2;
     guessed.textContent = filled().length < 2 ? ["no image yet", "one image"][filled().length] : relation && relation.relationship === relation.guessed ? "guessed" : "your choice";
-    guessed.title = relation?.reason ?? "";
+    guessed.title = related.title = relation?.reason ?? "";
     go.hidden = Boolean(state.running);
     halt.hidden = !state.running;
     halt.disabled = Boolean(state.running?.stopping);

@@ -71,6 +71,18 @@ def test_the_session_can_be_opened_again_with_its_provenance(run: Run, pair: tup
         assert QUESTION in kept.prompt
 
 
+def test_clinical_context_is_told_when_it_is_typed_and_kept_with_the_question(
+    run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path
+) -> None:
+    told = ("--indication", " cough ", "--age", "61")
+    found = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, *told, "--json").json
+    assert opened.engine.requests[0].clinical == (("Indication", "cough"), ("Age", "61"))
+    assert found["provenance"]["clinical"] == {"Indication": "cough", "Age": "61"}
+    with Store(load(data_dir=tmp_path / "data")) as store:
+        (turn,) = store.session(found["session_id"], store.user("local")).turns
+    assert (turn.clinical.indication, turn.clinical.prior_report) == ("cough", "")
+
+
 def test_the_same_image_twice_can_be_asked(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
     """The no-change control: importing the second time finds a duplicate, and it still is an image of the question."""
     done = run("ask", "--image", pair[0], "--image", pair[0], "--question", QUESTION)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -53,7 +53,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Asking:
-    """What was typed: one path for each image, a role for each or none, the question, and whether to check the answer."""
+    """What was typed: one path for each image, a role for each or none, the question, what is told beside it, and what to check."""
 
     paths: Sequence[Path]
     roles: Sequence[str]
@@ -61,6 +61,7 @@ class Asking:
     ability: Ability | None
     checks: bool = False
     samples: bool = False
+    clinical: Mapping[str, str] = field(default_factory=dict)
 
 
 def ask(
@@ -83,6 +84,10 @@ def ask(
     samples: Annotated[
         bool, typer.Option("--samples", help="With --checks: also draw ten answers and count what they mean; ten times as slow.")
     ] = False,
+    indication: Annotated[str, typer.Option(metavar="TEXT", help="Told to the model: why the study was made.")] = "",
+    technique: Annotated[str, typer.Option(metavar="TEXT", help="Told to the model: protocol, contrast, projection.")] = "",
+    prior_report: Annotated[str, typer.Option(metavar="TEXT", help="Told to the model: the report of the prior study.")] = "",
+    age: Annotated[str, typer.Option(metavar="TEXT", help="Told to the model: the patient's age.")] = "",
     max_tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Longest answer in tokens.", show_default="160")] = None,
     as_json: Json = False,
     data_dir: DataDir = None,
@@ -93,11 +98,11 @@ def ask(
     check_given(paths, roles, question, settings)
     from inference.select import open_engine
 
+    told = {"indication": indication, "technique": technique, "prior_report": prior_report, "age": age}
+    asking = Asking(paths, roles, question, ability, checks or samples, samples, {name: text.strip() for name, text in told.items()})
     selection = open_engine(settings, model, engine)
     try:
-        answer, session, number = answered(
-            settings, selection.engine, Asking(paths, roles, question, ability, checks or samples, samples), out
-        )
+        answer, session, number = answered(settings, selection.engine, asking, out)
     finally:
         selection.engine.close()
     from inference.answer import as_json as shaped
@@ -135,24 +140,28 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
     from inference.answer import ask as stream
     from inference.answer import record
     from inference.checks import ON_REQUEST, checked
+    from inference.suggest import kind, scope
     from storage.store import Store
     from storage.studies import relate_many
-    from storage.views import LOCAL
+    from storage.views import LOCAL, Clinical
 
+    clinical = Clinical(**asking.clinical)
     with Store(settings) as store:
         reader = store.user(LOCAL)
         taken = [take(store, reader, path) for path in asking.paths]
         relation = relate_many([(one.study, one.series) for one in taken])
         relation = told_apart(relation, asking.roles)
         request, slots = asked(taken, relation, asking, settings)
+        request = replace(request, clinical=clinical.labelled)
         warnings = (*(text for one in taken for text in one.warnings), *relation.warnings)
         session = store.start_session(reader, request.question[:TITLE_LENGTH], slots, request.relationship)
         if relation.blocking:
             store.audit(reader, "mismatch", "session", session)
             out.note(f"warning: {STRANGERS}")
-        turn = store.add_turn(session, reader, request.question, request.ability, request.relationship)
+        turn = store.add_turn(session, reader, request.question, request.ability, request.relationship, clinical=clinical)
         with stopping() as cancel:
-            items = stream(engine, request, cancel, progression=len(taken) > 1, warnings=warnings)
+            findings = scope([kind(one.series.modality, one.series.body_part, one.series.description) for one in taken])
+            items = stream(engine, request, cancel, progression=len(taken) > 1, findings=findings, warnings=warnings)
             names = (*ON_REQUEST, "samples") if asking.samples else ON_REQUEST
             answer = shown(checked(engine, items, cancel, names) if asking.checks else items, out)
         number = store.add_version(turn, record(answer))
