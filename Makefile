@@ -15,7 +15,7 @@ TRAIN = $(BIN)/python -m finetune.train --recipe $(RECIPE) --run $(RUN) --data-r
 MEASURED = .cache/model-data
 STAGES := model-tower model-connector model-joint model-ship model-measure model-card
 
-.PHONY: help run test check bench hostile browser screens viewer viewer-test viewer-packages clean setup-check setup-test model $(STAGES)
+.PHONY: help run test check loop bench hostile browser screens viewer viewer-test viewer-packages clean setup-check setup-test model $(STAGES)
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ check: setup-check ## format, lint, types, imports, file sizes, documentation
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -m "not (model or slow)" tests/test_house.py tests/test_docs.py
+
+loop: setup-test ## sixty planted flags: corrected, reviewed, learned, gated, promoted, rolled back; the figures as JSON
+	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m tests.loop
 
 bench: setup-test ## the figures of docs/benchmarks.md, measured here and now
 	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m tests.bench

@@ -134,15 +134,15 @@ def trained(
     trainer: Any = DPOTrainer if dpo else KTOTrainer
     more: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, recipe.sft_weight]} if dpo and recipe.sft_weight else {}
     kind: Any = type(trainer.__name__, (trainer,), {"_prepare_dataset": lambda _self, dataset, *_rest: dataset})
-    tokenizer = _tokenizer(model.form)
-    text: Any = (DataCollatorForPreference if dpo else DataCollatorForUnpairedPreference)(pad_token_id=tokenizer.pad_token_id)
+    known = tokenizer(model.form)
+    text: Any = (DataCollatorForPreference if dpo else DataCollatorForUnpairedPreference)(pad_token_id=known.pad_token_id)
     with warnings.catch_warnings(action="ignore"):
         made = kind(
             model=model.net,
             args=(DPOConfig if dpo else KTOConfig)(**settings(run, recipe, schedule), **more),
             data_collator=Collator(model.form, store, text, dpo),
             train_dataset=Dataset.from_list(data),
-            processing_class=tokenizer,
+            processing_class=known,
             callbacks=[watch.callback()],
         )
         made.remove_callback(PrinterCallback)
@@ -188,7 +188,8 @@ def settings(run: sft.Run, recipe: RunRecipe, schedule: Schedule) -> dict[str, A
     }
 
 
-def _tokenizer(form: Form) -> Any:
+def tokenizer(form: Form) -> Any:
+    """The folder's tokenizer as trl wants it, with a token to pad with."""
     from transformers import PreTrainedTokenizerFast
 
     made = PreTrainedTokenizerFast(tokenizer_file=str(form.folder / "tokenizer.json"))

@@ -29,6 +29,7 @@ TARGET, FLAG, ABILITY, ANCHOR = "target", "flag", "ability", "anchor"
 WHICH = ("The first image.", "The second image.", "Neither: both images show the same.")
 YES_NO = ("Yes.", "No.")
 LISTED = re.compile(r"Answer with one word: ([a-z][a-z ,]*)\.")
+EACH = 4
 OTHERS = 3
 """Wrong answers an open case stands against."""
 ANCHORS = 53_000_000
@@ -120,7 +121,7 @@ def _open(answer: str, others: Sequence[str], key: str) -> tuple[str, ...]:
 
 
 def of_generator(count: int, tile: int) -> list[Case]:
-    """Cases of every ability about `count` held-out pairs, two of each ability and the change of the disease as a whole."""
+    """Cases of every ability about `count` held-out pairs, up to `EACH` of each, and the change of the disease as a whole."""
     held = heldout.draw(count, tile, None)
     asked = [(one, item) for one in held for item in _drawn(one)]
     said: dict[str, list[str]] = {}
@@ -132,13 +133,13 @@ def of_generator(count: int, tile: int) -> list[Case]:
 
 
 def _drawn(held: Held) -> list[questions.Item]:
-    """At most two questions of each ability, drawn by the pair's seed."""
+    """At most `EACH` questions of each ability, drawn by the pair's seed."""
     rng = np.random.default_rng([held.pair.seed, 0x6A7E])
-    offered = [item for item in questions.items(held.pair, rng) if len(item.images) == 2]
+    offered = [item for _ in range(2) for item in questions.items(held.pair, rng) if len(item.images) == 2]
     found: list[questions.Item] = []
     for ability in ("temporal", "comparison", "reasoning", "coreference"):
         some = [item for item in offered if item.ability == ability and item.question != OVERALL_QUESTION]
-        found += [some[int(index)] for index in rng.permutation(len(some))[:2]]
+        found += [some[int(index)] for index in rng.permutation(len(some))[:EACH]]
     return found
 
 

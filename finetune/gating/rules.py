@@ -197,7 +197,7 @@ def abilities(both: Both) -> list[Gate]:
 def gain(both: Both) -> Gate:
     """G3: the images matter as much as before; a model that stops looking is the dangerous one."""
     what = "probability of the right answer with the images less that without"
-    cases = [case for case in both.group(TARGET, ABILITY) if both.before[case.key].blind]
+    cases = [case for case in both.group(TARGET, ABILITY) if both.before[case.key].blind and both.after[case.key].blind]
     if not cases:
         return Gate("G3", "image gain", what, False, "no case could be asked without its images")
     found = compared(both, cases, gained)

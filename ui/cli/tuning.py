@@ -164,6 +164,22 @@ def rollback(
     out.result(asdict(entry))
 
 
+def merge(
+    context: typer.Context,
+    run: Run,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new model.")],
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Merge a finished run into its base as a model of its own, quantised, for servers that wear no adapters."""
+    settings, out = begin(context, data_dir, as_json)
+    from finetune import merging
+
+    folder = merging.merge(settings, run, name)
+    out.say(f"The model is in {folder}; ask with `--model {name}`.")
+    out.result({"name": name, "path": str(folder)})
+
+
 def audited(settings: Settings, action: str, adapter: str) -> None:
     """Who decided is in the history; that it happened is in the audit too."""
     from storage.store import Store

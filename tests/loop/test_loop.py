@@ -1,0 +1,51 @@
+"""The loop with a few planted flags and real training: what readers say becomes an adapter, and nothing unmeasured answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from errors import InputError
+from finetune import registry, runs
+from inference.select import open_engine
+from settings import Settings
+from tests.loop.__main__ import Kept, Wanted, rehearse, share
+from tests.loop.planting import QUESTION, STATES, plant
+
+FEW = Wanted(flags=8, held=8, generated=6, pairs=8, anchors=4, epochs=2.0)
+
+
+def test_what_is_planted_is_what_it_says(tmp_path: Path) -> None:
+    made = list(plant(tmp_path, 4, held=True, side=96))
+    assert [one.truth for one in made] == list(STATES)
+    assert all(path.is_file() for one in made for path in one.paths)
+    assert "implanted port" in QUESTION
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_planted_flags_go_through_the_whole_loop(bundled: Settings) -> None:
+    """Too few to pass every gate: then nothing is promoted, and says so. Those that pass are promoted and rolled back bit for bit."""
+    told = rehearse(bundled, FEW, lambda _line: None)
+    assert told["trained"] == "finished"
+    assert told["steps"] > 0
+    assert 0 < told["flags"] <= 8
+    assert told["train"] > told["flags"]
+    assert sum(told["replayed"].values()) > 0
+    assert runs.curve(bundled, "mine")
+    if told["gates_passed"]:
+        assert told["rollback_identical"]
+    else:
+        assert told["gates_failed"]
+        with pytest.raises(InputError, match="did not pass"):
+            registry.promote(bundled, "mine", "ana", "in spite of it")
+        assert registry.history(bundled) == ()
+    assert open_engine(bundled, "bundled").engine.card.adapter == ""
+
+
+def test_shares_are_of_all_cases_and_of_those_that_changed(tmp_path: Path) -> None:
+
+    made = list(plant(tmp_path, 4, held=True, side=96))
+    kept = [Kept(one, 1, 1, 1, "stable.") for one in made]
+    assert share(kept) == {"all": 0.5, "changed": 0.0, "cases": 4}
