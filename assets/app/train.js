@@ -8,7 +8,7 @@ import { lineageView } from "./train_lineage.js";
 import { buildForm, runForm } from "./train_new.js";
 import { runView } from "./train_run.js";
 import { versionView } from "./train_version.js";
-import { gateTag, STATES } from "./train_words.js";
+import { gateTag, renew, STATES } from "./train_words.js";
 
 const PACE = 2000; // milliseconds between looks at runs that are at work
 
@@ -75,15 +75,14 @@ function choose(next) {
 
 function drawList() {
   const live = known.live.map((entry) => h("p.livenow", { dataset: { testid: "live" } }, h("span.dot.finished", {}), h("span", {}, h("strong", {}, entry.run), ` answers for ${entry.base}`)));
-  fill(
-    list,
+  renew(list, [known, chosen], () => [
     h("div.trainhead", {},
       h("button.button.main", { type: "button", dataset: { testid: "new-run" }, disabled: !known.versions.length, title: known.versions.length ? "" : "Build a dataset version first", onclick: () => choose({ kind: "order", name: "" }) }, icon("play"), "Train"),
       h("button.button", { type: "button", dataset: { testid: "new-version" }, onclick: () => choose({ kind: "build", name: "" }) }, icon("plus"), "Build version")),
     section("Runs", known.runs.toReversed(), runRow, "No run yet."),
     section("Dataset versions", known.versions.toReversed(), versionRow, "No version yet."),
     h("section", {}, h("h2.caps", {}, "Live"), live.length ? live : h("p.none.quiet", {}, "Every model answers without an adapter."), row("lineage", "", "Lineage", [icon("link"), h("span.lines", {}, h("strong", {}, "Lineage"), h("span.quiet", {}, "base, data, run, gates, who"))])),
-  );
+  ]);
 }
 
 function section(title, found, draw, none) {

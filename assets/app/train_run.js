@@ -5,7 +5,7 @@ import { fill, h, icon, moment } from "./dom.js";
 import { attempt, say } from "./toast.js";
 import { sign } from "./train_sign.js";
 import { sheetView } from "./train_sheet.js";
-import { gateTag, lasting, STATES } from "./train_words.js";
+import { gateTag, lasting, renew, STATES } from "./train_words.js";
 
 const CURVES = [["loss", "Loss"], ["rate", "Learning rate"], ["samples_s", "Samples a second"]];
 const PACE = 2000;
@@ -37,9 +37,9 @@ export function runView(name, hands) {
     const { run, curve } = found;
     const last = curve.at(-1);
     const done = run.steps ? Math.round((100 * run.step) / run.steps) : 0;
-    fill(head, h("div", {},
+    renew(head, [run, found.measuring, found.sheet?.passed], () => [h("div", {},
       h("h1", {}, run.name, h(`span.state.${run.state}`, {}, h(`span.dot.${run.state}`, {}), STATES[run.state]), gateTag(run), run.live && h("span.tag.live", {}, "live")),
-      h("p.quiet", {}, `${run.base} on ${run.version}, ${run.method.toUpperCase()}, ordered by ${run.by || "nobody named"} ${moment(run.order.created)}`)), h("div.buttons", {}, buttons(found)));
+      h("p.quiet", {}, `${run.base} on ${run.version}, ${run.method.toUpperCase()}, ordered by ${run.by || "nobody named"} ${moment(run.order.created)}`)), h("div.buttons", {}, buttons(found))]);
     track.firstChild.style.width = `${done}%`;
     track.setAttribute("aria-valuenow", String(done));
     fill(figures,
@@ -54,7 +54,7 @@ export function runView(name, hands) {
       log.textContent = found.log || "Nothing yet.";
       if (below) log.scrollTop = log.scrollHeight;
     }
-    fill(sheet, measuredView(found));
+    renew(sheet, [found.sheet, found.measuring, found.measured, run.state], () => measuredView(found));
   }
 
   function buttons({ run, measuring, sheet: known }) {

@@ -1,13 +1,15 @@
 // The score sheet of a run: each gate before and after, red where it failed, the items behind each number, and what became of every flag.
-import { h, icon } from "./dom.js";
+import { h, icon, moment, plural } from "./dom.js";
 
 const MARKS = { true: ["good", "check", "passed"], false: ["bad", "close", "failed"], null: ["quiet", "minus", "not asked"] };
 const STATES = [["fixed", "good"], ["still right", "quiet"], ["still wrong", "warn"], ["newly broken", "bad"]];
 
 export function sheetView(sheet) {
+  const failed = [...new Set(sheet.gates.filter((gate) => gate.passed === false).map((gate) => gate.gate))];
+  const asked = Object.values(sheet.cases ?? {}).reduce((sum, count) => sum + count, 0);
   return [
-    h(`p.outcomeline.${sheet.passed ? "good" : "bad"}`, { dataset: { testid: "sheet-verdict" } }, icon(sheet.passed ? "check" : "warning"), sheet.passed ? "Every gate passed; somebody with a name decides whether it goes live." : `${sheet.gates.filter((gate) => gate.passed === false).map((gate) => gate.gate).join(", ")} failed, so it cannot go live.`),
-    h("p.quiet", {}, `${sheet.candidate} against ${sheet.incumbent || "the model alone"}`),
+    h(`p.outcomeline.${sheet.passed ? "good" : "bad"}`, { dataset: { testid: "sheet-verdict" } }, icon(sheet.passed ? "check" : "warning"), sheet.passed ? "Every gate passed; somebody with a name decides whether it goes live." : `${failed.length ? failed.join(", ") : "Something that must be asked"} ${failed.length ? "failed" : "was not asked"}, so it cannot go live.`),
+    h("p.quiet", {}, `${sheet.run} against ${sheet.incumbent || "the model alone"}${asked ? `, ${plural(asked, "case")} asked of both` : ""}${sheet.made ? `, ${moment(sheet.made)}` : ""}`),
     h("table.plain.gates", {},
       h("thead", {}, h("tr", {}, ["", "Gate", "Before", "After", "Difference", "Interval", "Bound"].map((words) => h("th", { scope: "col" }, words)))),
       h("tbody", {}, sheet.gates.map(gateRows))),
@@ -19,20 +21,20 @@ function gateRows(gate) {
   const [kind, picture, word] = MARKS[String(gate.passed)];
   const items = gate.items ?? [];
   const more = h("tr.behind", { hidden: true }, h("td", { colspan: "7" }, itemsView(items)));
-  const opener = items.length > 0 && h("button.button.plain.small", { type: "button", "aria-expanded": "false", onclick: () => { more.hidden = !more.hidden; opener.setAttribute("aria-expanded", String(!more.hidden)); } }, `${items.length} behind it`);
+  const opener = items.length > 0 && h("button.button.plain.small", { type: "button", "aria-expanded": "false", onclick: () => { more.hidden = !more.hidden; opener.setAttribute("aria-expanded", String(!more.hidden)); } }, `${plural(items.length, "case")} behind it`);
   const apart = gate.low === null || gate.low === undefined ? "" : `${value(gate.low)} to ${value(gate.high)}`;
   return [h(`tr.gate.${kind}`, { dataset: { testid: `gate-${gate.gate}` } },
     h("td", {}, h(`span.mark.${kind}`, { title: word, "aria-label": word, role: "img" }, icon(picture))),
-    h("th", { scope: "row" }, h("div", {}, h("strong", {}, `${gate.gate} ${gate.name}`), h("span.quiet", {}, gate.reason || gate.what), opener)),
-    h("td.number", {}, value(gate.before)), h("td.number", {}, value(gate.after)), h("td.number", {}, signed(gate.difference)), h("td.number", {}, apart), h("td.number", {}, value(gate.bound))), more];
+    h("th", { scope: "row" }, h("div", {}, h("strong", {}, `${gate.gate} ${gate.name}`), h("span.quiet", {}, gate.what), h("span.quiet.why", {}, gate.reason), opener)),
+    h("td.number", {}, value(gate.before)), h("td.number", {}, value(gate.after)), h("td.number", {}, signed(gate.difference)), h("td.number", {}, apart), h("td.number", {}, signed(gate.bound))), more];
 }
 
-/** The items a number was made of: whatever fields they carry, one row each. */
+/** The cases a number was made of: what was asked, what is right, what was answered before and after. */
 function itemsView(items) {
-  const shown = items.slice(0, 50).map((item) => (typeof item === "object" && item !== null ? item : { item }));
-  const names = [...new Set(shown.flatMap((item) => Object.keys(item)))].slice(0, 7);
-  return [h("table.plain", {}, h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name.replaceAll("_", " "))))),
-    h("tbody", {}, shown.map((item) => h("tr", {}, names.map((name) => h("td", {}, value(item[name]))))))), items.length > 50 && h("p.quiet", {}, `and ${items.length - 50} more in gates.json`)];
+  const shown = items.slice(0, 50);
+  return [h("table.plain", {}, h("thead", {}, h("tr", {}, ["Question", "Right", "Before", "After", "Patient"].map((words) => h("th", { scope: "col" }, words)))),
+    h("tbody", {}, shown.map((item) => h("tr", {}, h("td", {}, item.question), ["truth", "before", "after"].map((name) => h("td", { "data-wrong": name !== "truth" && item[name] !== item.truth ? "true" : null }, value(item[name]))), h("td.quiet", {}, item.patient))))),
+    items.length > 50 && h("p.quiet", {}, `and ${items.length - 50} more in gates.json`)];
 }
 
 function replayed(cases) {

@@ -1,5 +1,5 @@
 // Words that the parts of the Train tab share.
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
 
 export const STATES = { ready: "ready", running: "at work", stopped: "stopped", killed: "ended by force", failed: "failed", finished: "finished" };
 
@@ -10,4 +10,14 @@ export const gateTag = (run) => run.gated && h(`span.tag.${run.gated === "passed
 export function lasting(value) {
   if (value < 90) return `${Math.max(1, Math.round(value))} s`;
   return value < 5400 ? `${Math.round(value / 60)} min` : `${(value / 3600).toFixed(1)} h`;
+}
+
+const keys = new WeakMap();
+
+/** Fill an element only when what it is made of has changed, so that looking again takes nobody's focus or place away. */
+export function renew(element, from, make) {
+  const key = JSON.stringify(from);
+  if (keys.get(element) === key) return;
+  keys.set(element, key);
+  fill(element, make());
 }

@@ -85,8 +85,8 @@ def test_a_failed_gate_is_red_with_the_items_behind_it_and_cannot_be_promoted(tr
     row = detail.get_by_test_id("gate-G3")
     expect(row.get_by_role("img", name="failed")).to_be_visible()
     expect(row).to_contain_text("0.220")
-    row.get_by_role("button", name="3 behind it").click()
-    expect(detail.get_by_role("cell", name="pair 2").first).to_be_visible()
+    row.get_by_role("button", name="3 cases behind it").click()
+    expect(detail.get_by_role("cell", name="patient 2").first).to_be_visible()
     expect(detail.get_by_test_id("replayed")).to_contain_text("2 fixed")
     expect(detail.get_by_test_id("act-promote")).to_be_disabled()
 

@@ -81,69 +81,40 @@ def advance(folder: Path, step: int) -> None:
 def sheet(run: str, *, failed: str = "") -> dict[str, Any]:
     """A score sheet in which the gate `failed` was not passed."""
     gates = [
-        gate("G1", "Target gain", 0.31, 0.78, "right answers on held-back corrections", failed),
-        gate("G2", "Abilities hold", 0.64, 0.63, "no ability lost more than 2 points", failed),
-        gate("G3", "Image gain", 0.22, 0.05 if failed == "G3" else 0.23, "what the images add must not fall", failed),
-        gate("G4", "Order coherence", 0.91, 0.93, "exchanged images invert the answer", failed),
-        {**gate("G8", "Engine parity", None, None, "asked of the quantised model too", failed), "passed": None},
+        gate("G1", "target gain", 0.31, 0.78, "right answers on held-back corrections", failed),
+        gate("G2", "no loss: comparison", 0.64, 0.63, "probability of the right answer", failed),
+        gate("G3", "image gain", 0.22, 0.05 if failed == "G3" else 0.23, "what the images add to the right answer", failed),
+        gate("G4", "order", 0.91, 0.93, "exchanged images invert the answer", failed),
+        {**gate("G8", "engines agree", None, None, "share of likeliest answers that both engines share", failed), "passed": None},
     ]
     replayed = [
-        {
-            "feedback": 12,
-            "state": "fixed",
-            "question": "Is the effusion progressing?",
-            "before": "stable",
-            "after": "worse",
-            "gold": "worse",
-        },
-        {
-            "feedback": 14,
-            "state": "fixed",
-            "question": "What changed since the prior?",
-            "before": "Nothing.",
-            "after": "The opacity is larger.",
-            "gold": "The opacity is larger.",
-        },
-        {
-            "feedback": 15,
-            "state": "still wrong",
-            "question": "Which side is the nodule on?",
-            "before": "left",
-            "after": "left",
-            "gold": "right",
-        },
+        told(12, "fixed", "Is the effusion progressing?", "stable", "worse", "worse"),
+        told(14, "fixed", "What changed since the prior?", "Nothing.", "The opacity is larger.", "The opacity is larger."),
+        told(15, "still wrong", "Which side is the nodule on?", "left", "left", "right"),
     ]
     return {
-        "run": run,
-        "incumbent": "",
-        "candidate": f"{run}-1a2b3c4d",
-        "adapter_sha256": "1a2b3c4d",
-        "passed": not failed,
-        "gates": gates,
-        "replayed": replayed,
-    }
+        "run": run, "base": "tiny", "version": "v1", "version_sha256": "v", "incumbent": "", "adapter_sha256": "1a2b3c4d", "engine": "gguf",
+        "made": "2026-11-22T09:20:00+00:00", "passed": not failed, "cases": {"target": 40, "flag": 60, "ability": 240, "anchor": 60},
+        "gates": gates, "replayed": replayed,
+    }  # fmt: skip
+
+
+def told(number: int, state: str, question: str, before: str, after: str, gold: str) -> dict[str, Any]:
+    """A flag that was asked again."""
+    return {"feedback": number, "state": state, "held": False, "question": question, "before": before, "after": after, "gold": gold}
 
 
 def gate(name: str, words: str, before: float | None, after: float | None, what: str, failed: str) -> dict[str, Any]:
+    """One gate of a sheet with three cases behind it."""
     apart = None if before is None or after is None else after - before
-    items = [{"item": f"pair {number}", "before": before, "after": after} for number in range(3)] if before is not None else []
-    told = {
-        "difference": apart,
-        "low": None if apart is None else apart - 0.04,
-        "high": None if apart is None else apart + 0.04,
-        "bound": -0.02,
-    }
+    case = {"question": "How has the edema changed?", "truth": "worse", "before": "stable", "after": "worse", "images": []}
+    items = [{**case, "key": f"k{number}", "patient": f"patient {number}", "item": ""} for number in range(3)] if before is not None else []
+    around = {"low": None if apart is None else apart - 0.04, "high": None if apart is None else apart + 0.04, "bound": -0.02}
+    reason = "only gguf runs this model here" if apart is None else f"{100 * apart:+.1f} points, allowed -2.0 points"
     return {
-        "gate": name,
-        "name": words,
-        "what": what,
-        "before": before,
-        "after": after,
-        **told,
-        "passed": name != failed,
-        "reason": what,
-        "items": items,
-    }
+        "gate": name, "name": words, "what": what, "passed": name != failed, "reason": reason, "before": before, "after": after,
+        "difference": apart, **around, "units": 40, "cases": 60, "required": True, "items": items,
+    }  # fmt: skip
 
 
 @contextmanager
