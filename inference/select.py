@@ -37,11 +37,20 @@ HEADROOM = 1 << 30
 
 @dataclass(frozen=True)
 class Selection:
-    """An engine and one sentence why it was chosen; `live` is the name of the model whose promotions it follows, `` for none."""
+    """An engine and one sentence why it was chosen.
+
+    `live` is the name of the model whose promotions it follows, `` for none, and `remark` what is to be said of the adapter it wears.
+    """
 
     engine: Engine
-    reason: str
+    why: str
     live: str = ""
+    remark: str = ""
+
+    @property
+    def reason(self) -> str:
+        """All of it, for people."""
+        return f"{self.why} {self.remark}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -88,17 +97,16 @@ def open_engine(settings: Settings, model: str | None = None, engine: str | None
     adapter = named.adapter or live.adapter
     wanted = named.wanted if named.wanted != "auto" else _choice(engine or settings.engine)
     kind, device, reason = choose(named, wanted, settings.threads, four_bit=settings.four_bit)
-    reason = f"{reason} {live.remark}".rstrip()
     if kind == "gguf":
         from inference.gguf import GgufEngine
 
         made = GgufEngine(named.folder, settings.context_tokens, settings.threads, settings.max_images, adapter)
-        return Selection(made, reason, named.live)
+        return Selection(made, reason, named.live, live.remark)
     from inference.torch_engine import TorchEngine
 
     sizes = (settings.context_tokens, settings.threads, settings.max_images)
     opened = TorchEngine(named.folder, *sizes, device, named.manifest, adapter, settings.four_bit)
-    return Selection(opened, reason, named.live)
+    return Selection(opened, reason, named.live, live.remark)
 
 
 def worn(settings: Settings, live: str) -> Worn:

@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Condition, Event, Thread
 from typing import Literal
 
@@ -136,8 +136,12 @@ class EngineRoom:
         """Have the engine wear what was promoted since it was last lent. Raises `ModelNotLoaded` when that adapter does not fit it."""
         now = promoted.mark(self._settings.adapters_dir)
         if selection.live and now != self._promoted and isinstance(selection.engine, Wearer):
-            selection.engine.wear(worn(self._settings, selection.live).adapter)
+            found = worn(self._settings, selection.live)
+            selection.engine.wear(found.adapter)
             self._promoted = now
+            with self._changed:
+                if self._selection is selection:
+                    self._selection = replace(selection, remark=found.remark)
 
     def _open(self) -> None:
         selection: Selection | None = None

@@ -150,7 +150,7 @@ def test_what_was_promoted_is_worn_with_the_next_question(settings: Settings, mo
     engine = Dressed()
     engine.worn = []
     now = [Path("first")]
-    monkeypatch.setattr(engine_room, "worn", lambda _settings, live: Worn(now[0]) if live == "m" else pytest.fail(live))
+    monkeypatch.setattr(engine_room, "worn", lambda _settings, live: Worn(now[0], f"{live} wears {now[0]}."))
     room = EngineRoom(settings, lambda _: Selection(engine, "why", "m"))
     room.start()
     for line in ("", "promoted", "", "rolled back"):
@@ -162,4 +162,5 @@ def test_what_was_promoted_is_worn_with_the_next_question(settings: Settings, mo
         with room.use(Event()):
             pass
     assert engine.worn == [Path("promoted"), Path("rolled back")]
+    assert room.status().detail == "why m wears rolled back."
     room.close()
