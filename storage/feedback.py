@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from errors import InputError, StoreMissing
 from storage import audit, codec, review
-from storage.schema import FeedbackRow, ReviewRow, TurnRow, VersionRow, now
+from storage.schema import FeedbackRow, ReviewRow, VersionRow, now
 from storage.views import AskedMark, FeedbackView, Severity, User, Verdict
 
 CODES: Mapping[str, str] = {
@@ -79,7 +79,7 @@ class Said:
             _check_mark(self.mark)
 
 
-def add(session: Session, version_id: int, turn: TurnRow, user: User, said: Said) -> int:
+def add(session: Session, version_id: int, turn: Row[*tuple[Any, ...]], user: User, said: Said) -> int:
     """Keep what the reader says of an answer to `turn`, which they may see; the row's id. Raises `InputError`."""
     if said == Said():
         raise InputError("the feedback says nothing; agree, disagree, or correct something")
@@ -149,7 +149,7 @@ def mark_of(found: Mapping[str, Any] | None) -> AskedMark | None:
 def _standing(session: Session, version_id: int, user: User) -> FeedbackView | None:
     table = FeedbackRow.metadata.tables["feedback"]
     query = select(table).where(table.c.version_id == version_id, table.c.user_id == user.id).order_by(table.c.id.desc()).limit(1)
-    row = session.execute(query).first()
+    row = session.connection().execute(query).first()
     return None if row is None else view(row)
 
 
@@ -176,7 +176,7 @@ def _joined(before: FeedbackView | None, said: Said) -> dict[str, Any]:
     }
 
 
-def _check_other(session: Session, version_id: int, other: int, turn: TurnRow) -> None:
+def _check_other(session: Session, version_id: int, other: int, turn: Row[*tuple[Any, ...]]) -> None:
     found = session.scalar(select(VersionRow.turn_id).where(VersionRow.id == other))
     if found != turn.id or other == version_id:
         raise InputError("a preference is between two answers to the same question; choose another version of this one")

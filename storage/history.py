@@ -213,14 +213,14 @@ def answer(session: Session, version_id: int, user: User) -> AnswerRecord:
     )
 
 
-def turn_of(session: Session, version_id: int, user: User) -> TurnRow:
-    """The question of an answer this user may see. Raises `StoreMissing`."""
-    row = session.scalar(
-        select(TurnRow)
+def turn_of(session: Session, version_id: int, user: User) -> Row[*tuple[Any, ...]]:
+    """`id` and `slots` of the question of an answer this user may see. Raises `StoreMissing`."""
+    row = session.execute(
+        select(TurnRow.id, TurnRow.slots)
         .join(VersionRow, VersionRow.turn_id == TurnRow.id)
         .join(SessionRow, SessionRow.id == TurnRow.session_id)
         .where(VersionRow.id == version_id, _visible(user))
-    )
+    ).first()
     if row is None:
         raise StoreMissing(f"answer {version_id} was not found; choose one from the session's history")
     return row

@@ -17,19 +17,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, insert, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from errors import StoreHeld, StoreMissing, StoreRefused
 from storage import audit, roles, statements
 from storage.review_views import Facets, Filters, Judgement, Order, QueueItem, QueuePage
 from storage.schema import (
+    Base,
     FeedbackRow,
     ReviewCodeRow,
     ReviewItemRow,
     ReviewRow,
-    ReviewSeriesRow,
-    SeriesRow,
     TurnRow,
     UserRow,
     VersionRow,
@@ -47,35 +46,57 @@ OPEN = ("pending", "skipped", "disputed")
 _BEGINNING = 240
 
 
+_SAID, _ANSWERS, _TURNS, _SERIES = (Base.metadata.tables[name] for name in ("feedback", "answer_versions", "turns", "series"))
+_ITEMS, _CODES, _SEEN = (Base.metadata.tables[name] for name in ("review_items", "review_codes", "review_series"))
+_STATED = (
+    select(_SAID, _ANSWERS.c.model, _ANSWERS.c.checks, _TURNS.c.ability, _TURNS.c.slots)
+    .join(_ANSWERS, _ANSWERS.c.id == _SAID.c.version_id)
+    .join(_TURNS, _TURNS.c.id == _ANSWERS.c.turn_id)
+)
+
+
 def enqueue(session: Session, feedback_id: int) -> int:
-    """Put a statement just made into the queue, in the place of the reader's earlier one on the same answer; the item's id."""
-    said = session.get_one(FeedbackRow, feedback_id)
-    version = session.get_one(VersionRow, said.version_id)
-    turn = session.get_one(TurnRow, version.turn_id)
-    series = list(dict.fromkeys(slot[0] for slot in turn.slots))
-    found = session.execute(select(SeriesRow.id, SeriesRow.modality).where(SeriesRow.id.in_(series)))
-    known = {row.id: row.modality for row in found}
-    item = session.scalar(
-        select(ReviewItemRow).where(ReviewItemRow.version_id == version.id, ReviewItemRow.reader_id == said.user_id).with_for_update()
-    )
-    if item is None:
-        item = ReviewItemRow(version_id=version.id, reader_id=said.user_id, ability=turn.ability, created=said.created)
-        item.model = version.model
-        item.modality = next((known[one] for one in series if one in known), "")
-        session.add(item)
+    """Put a statement just made into the queue, in the place of the reader's earlier one on the same answer; the item's id.
+
+    Tables and not rows: this is part of every statement, and half of what it costs beside the flush to the disk.
+    """
+    run = session.connection().execute
+    said = run(_STATED.where(_SAID.c.id == feedback_id)).one()
     empty = not (said.verdict or said.codes or said.cells or said.corrected_answer or said.preferred_over or said.mark or said.comment)
-    item.feedback_id, item.verdict, item.codes = said.id, said.verdict, said.codes
-    item.state, item.accepted, item.updated = "skipped" if empty else "pending", False, said.created
-    item.locked_by = item.locked_until = None
-    item.merit = merit(version.checks, said.verdict)
-    session.flush()
-    session.execute(delete(ReviewCodeRow).where(ReviewCodeRow.item_id == item.id))
-    session.execute(delete(ReviewSeriesRow).where(ReviewSeriesRow.item_id == item.id))
-    if said.codes:
-        session.execute(insert(ReviewCodeRow), [{"item_id": item.id, "code": code} for code in said.codes])
-    if known:
-        session.execute(insert(ReviewSeriesRow), [{"item_id": item.id, "series_id": one} for one in series if one in known])
-    return item.id
+    values = {
+        "feedback_id": said.id,
+        "verdict": said.verdict,
+        "codes": said.codes,
+        "state": "skipped" if empty else "pending",
+        "accepted": False,
+        "updated": said.created,
+        "locked_by": None,
+        "locked_until": None,
+        "merit": merit(said.checks, said.verdict),
+    }
+    same = and_(_ITEMS.c.version_id == said.version_id, _ITEMS.c.reader_id == said.user_id)
+    before = run(select(_ITEMS.c.id, _ITEMS.c.codes).where(same).with_for_update()).first()
+    if before is not None:
+        run(update(_ITEMS).where(_ITEMS.c.id == before.id).values(values))
+        if before.codes != said.codes:
+            run(delete(_CODES).where(_CODES.c.item_id == before.id))
+            _add_codes(session, before.id, said.codes)
+        return int(before.id)
+    series = list(dict.fromkeys(slot[0] for slot in said.slots))
+    known = {row.id: row.modality for row in run(select(_SERIES.c.id, _SERIES.c.modality).where(_SERIES.c.id.in_(series)))}
+    shown = [one for one in series if one in known]
+    values |= {"version_id": said.version_id, "reader_id": said.user_id, "ability": said.ability, "model": said.model}
+    values |= {"modality": known[shown[0]] if shown else "", "created": said.created}
+    item = int(run(insert(_ITEMS).returning(_ITEMS.c.id), values).scalar_one())
+    _add_codes(session, item, said.codes)
+    if shown:
+        run(insert(_SEEN), [{"item_id": item, "series_id": one} for one in shown])
+    return item
+
+
+def _add_codes(session: Session, item: int, codes: Sequence[str]) -> None:
+    if codes:
+        session.connection().execute(insert(_CODES), [{"item_id": item, "code": code} for code in codes])
 
 
 def weigh(session: Session, version_id: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_WAIT_POLICY="PASSIVE")
 
-from tests.bench import answering, decoding, generating, importing, registering, scrolling, serving, viewing
+from tests.bench import answering, decoding, generating, importing, learning, peers, reading, registering, reviewing, scrolling, serving, viewing
 from tests.bench.figures import Figure, line, machine, revision, table
 from tests.conftest import models_folder
 
@@ -29,6 +29,12 @@ def measures(models: Path) -> dict[str, Callable[[], list[Figure]]]:
     return {
         "warm": lambda: answering.warm(models),
         "cold": lambda: answering.cold(models),
+        "stock": lambda: peers.stock(models),
+        "tokens": lambda: peers.decoding(models),
+        "checks": lambda: reading.checks(models),
+        "readers": lambda: reading.readers(models),
+        "page": lambda: reading.page(models),
+        "growth": lambda: reading.growth(models),
         "import": importing.pair_import,
         "decode": decoding.regret,
         "pictures": viewing.first_pictures,
@@ -37,6 +43,9 @@ def measures(models: Path) -> dict[str, Callable[[], list[Figure]]]:
         "pair-memory": viewing.pair_memory,
         "register": registering.registration,
         "generate": generating.pace,
+        "learning": lambda: learning.learning(models),
+        "queue": reviewing.queue_page,
+        "feedback": reviewing.durable_feedback,
         "memory": lambda: serving.idle_memory(models),
         "start": serving.second_start,
     }

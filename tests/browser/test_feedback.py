@@ -139,7 +139,7 @@ def test_looking_at_other_work_spaces_changes_nothing_of_read(answered: Room, se
     expect(answered.words(2)).to_have_text("One")
     page.get_by_test_id("tab-review").click()
     expect(page.get_by_test_id("review-refused")).to_be_visible()
-    expect(answered.question).not_to_be_in_viewport()
+    expect(answered.question).to_be_hidden()
     page.get_by_test_id("tab-train").click()
     expect(page.get_by_test_id("review-refused")).to_be_hidden()
     page.keyboard.press("x")

@@ -21,7 +21,7 @@ from errors import StoreError
 from settings import Settings, load
 from storage import audit, dialect
 from storage.feedback import Said
-from storage.schema import AuditRow, FeedbackRow
+from storage.schema import AuditRow, FeedbackRow, ReviewItemRow
 from storage.store import Store
 from storage.studies.model import Source
 from storage.views import User
@@ -68,19 +68,25 @@ def quick(settings: Settings) -> Iterator[Settings]:
         yield load(data_dir=Path(name) / "data")
 
 
-def test_no_acknowledged_feedback_is_lost_when_the_process_is_killed(quick: Settings) -> None:
-    """Feedback is what the model is retrained on; `kill -9` at random places must lose none of it."""
+@pytest.mark.parametrize("rounds", [ROUNDS, pytest.param(200, marks=pytest.mark.slow)])
+def test_no_acknowledged_feedback_is_lost_when_the_process_is_killed(quick: Settings, rounds: int) -> None:
+    """Feedback is what the model is retrained on; `kill -9` at random places must lose none of it, and leave nothing half done."""
     random.seed(20)
     with Store(quick) as store:
         version = answered(store, store.user("local"))
     kept: set[int] = set()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         kept |= set(acknowledged(quick, version, random.randrange(1, 25)))
         with contextlib.closing(sqlite3.connect(quick.data_dir / "interval.db")) as database:
             assert kept <= {row[0] for row in database.execute("SELECT id FROM feedback")}
-    assert len(kept) > ROUNDS
+    assert len(kept) > rounds
     with Store(quick) as store:
         assert store.check().problems == ()
+        newest = max(kept | {one.id for one in store.session(1, store.user("local")).turns[0].versions[0].feedback})
+        with store._database.read() as session:
+            assert session.scalar(select(ReviewItemRow.feedback_id)) == newest, "the queue stands where feedback stands"
+            said = session.scalar(select(func.count()).select_from(FeedbackRow))
+            assert said == session.scalar(select(func.count()).select_from(AuditRow).where(AuditRow.event == "feedback"))
 
 
 def test_a_torn_log_loses_the_end_and_nothing_else(settings: Settings, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def turn(store: Store, reader: User, pair: PatientSummary) -> int:
 
 
 @pytest.fixture
-def version(store: Store, turn: int) -> int:
+def answer(store: Store, turn: int) -> int:
     """Its answer."""
     return store.add_version(turn, values.record())
 
@@ -30,7 +30,7 @@ def said(store: Store, reader: User, place: int = 0) -> tuple[FeedbackView, ...]
     return store.session(1, reader).turns[0].versions[place].feedback
 
 
-def test_a_whole_statement_comes_back_as_it_was_given(store: Store, reader: User, version: int) -> None:
+def test_a_whole_statement_comes_back_as_it_was_given(store: Store, reader: User, answer: int) -> None:
     mark = AskedMark(1, "B", "box", ((3.5, 4.0), (9.0, 12.25)))
     given = Said(
         "disagree",
@@ -41,7 +41,7 @@ def test_a_whole_statement_comes_back_as_it_was_given(store: Store, reader: User
         cells={"effusion": "improved", "overall": "improved"},
         mark=mark,
     )
-    store.add_feedback(version, reader, given)
+    store.add_feedback(answer, reader, given)
     (row,) = said(store, reader)
     assert (row.verdict, row.comment, row.severity, row.corrected_answer) == (
         "disagree", "The effusion is smaller.", "critical", "The effusion has improved.",
@@ -51,12 +51,12 @@ def test_a_whole_statement_comes_back_as_it_was_given(store: Store, reader: User
     assert row.mark == mark
 
 
-def test_each_change_is_a_row_and_the_newest_says_everything(store: Store, reader: User, version: int) -> None:
+def test_each_change_is_a_row_and_the_newest_says_everything(store: Store, reader: User, answer: int) -> None:
     """A reader corrects one cell after another; the last row alone must hold all that stands, the others the history."""
-    store.add_feedback(version, reader, Said("disagree", codes=("change-missed",)))
-    store.add_feedback(version, reader, Said(cells={"effusion": "worse"}))
-    store.add_feedback(version, reader, Said(cells={"consolidation": "new"}, severity="major"))
-    store.add_feedback(version, reader, Said(cells={"effusion": ""}, corrected_answer="Worse."))
+    store.add_feedback(answer, reader, Said("disagree", codes=("change-missed",)))
+    store.add_feedback(answer, reader, Said(cells={"effusion": "worse"}))
+    store.add_feedback(answer, reader, Said(cells={"consolidation": "new"}, severity="major"))
+    store.add_feedback(answer, reader, Said(cells={"effusion": ""}, corrected_answer="Worse."))
     rows = said(store, reader)
     assert [dict(row.cells) for row in rows] == [
         {},
@@ -68,22 +68,22 @@ def test_each_change_is_a_row_and_the_newest_says_everything(store: Store, reade
     assert (newest.verdict, newest.codes, newest.severity, newest.corrected_answer) == ("disagree", ("change-missed",), "major", "Worse.")
 
 
-def test_a_verdict_that_turns_leaves_its_reasons_behind_and_keeps_the_cells(store: Store, reader: User, version: int) -> None:
-    store.add_feedback(version, reader, Said("disagree", "No.", codes=("other",), severity="minor", cells={"effusion": "stable"}))
-    store.add_feedback(version, reader, Said("agree"))
+def test_a_verdict_that_turns_leaves_its_reasons_behind_and_keeps_the_cells(store: Store, reader: User, answer: int) -> None:
+    store.add_feedback(answer, reader, Said("disagree", "No.", codes=("other",), severity="minor", cells={"effusion": "stable"}))
+    store.add_feedback(answer, reader, Said("agree"))
     newest = said(store, reader)[-1]
     assert (newest.verdict, newest.comment, newest.codes, newest.severity, newest.cells) == ("agree", "", (), "", {"effusion": "stable"})
 
 
-def test_a_code_alone_means_disagreement(store: Store, reader: User, version: int) -> None:
-    store.add_feedback(version, reader, Said(codes=("wrong-view",)))
+def test_a_code_alone_means_disagreement(store: Store, reader: User, answer: int) -> None:
+    store.add_feedback(answer, reader, Said(codes=("wrong-view",)))
     assert said(store, reader)[-1].verdict == "disagree"
 
 
-def test_a_preference_is_between_answers_to_one_question(store: Store, reader: User, turn: int, version: int) -> None:
+def test_a_preference_is_between_answers_to_one_question(store: Store, reader: User, turn: int, answer: int) -> None:
     better = store.add_version(turn, values.record("Smaller."))
-    store.add_feedback(better, reader, Said(preferred_over=version))
-    assert said(store, reader, 1)[-1].preferred_over == version
+    store.add_feedback(better, reader, Said(preferred_over=answer))
+    assert said(store, reader, 1)[-1].preferred_over == answer
     elsewhere = store.add_version(store.add_turn(1, reader, "And here?", "comparison", "temporal"), values.record())
     for other in (better, elsewhere, 999):
         with pytest.raises(InputError, match="two answers to the same question"):
@@ -107,16 +107,16 @@ def test_a_preference_is_between_answers_to_one_question(store: Store, reader: U
     ],
 )
 def test_what_means_nothing_is_refused_in_a_sentence(
-    store: Store, reader: User, version: int, given: dict[str, object], sentence: str
+    store: Store, reader: User, answer: int, given: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(InputError, match=sentence):
-        store.add_feedback(version, reader, Said(**given))  # type: ignore[arg-type]
+        store.add_feedback(answer, reader, Said(**given))  # type: ignore[arg-type]
     assert said(store, reader) == ()
 
 
-def test_nobody_says_anything_of_another_readers_answer(store: Store, version: int) -> None:
+def test_nobody_says_anything_of_another_readers_answer(store: Store, answer: int) -> None:
     with pytest.raises(StoreError, match="was not found"):
-        store.add_feedback(version, store.user("another browser"), Said("agree"))
+        store.add_feedback(answer, store.user("another browser"), Said("agree"))
 
 
 def test_every_code_has_its_meaning() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import typer
 
 from errors import IntervalError
-from ui.cli import ask, db, evaluate, finetune, models, predict, replay, serve, studies
+from ui.cli import ask, db, evaluate, finetune, models, predict, replay, serve, studies, users
 from ui.cli.common import DATA_DIR_HELP, Given
 
 DOC = """Interval answers one question of every follow-up: what changed since the prior?
@@ -35,10 +35,11 @@ app.command("predict")(predict.predict)
 app.command("replay")(replay.replay)
 app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
+app.add_typer(users.app, name="users")
 app.add_typer(finetune.app, name="finetune")
 
 STOPPED = 130
-COMMANDS = ("serve", "ask", "import", "evaluate", "predict", "replay", "models", "db", "finetune")
+COMMANDS = ("serve", "ask", "import", "evaluate", "predict", "replay", "models", "db", "users", "finetune")
 
 
 @app.callback()

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from errors import InputError
 from settings import Settings, load
 
 DATA_DIR_HELP = "Where studies, sessions and models are kept."
@@ -71,3 +72,10 @@ def begin(context: typer.Context, data_dir: Path | None, as_json: bool, **overri
     with suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     return settings, Output(as_json or given.json)
+
+
+def require_store(settings: Settings) -> None:
+    """Refuse a data directory without a database, which opening would quietly make. Raises `InputError`."""
+    file = settings.data_dir / "interval.db"
+    if not settings.database_url and not file.is_file():
+        raise InputError(f"There is no database at {file}; check --data-dir, or make one with `python app.py db upgrade`.")

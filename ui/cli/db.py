@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from errors import InputError, StoreError
-from settings import Settings
-from ui.cli.common import DataDir, Json, begin
+from ui.cli.common import DataDir, Json, begin, require_store
 
 
 class Kind(StrEnum):
@@ -41,7 +40,7 @@ def check(context: typer.Context, as_json: Json = False, data_dir: DataDir = Non
     from storage.store import Store
 
     settings, out = begin(context, data_dir, as_json)
-    _require_store(settings)
+    require_store(settings)
     with Store(settings) as store:
         report = store.check()
     counts = ", ".join(f"{count} {table}" for table, count in report.counts.items() if count)
@@ -65,7 +64,7 @@ def backup(
     from storage.store import Store
 
     settings, out = begin(context, data_dir, as_json)
-    _require_store(settings)
+    require_store(settings)
     with Store(settings) as store:
         written = store.backup(folder)
     out.say(f"Backed up to {written}.")
@@ -106,7 +105,7 @@ def list_all(context: typer.Context, as_json: Json = False, data_dir: DataDir = 
     from storage.store import Store
 
     settings, out = begin(context, data_dir, as_json)
-    _require_store(settings)
+    require_store(settings)
     with Store(settings) as store:
         found = store.inventory()
     for one in found:
@@ -131,7 +130,7 @@ def delete(
     from storage.views import LOCAL
 
     settings, out = begin(context, data_dir, as_json)
-    _require_store(settings)
+    require_store(settings)
     with Store(settings) as store:
         reader = store.user(LOCAL)
         done = store.delete_study(number, reader) if kind is Kind.STUDY else store.delete_session(number, reader)
@@ -157,7 +156,7 @@ def export(
     from storage.views import LOCAL
 
     settings, out = begin(context, data_dir, as_json)
-    _require_store(settings)
+    require_store(settings)
     with Store(settings) as store:
         count = store.export(file, store.user(LOCAL))
     out.say(f"Wrote {count} cases to {file}. Answers were written by a model; for research and teaching only.")
@@ -176,17 +175,10 @@ def take_in(
     from storage.views import LOCAL
 
     settings, out = begin(context, data_dir, as_json)
-    _require_store(settings)
+    require_store(settings)
     with Store(settings) as store:
         done = store.take_in(file, store.user(LOCAL))
     out.say(f"Took in {len(done.added)} cases; {done.doubled} were here already.")
     if done.lost:
         out.say(f"{done.lost} cases were left out: import their images first with `python app.py import`.")
     out.result({"added": list(done.added), "doubled": done.doubled, "lost": done.lost})
-
-
-def _require_store(settings: Settings) -> None:
-    """Refuse a data directory without a database, which opening would quietly make. Raises `InputError`."""
-    file = settings.data_dir / "interval.db"
-    if not settings.database_url and not file.is_file():
-        raise InputError(f"There is no database at {file}; check --data-dir, or make one with `python app.py db upgrade`.")
