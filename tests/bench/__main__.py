@@ -17,7 +17,20 @@ from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_WAIT_POLICY="PASSIVE")
 
-from tests.bench import answering, decoding, generating, importing, learning, peers, reading, registering, reviewing, scrolling, serving, viewing
+from tests.bench import (
+    answering,
+    decoding,
+    generating,
+    importing,
+    learning,
+    peers,
+    reading,
+    registering,
+    reviewing,
+    scrolling,
+    serving,
+    viewing,
+)
 from tests.bench.figures import Figure, line, machine, revision, table
 from tests.conftest import models_folder
 
