@@ -61,7 +61,9 @@ export function composer() {
   };
   const open = (name) => {
     if (name === "choices") {
-      update({ choices: state.choices ? null : ["", ""] });
+      const behind = unfolded && state.choices; // one at a time: both would leave no room for the answers
+      unfolded = false;
+      update({ choices: behind ? [...state.choices] : state.choices ? null : ["", ""] });
       (state.choices ? choices.querySelector("input") : field).focus();
     } else {
       unfolded = !unfolded;
@@ -124,7 +126,7 @@ export function composer() {
     go.disabled = Boolean(why()) || !field.value.trim();
     go.title = why() || "Ask (Enter)";
     for (const chip of chips.querySelectorAll(".chip")) chip.disabled = Boolean(why());
-    choices.hidden = !state.choices;
+    choices.hidden = !state.choices || unfolded;
     clinical.hidden = !unfolded;
     const asked = filled();
     meter.reckon(asked.length && !state.running ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
