@@ -55,7 +55,7 @@ ELSEWHERE = {
     "panel-report", "panel-duel", "panel-batch",
     "agree", "disagree", "place-read", "place-review", "place-train", "preset-5", "preset-6", "preset-7", "preset-8", "preset-9",
 }  # fmt: skip
-"""Tried below, or in a test of their own (test_feedback, test_comparing, test_matching, test_registering, test_look). Presets go by one rule."""
+"""Tried below, or in test_feedback, test_comparing, test_matching, test_registering, test_look, test_duel. Presets go by one rule."""
 
 
 def changed(page: Any, before: dict[str, Any], part: str, command: str) -> dict[str, Any]:
