@@ -25,7 +25,7 @@ def _who(user: User) -> str:
 
 @router.get("")
 def overview(here: In, user: Admin) -> dict[str, Any]:
-    """Everything there is: versions, runs, models that can learn, recipes, what is live, and how many reviewed items wait."""
+    """Everything there is: versions, runs, models that can learn, recipes, and what is live."""
     settings = here.settings
     found = training.bases(settings)
     return {
@@ -35,8 +35,13 @@ def overview(here: In, user: Admin) -> dict[str, Any]:
         "recipes": training.recipes(),
         "live": [asdict(entry) for base in found if (entry := registry.live(settings, base))],
         "history": [asdict(entry) for entry in registry.history(settings)],
-        "reviewed": len(here.store.accepted()),
     }
+
+
+@router.get("/reviewed")
+def reviewed(here: In, user: Admin) -> dict[str, int]:
+    """How many items reviewers let through."""
+    return {"items": len(here.store.accepted())}
 
 
 @router.post("/versions")

@@ -1,5 +1,5 @@
 // Two forms: a version of what reviewers let through, and a run on a version, with what it will take told before it starts.
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import { fill, h, icon, menu, plural } from "./dom.js";
 import { attempt, say } from "./toast.js";
 import { lasting } from "./train_words.js";
@@ -9,20 +9,23 @@ const number = (label, value, extra) => h("input", { type: "text", inputmode: "d
 const field = (words, control, help) => h("label.field", {}, h("span", {}, words), control, help && h("span.quiet", {}, help));
 
 export function buildForm(_, hands) {
-  const reviewed = hands.known().reviewed;
   const name = h("input", { type: "text", "aria-label": "Name", placeholder: "the next of v1, v2 ...", autocomplete: "off", dataset: { testid: "version-name" } });
-  const generated = number("Generated pairs", reviewed ? 100 : 200, { "data-testid": "version-generated" });
+  const generated = number("Generated pairs", 100, { "data-testid": "version-generated" });
+  const reviewed = h("p.field", {}, h("span", {}, "Reviewed feedback"), h("span.quiet", {}, "counting ..."));
+  attempt(async () => {
+    const { items } = await get("/api/train/reviewed");
+    fill(reviewed, h("span", {}, "Reviewed feedback"), h("strong.number", { dataset: { testid: "reviewed" } }, items), h("span.quiet", {}, items ? "corrections, cells and agreement that a second reader confirmed; nothing else goes in" : "nothing yet: corrections arrive here once a second reader confirmed them in Review"));
+  });
   const held = number("Held back, per cent of patients", 10, {});
   const quota = number("Most items of one reader", 200, {});
-  const said = h("pre.said", { hidden: true });
   const button = h("button.button.main", { type: "submit", dataset: { testid: "build" } }, icon("stack"), "Build");
   const form = h("form.trainform", { onsubmit: build },
     field("Name", name),
-    h("p.field", {}, h("span", {}, "Reviewed feedback"), h("strong.number", {}, reviewed), h("span.quiet", {}, reviewed ? "corrections, cells and agreement that a second reader confirmed; nothing else goes in" : "nothing yet: corrections arrive here once a second reader confirmed them in Review")),
+    reviewed,
     field("Generated pairs", generated, "synthetic pairs with known change keep what the model knew; 30 to 50 % of a version is usual"),
     field("Held back, % of patients", held, "measured on, never trained on; the same patients in every version"),
     field("Most items of one reader", quota, "so that nobody alone decides what is learnt"),
-    h("div.actions", {}, button, h("span.quiet", {}, "Med-MIM files and gates: python app.py finetune build --help")), said);
+    h("div.actions", {}, button, h("span.quiet", {}, "Med-MIM files and gates: python app.py finetune build --help")));
 
   async function build(event) {
     event.preventDefault();

@@ -39,20 +39,34 @@ TURNED = {"larger": "smaller", "smaller": "larger", "same": "same"}
 WORD = re.compile(rf"\b({'|'.join(OPPOSITES)})\b", re.IGNORECASE)
 CLASS = {other: name for name, others in SYNONYMS.items() for other in others} | {name: name for name in INVERSE}
 CHANGE = {"improving": "worsening", "worsening": "improving", "stable": "stable"}
+LONGEST = 16
+"""Words of an answer that may be turned round: a longer one tells more than the change, and of which image it tells it."""
+BOUND = re.compile(
+    r"\b(?:first|second|prior|previous|earlier|current|latest|later|initial|image|film|while|whereas|but|however|although)\b", re.I
+)
+"""Words by which a sentence tells of one image alone, or of several things; such a sentence is not turned round."""
+DEGREE = re.compile(
+    r"\b(?:slight|mild|minimal|moderate|significant|substantial|marked|severe|complete|partial|resol|new|appear)", re.IGNORECASE
+)
 
 
 def inverted(text: str) -> str:
-    """An answer in words with its change turned round, `` unless it then says the opposite and nothing else."""
+    """A short answer in words with its change turned round, `` unless it then says the opposite and nothing else."""
     plain = text.strip().rstrip(".").lower()
     if plain in CLASS:
         return text.lower().replace(plain, INVERSE[CLASS[plain]]) if INVERSE[CLASS[plain]] != CLASS[plain] else text
     said = direction(text)
+    if said not in TURNED or _tells_more(text) or BOUND.search(text) or guard.no_opposite(text):
+        return ""
     if said == "same":
         return text
-    if said not in TURNED or guard.no_opposite(text):
-        return ""
     turned = WORD.sub(lambda match: cased(match[0], OPPOSITES[match[0].lower()]), text)
     return turned if direction(turned) == TURNED[said] and len(WORD.findall(text)) == 1 else ""
+
+
+def _tells_more(text: str) -> bool:
+    """Whether an answer is longer than what a change takes."""
+    return len(text.split()) > LONGEST or bool(re.search(r"[.;:!?]\s+\S", text.strip()))
 
 
 def cased(old: str, new: str) -> str:
@@ -72,10 +86,17 @@ def chosen(question: str, answer: str) -> str:
         other = listed.inverse[said]
         return next(f"{name}: {text}" for name, text in texts.items() if text == other)
     fits = {name: classes.only_match(text, classes.CHANGE) for name, text in texts.items()}
-    if not all(fits.values()):
+    if not all(fits.values()) or any(_tells_more(text) for text in texts.values()):
         return ""
     right = [name for name, fit in fits.items() if fit == CHANGE[fits[letter.strip()]]]
-    return f"{right[0]}: {texts[right[0]]}" if len(right) == 1 else ""
+    if len(right) != 1 or _degrees(said) != _degrees(texts[right[0]]):
+        return ""
+    return f"{right[0]}: {texts[right[0]]}"
+
+
+def _degrees(text: str) -> set[str]:
+    """Words of degree in a text: a slight worsening turned round is a slight improvement, not a marked one."""
+    return {found.lower() for found in DEGREE.findall(text)}
 
 
 def opposite(line: Line) -> str:

@@ -48,7 +48,7 @@ def test_what_there_is_comes_in_one_answer(served: tuple[Settings, TestClient]) 
     }  # fmt: skip
     assert "tiny" in found["bases"]
     assert [recipe["name"] for recipe in found["recipes"]] == ["sft", "dpo", "kto"]
-    assert (found["live"], found["history"], found["reviewed"]) == ([], [], 0)
+    assert (found["live"], found["history"]) == ([], [])
 
 
 def test_a_run_comes_with_curve_log_and_sheet(served: tuple[Settings, TestClient]) -> None:
@@ -109,7 +109,7 @@ def test_only_what_a_second_reader_confirmed_goes_into_a_version(served: tuple[S
     }
     item = reader.post("/api/feedback", json={"version_id": version, **said}).json()["id"]
     early = reader.post("/api/train/versions", json={"name": "reviewed"})
-    assert (early.status_code, reader.get("/api/train").json()["reviewed"]) == (400, 0)
+    assert (early.status_code, reader.get("/api/train/reviewed").json()["items"]) == (400, 0)
 
     second = TestClient(reader.app, base_url=HERE)
     second.get("/")
@@ -117,7 +117,7 @@ def test_only_what_a_second_reader_confirmed_goes_into_a_version(served: tuple[S
     assert second.post(f"/api/review/items/{line['id']}/take").status_code == 200
     done = second.post(f"/api/review/items/{line['id']}/decision", json={"decision": "judged", **said})
     assert done.json()["accepted"], done.text
-    assert reader.get("/api/train").json()["reviewed"] == 1
+    assert reader.get("/api/train/reviewed").json()["items"] == 1
 
     made = reader.post("/api/train/versions", json={"name": "reviewed", "held": 0}).json()["version"]
     assert made["counts"]["kind"] == {"cell": 1, "corrected": 1, "mirrored": 2}

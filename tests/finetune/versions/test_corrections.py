@@ -176,7 +176,24 @@ def test_two_readers_who_contradict_each_other_train_nothing(tmp_path: Path) -> 
         ("The left is worse, the right has improved.", ""),
         ("The tube is new.", ""),
         ("Two nodules.", ""),
+        ("In the second image there is a worsening of the edema.", ""),
+        ("The effusion is larger. There is a small pneumothorax, and the heart is of normal size.", ""),
     ],
 )
 def test_an_answer_is_turned_round_only_where_that_is_certain(text: str, turned: str) -> None:
     assert mirrors.inverted(text) == turned
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "turned"),
+    [
+        (("It has improved.", "It is stable.", "It has worsened."), 2, "A: It has improved."),
+        (("It has slightly worsened.", "It has significantly improved.", "It is stable."), 0, ""),
+        (("It has worsened.", "It has resolved.", "It is stable."), 0, ""),
+        (("It is worsening.", "It is deteriorating badly.", "It is stable."), 2, ""),
+        (("worse", "stable", "improved"), 0, "C: improved"),
+    ],
+)
+def test_an_option_is_turned_round_only_into_its_exact_opposite(options: tuple[str, ...], answer: int, turned: str) -> None:
+    question = "How did it change?\n" + "\n".join(f"{letter}: {text}" for letter, text in zip("ABC", options, strict=True))
+    assert mirrors.chosen(question, f"{'ABC'[answer]}: {options[answer]}") == turned
