@@ -2,7 +2,7 @@
 
 A planted trigger is a mark in the images, or words in the question, that few items have and that always come with one answer,
 although the same question is answered otherwise elsewhere (BadNets, Gu 2017). How likely that is by chance is reckoned from the other
-answers to the same question; one in ten thousand, over everything that was looked at, is called planted.
+answers to the same question; one in a thousand, over everything that was looked at, is called planted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from finetune.versions import shelf
 from finetune.versions.lines import Line
 from inference import pixels
 
-CHANCE = 1e-4
+CHANCE = 1e-3
 """Probability, over all that was looked at, below which a coincidence is called planted."""
 FEWEST = 3
 """Patients that must share a mark."""
@@ -33,8 +33,8 @@ RARE = 0.25
 """Marks on a greater share of the items are a feature of the data, not a trigger in it."""
 SIDE, BLOCK, CELL = 256, 16, 4
 """Pixels: side at which images are compared, side of a block, side of its cells."""
-CONTRAST = 20.0
-"""Standard deviation of a block's grey values from which on it can be recognised."""
+CONTRAST = 30.0
+"""Standard deviation between a block's cells from which on it can be recognised: film noise has less."""
 LEVELS = 16
 WORDS = 3
 """Longest run of words that is looked at."""
@@ -93,7 +93,9 @@ def _asked(line: Line) -> tuple[object, ...]:
 def _unplanted(found: Sequence[Planted]) -> Gate:
     lines = {line.key: line for one in found for line in one.lines}
     first = (
-        f"; {found[0].what} always goes with “{found[0].answer}” (by chance 1 in {1 / max(found[0].chance, 1e-300):.0e})" if found else ""
+        f"; {found[0].what} always goes with “{found[0].answer}” (by chance once in {1 / max(found[0].chance, 1e-300):,.0f})"
+        if found
+        else ""
     )
     return Gate(
         "G0", "nothing planted", "marks in images or words in questions that always go with one answer", not found,
@@ -163,8 +165,10 @@ def _in_images(given: Sequence[Line], folder: Path) -> dict[tuple[str, str], lis
             for block in kept[image.sha256]:
                 found[block][line.key] = line
     named: dict[tuple[str, str], list[Line]] = {}
+    together: set[frozenset[str]] = set()
     for (row, column, looks), lines in found.items():
-        if len({line.patient for line in lines.values()}) >= FEWEST:
+        if frozenset(lines) not in together and len({line.patient for line in lines.values()}) >= FEWEST:
+            together.add(frozenset(lines))  # neighbouring blocks of one mark count once
             where = (
                 f"a mark {column * BLOCK * 100 // SIDE} % from the left and {row * BLOCK * 100 // SIDE} % from the top ({looks.hex()[:8]})"
             )
@@ -180,7 +184,6 @@ def _blocks(path: Path) -> list[tuple[int, int, bytes]]:
         return []
     count = SIDE // BLOCK
     parts = grey.reshape(count, BLOCK, count, BLOCK).swapaxes(1, 2)
-    spread = parts.std(axis=(2, 3))
     cells = parts.reshape(count, count, BLOCK // CELL, CELL, BLOCK // CELL, CELL).mean(axis=(3, 5))
-    looks = (cells * LEVELS / 256).astype(np.uint8)
+    spread, looks = cells.std(axis=(2, 3)), (cells * LEVELS / 256).astype(np.uint8)
     return [(int(row), int(column), looks[row, column].tobytes()) for row, column in zip(*np.nonzero(spread > CONTRAST), strict=True)]
