@@ -59,11 +59,14 @@ class Desk {
     this.lists.draw();
   }
 
-  async leave() {
+  leave() {
     clearInterval(this.timer);
-    if (!this.held) return;
+    if (this.held) this.release();
+  }
+
+  release() {
     this.held = false;
-    await attempt(() => post("/api/review/release"));
+    return attempt(() => post("/api/review/release"));
   }
 
   nothing() {
@@ -73,9 +76,8 @@ class Desk {
 
   async next() {
     const found = await attempt(() => post("/api/review/next", this.lists.filters()));
-    if (found === undefined) return undefined;
-    if (!found) return say("No case of these filters is free for you now.", "good");
-    return this.open(found.id);
+    if (found) return this.open(found.id);
+    return found === null && say("No case of these filters is free for you now.", "good");
   }
 
   /** Show a case; hold it when it is this reviewer's to judge. */
@@ -83,7 +85,7 @@ class Desk {
     clearInterval(this.timer);
     const found = await attempt(() => get(`/api/review/items/${id}`));
     const form = await attempt(offer);
-    if (!found || !form || state.place !== "review") return;
+    if (!found || !form) return;
     this.number = id;
     this.held = false;
     const why = this.barred(found.case);
@@ -96,6 +98,11 @@ class Desk {
         found.barred = error.message;
       }
     } else found.barred = why;
+    if (state.place !== "review") { // the reviewer went elsewhere meanwhile
+      clearInterval(this.timer);
+      this.release();
+      return;
+    }
     const marks = (found.case.said.at(-1)?.mark ? [found.case.said.at(-1).mark] : []).concat(found.case.turn.marks);
     lend(found.slots, found.relation, drawnOn(marks, found.case.turn));
     found.lost.forEach((text) => say(text));
