@@ -206,7 +206,9 @@ def arranged(plan: Plan, lines: Sequence[Line], said: dict[str, str], folder: Pa
     chosen = [line for line in sound if line.kind == PREFERRED]
     once, gone = checks.single([line for line in sound if line.kind != PREFERRED])
     out.causes.update(gone)
-    train, held = parting.parted([*once, *chosen], plan.held)
+    train, held, neither = parting.parted([*once, *chosen], plan.held)
+    for line in neither:
+        out.add("of patients trained on and held back", line)
     for line in held:
         if line.kind in ("replay", PREFERRED):
             out.add("of a patient held back", line)

@@ -57,7 +57,7 @@ def outside(line: Line) -> str:
     """Whether the answer is none of those that the question allows."""
     said, question = line.answer.strip(), line.question
     if question == OVERALL_QUESTION:
-        return "" if said in OVERALL else "an answer its question does not allow"
+        return "" if said in (*OVERALL, "uncertain") else "an answer its question does not allow"
     if question.startswith(ASKED) and question.endswith(ANSWERED):
         return "" if said in PROGRESSION else "an answer its question does not allow"
     listed = options(question)

@@ -103,9 +103,10 @@ def medmim_file(path: Path, roots: Sequence[Path], replay: bool) -> Drafted:
 
 def _draft(item: Item, found: Benchmark, name: str, replay: bool) -> Draft:
     modality = next((code for start, _, code in COLLECTIONS if item.source.startswith(start)), "")
+    patient = " & ".join(dict.fromkeys(item.images)) if item.patient == item.images[0] else item.patient  # nobody is named: each is one
     line = Line(
         (), medmim.question(item), item.answer, item.ability, "temporal", name, "replay" if replay else "given",
-        f"{item.id} {item.source}", item.patient, modality, label(item),
+        f"{item.id} {item.source}", patient, modality, label(item),
     )  # fmt: skip
     return Draft(line, tuple(Look(path, image) for path, image in zip(item.paths, item.images, strict=True)))
 

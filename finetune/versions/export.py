@@ -173,8 +173,9 @@ def _row(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _of_datasets(folder: Path, split: str, made: Path) -> Rows:
-    from datasets import Image, List, load_from_disk
+    from datasets import Image, List, disable_progress_bars, load_from_disk
 
+    disable_progress_bars()
     try:
         found = load_from_disk(str(folder))
     except (OSError, ValueError) as error:

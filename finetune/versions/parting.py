@@ -1,51 +1,36 @@
 """Which lines are trained on and which are held back: by patient, for ever the same, and never one person or picture on both sides.
 
-Lines that share a patient or a picture belong together. A group is held back by the hash of its patients, so that who is held
-back today is held back in every later version too.
+A patient is held back by the hash of the name, so that who is held back today is held back in every later version too. A line that
+shows patients of both sides, or a picture that a held-back line shows as well, is neither.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from finetune.versions.lines import Line
 
 MILLE = 1000
 
 
-def groups(lines: Sequence[Line]) -> list[int]:
-    """For each line the number of its group: the place of the group's first line."""
-    above = list(range(len(lines)))
-
-    def root(place: int) -> int:
-        while above[place] != place:
-            above[place] = place = above[above[place]]
-        return place
-
-    owner: dict[str, int] = {}
-    for place, line in enumerate(lines):
-        for mark in (*(f"patient {patient}" for patient in line.people), *line.pictures):
-            first, other = sorted((root(owner.setdefault(mark, place)), root(place)))
-            above[other] = first
-    return [root(place) for place in range(len(lines))]
+def held_back(patient: str, share: float) -> bool:
+    """Whether a patient falls into that share of all."""
+    return int(hashlib.sha256(patient.encode()).hexdigest()[:8], 16) % MILLE < MILLE * share
 
 
-def held_back(patients: Iterable[str], share: float) -> bool:
-    """Whether a group is held back: if any of its patients falls into that share of all."""
-    return any(int(hashlib.sha256(patient.encode()).hexdigest()[:8], 16) % MILLE < MILLE * share for patient in patients)
-
-
-def parted(lines: Sequence[Line], share: float) -> tuple[list[Line], list[Line]]:
-    """(trained on, held back), in order."""
-    group = groups(lines)
-    people: dict[int, set[str]] = {}
-    for place, line in zip(group, lines, strict=True):
-        people.setdefault(place, set()).update(line.people)
-    held = {place for place, patients in people.items() if held_back(patients, share)}
-    train = [line for place, line in zip(group, lines, strict=True) if place not in held]
-    return train, [line for place, line in zip(group, lines, strict=True) if place in held]
+def parted(lines: Sequence[Line], share: float) -> tuple[list[Line], list[Line], list[Line]]:
+    """(trained on, held back, neither), in order."""
+    train: list[Line] = []
+    held: list[Line] = []
+    neither: list[Line] = []
+    for line in lines:
+        sides = {held_back(patient, share) for patient in line.people}
+        (neither if len(sides) > 1 else held if True in sides else train).append(line)
+    shown = {pixels for line in held for pixels in line.pictures}
+    neither += [line for line in train if not shown.isdisjoint(line.pictures)]
+    return [line for line in train if shown.isdisjoint(line.pictures)], held, neither
 
 
 def within_quota(lines: Sequence[Line], quota: int) -> tuple[list[Line], Counter[str]]:

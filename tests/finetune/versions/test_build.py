@@ -77,6 +77,21 @@ def test_patients_stay_on_one_side_and_the_same_ones_are_held_back_for_ever(tmp_
     assert {line.patient for line in first.contents.held} == {line.patient for line in second.contents.held}
 
 
+def test_an_item_of_patients_of_both_sides_is_neither_learnt_nor_held_back(tmp_path: Path) -> None:
+    """Questions about images of several people join them all; a chain of such questions must not pull everybody to one side."""
+    names = [f"film-{number}.png" for number in range(60)]
+    items = [samples.item(number, [names[number], names[number + 1]], number % 3) for number in range(59)]
+    samples.films(tmp_path / "images", items)
+    file = written(tmp_path / "composed_comparison.json", items)
+    version = build(tmp_path / "v", Plan(files=(file,), roots=(tmp_path / "images",), held=0.2), quiet)
+    train, held = ({image.name for line in part for image in line.images} for part in (version.contents.train, version.contents.held))
+    assert train
+    assert train.isdisjoint(held)
+    kept = {line.item for line in (*version.contents.train, *version.contents.held)}
+    assert version.manifest["left_out"] == {"of patients trained on and held back": 59 - len(kept)}
+    assert len(kept) > 30
+
+
 def test_a_version_is_read_by_training_and_says_what_it_holds(tmp_path: Path, given: tuple[Path, Path, Path]) -> None:
     version = built(tmp_path / "v", given, name="edema")
     found = examples.collect(Source("examples", str(version.folder / "train.jsonl")), Path("/"), 0)
