@@ -44,15 +44,21 @@ def seen(net: Any, form: Form, tiles: Tensor) -> list[Feature]:
 
     Raises `ModelNotLoaded` when an image becomes another number of tokens than the prompt has room for.
     """
-    values = scaled(tiles.to(next(net.parameters()).device), form)
+    found = features(net, form, scaled(tiles.to(next(net.parameters()).device), form))
+    return [tuple(layer.detach() for layer in feature) for feature in found]
+
+
+def features(net: Any, form: Form, values: Tensor) -> list[Feature]:
+    """As `seen`, of `scaled` tiles (n, 3, S, S), with gradients where these have any. Raises `ModelNotLoaded`."""
+    count = len(values)
     given: dict[str, Any] = {}
     if form.family.feed == "nested":
         values = values[:, None]
     elif form.family.feed == "patches":
-        values, given = patches(values, form.patch, form.merge), {"image_grid_thw": grids(len(tiles), form).to(values.device)}
+        values, given = patches(values, form.patch, form.merge), {"image_grid_thw": grids(count, form).to(values.device)}
     out = net.model.get_image_features(values.to(net.dtype), **given, return_dict=True)
     layers = [list(out.pooler_output), *(list(layer) for layer in getattr(out, "deepstack_features", None) or [])]
-    found = [tuple(layer[index].detach() for layer in layers) for index in range(len(tiles))]
+    found = [tuple(layer[index] for layer in layers) for index in range(count)]
     if any(len(feature[0]) != form.tokens for feature in found):
         raise ModelNotLoaded(
             f"{form.folder.name}: its tower makes {len(found[0][0])} tokens of an image where its configuration means {form.tokens}; "

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+from numpy.typing import NDArray
 
 from errors import Cancelled, EngineError, ModelNotLoaded
 from inference import adapter as adapters
@@ -159,6 +160,26 @@ class TorchEngine:
             totals = model.score(ids)
             self._mine.timings = replace(work, total_s=time.monotonic() - started)
             return Scores(tuple(totals), tuple(map(len, ids)))
+        finally:
+            self._line.leave(ticket)
+
+    def relevance(self, request: Request, answer: str, cancel: Event | None = None) -> tuple[NDArray[np.float32], ...]:
+        """Where the images bear on the words `answer`: one map for each image in declared order; see `inference.relevance`.
+
+        Raises `Cancelled`, `ContextFull`, `ModelNotLoaded`.
+        """
+        from inference.relevance import patched
+
+        cancel = cancel or Event()
+        ticket = self._line.enter(cancel)
+        try:
+            model = self._ready(_nobody, cancel)
+            model.cancel = cancel
+            keys, ids = model.keys(self._asked(request)[0], request.images), self._answer(request, answer, True)
+            refuse_overfull(len(keys), len(ids), self.card.context_tokens)
+            tiles = {image.sha256: pixels.tile(image.pixels, self._manifest.tile) for image in request.images}
+            found = model.relevance(keys, tiles, ids)
+            return patched([found[image.sha256] for image in request.images], model.form.patch)
         finally:
             self._line.leave(ticket)
 

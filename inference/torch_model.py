@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -151,6 +151,35 @@ class TorchModel:
             totals.append(float(sum(row[token] for row, token in zip(rows, ids, strict=True))))
             self._crop(here)
         return totals
+
+    def relevance(self, keys: Sequence[Key], tiles: Mapping[str, RGB], ids: Sequence[int]) -> dict[str, NDArray[np.float32]]:
+        """Input times gradient of the log-probability of `ids` after `keys`, of each image by its hash: (tile, tile), signed.
+
+        The input is an image's scaled pixels, so the grey that the family takes for nothing counts nothing. Forgets the conversation.
+        """
+        from inference import seeing
+
+        torch = self._torch
+        before, every = self._features, [*keys, *ids]
+        self._crop(0)
+        try:
+            with torch.enable_grad():
+                device = next(self._net.parameters()).device
+                values = {
+                    name: seeing.scaled(torch.from_numpy(tile)[None].to(device), self.form).requires_grad_() for name, tile in tiles.items()
+                }
+                self._features = OrderedDict((name, seeing.features(self._net, self.form, value)[0]) for name, value in values.items())
+                embeddings = self._embeddings(every)
+                states = self._language(inputs_embeds=embeddings, use_cache=False, **self._given(every, embeddings))
+                head = self._net.get_output_embeddings()
+                logprobs = torch.log_softmax(head(states.last_hidden_state[0, len(keys) - 1 : -1]).float(), -1)
+                total = logprobs.gather(-1, torch.tensor(list(ids), device=device)[:, None]).sum()
+                slopes = torch.autograd.grad(total, list(values.values()))
+        finally:
+            self._features = before
+            self._crop(0)
+        pairs = zip(values.items(), slopes, strict=True)
+        return {name: (value.detach() * slope)[0].sum(0).float().cpu().numpy() for (name, value), slope in pairs}
 
     @property
     def _mutual(self) -> bool:

@@ -1,13 +1,17 @@
 // "What the model saw": exactly the pixels of one answer in order, the words around them, and how it was made.
 import { get } from "./api.js";
 import { fill, h, icon, seconds } from "./dom.js";
+import { looked } from "./looked.js";
 
 const short = (digest) => (digest ? digest.slice(0, 12) : "none");
 
 export async function saw(box, session, turn, version) {
-  const seen = await get(`/api/sessions/${session}/turns/${turn}/versions/${version}/saw`);
+  const base = `/api/sessions/${session}/turns/${turn}/versions/${version}`;
+  const seen = await get(`${base}/saw`);
+  const tiles = seen.images.map(tile);
   fill(box,
-    h("ol.tiles", {}, seen.images.map(tile)),
+    h("ol.tiles", {}, tiles),
+    looked(base, seen.engine, tiles),
     h("h3.caps", {}, "Prompt, as the model read it"),
     h("pre.prompt", { tabindex: "0", dataset: { testid: "prompt" } }, seen.prompt || "not kept"),
     h("dl.facts", {}, facts(seen).map(([name, value]) => [h("dt", {}, name), h("dd.number", {}, value)])));
