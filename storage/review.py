@@ -296,7 +296,7 @@ def _wanted(user: User, filters: Filters) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [getattr(ReviewItemRow, name) == value for name, value in named if value]
     if filters.code:
         found.append(exists().where(ReviewCodeRow.item_id == ReviewItemRow.id, ReviewCodeRow.code == filters.code))
-    return [*found, *(_others(user) if filters.mine else ())]
+    return [*found, or_(ReviewItemRow.state.not_in(OPEN), and_(*_others(user)))] if filters.mine else found
 
 
 def _state(state: str, held: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:

@@ -19,7 +19,8 @@ Decision = Literal["judged", "unusable", "skipped"]
 
 @dataclass(frozen=True)
 class Filters:
-    """Which items, in which order; '' and 0 mean all. `mine` leaves out what this reviewer said or reviewed already."""
+    """Which items, in which order; '' and 0 mean all. `mine` leaves out open cases that this reviewer may not judge:
+    what they said, or reviewed already."""
 
     state: Shown = ""
     ability: str = ""

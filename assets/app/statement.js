@@ -61,6 +61,9 @@ export function statementForm({ form, said = {}, findings = [], overall = false,
   };
   const listed = [...new Set([...findings, ...Object.keys(chosen.cells).filter((name) => name !== "overall"), ...(overall || chosen.cells.overall ? ["overall"] : [])])];
   fill(cells, listed.map(cell));
+  const opened = Object.values(chosen.cells).some(Boolean);
+  const folded = h("details.findings", { open: opened, ontoggle: () => { cells.hidden = !folded.open; } }, h("summary", {}, "Findings"), cells);
+  cells.hidden = !opened; // what is folded away is not there for anything that looks at places
   const value = () => ({
     verdict: chosen.verdict,
     codes: form.codes.map(([code]) => code).filter((code) => chosen.codes.has(code)),
@@ -73,7 +76,7 @@ export function statementForm({ form, said = {}, findings = [], overall = false,
   });
   const element = h("form.statement", { "aria-label": "Feedback", dataset: { testid: "statement" }, onsubmit: (event) => { event.preventDefault(); keep(value()); } },
     verdicts, codes, severity,
-    listed.length > 0 && h("details.findings", { open: Object.values(chosen.cells).some(Boolean) }, h("summary", {}, "Findings"), cells),
+    listed.length > 0 && folded,
     corrected,
     answer && h("button.button.plain.small.start", { type: "button", onclick: () => { corrected.value = answer; corrected.focus(); } }, "Start from the answer"),
     remark,

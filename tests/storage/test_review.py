@@ -81,6 +81,7 @@ def test_a_confirmed_flag_trains_with_everything_that_goes_with_it(
 ) -> None:
     assert store.accepted() == ()
     assert judge(store, item, second) == "submitted"
+    assert store.queue(second, Filters(mine=True)).counts == {"submitted": 1}
     (found,) = store.accepted()
     assert (found.item, found.version, found.reader, found.reviewers, found.adjudicator) == (item, version, reader.id, (second.id,), None)
     assert (found.question, found.ability, found.answer, found.model) == ("What changed?", "temporal", values.record().text, "bundled")
