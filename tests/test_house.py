@@ -36,6 +36,7 @@ PACKAGES = {
     "openjpeg": "pylibjpeg-openjpeg",
     "rle": "pylibjpeg-rle",
     "libjpeg": "pylibjpeg-libjpeg",
+    "sklearn": "scikit-learn",
 }
 
 
