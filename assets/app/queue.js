@@ -70,7 +70,12 @@ export function queue(open, next) {
       h("span.question-line.clip", {}, item.question),
       h("span.quiet.clip.number", {}, [item.ability, item.modality, who, moment(item.created)].filter(Boolean).join(" · "))));
   };
-  on("case", () => { for (const one of list.querySelectorAll(".caseline")) one.toggleAttribute("aria-current", one.dataset.item === String(state.case)); });
+  on("case", () => {
+    for (const one of list.querySelectorAll(".caseline")) {
+      if (one.dataset.item === String(state.case)) one.setAttribute("aria-current", "true");
+      else one.removeAttribute("aria-current");
+    }
+  });
   on("place", () => { if (state.place === "review") facets(); else clearTimeout(timer); });
   facets();
   const element = h("aside.queue", { "aria-label": "Queue of cases" },

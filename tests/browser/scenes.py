@@ -366,6 +366,47 @@ def processor(stage: Stage) -> None:
     expect(stage.page.locator(".stage")).to_have_attribute("data-renderer", "cpu")
 
 
+def flag(stage: Stage) -> None:
+    stage.case("effusion")
+    stage.shown(1, 2)
+    answer(stage)
+    stage.room.turns.first.get_by_test_id("disagree").click()
+    stage.page.get_by_test_id("codes").get_by_role("button", name="Change missed").click()
+    stage.page.get_by_test_id("severity").get_by_role("button", name="Major").click()
+    stage.page.get_by_test_id("corrected").fill("The left effusion is smaller than before drainage.")
+    stage.later.append(lambda: stage.page.get_by_test_id("keep").click())
+
+
+def review(stage: Stage) -> None:
+    """Another reader flags an answer; this one, who may review, takes it."""
+    browser = stage.page.context.browser
+    assert browser is not None
+    other = Room.open(browser.new_context(viewport={"width": 1440, "height": 900}), stage.room.origin)
+    elsewhere = Stage(other, stage.folder, [])
+    elsewhere.case("Pneumonia")
+    elsewhere.shown(1, 2)
+    other.ask("What changed since the prior?")
+    expect(other.turns.first.get_by_test_id("provenance")).to_be_visible()
+    other.turns.first.get_by_test_id("disagree").click()
+    other.page.get_by_test_id("codes").get_by_role("button", name="Images swapped").click()
+    other.page.get_by_test_id("keep").click()
+    expect(other.page.get_by_test_id("statement")).to_have_count(0)
+    other.page.context.close()
+    stage.page.get_by_test_id("tab-review").click()
+    stage.page.get_by_test_id("next-case").click()
+    expect(stage.page.get_by_test_id("case-state")).to_have_text("yours")
+    stage.shown(1, 2)
+
+
+def agreed(stage: Stage) -> None:
+    stage.page.get_by_test_id("keep").click()
+    expect(stage.page.get_by_test_id("take-next")).to_be_visible()
+    stage.page.get_by_test_id("queue-states").locator("[data-state='']").click()
+    stage.page.get_by_test_id("rest-agreement").click()
+    expect(stage.page.get_by_test_id("agreement").locator("table")).to_be_visible()
+    stage.page.get_by_test_id("toast-good").get_by_role("button").last.click()
+
+
 RADIOGRAPHS = (
     Scene("start", "Nothing is open", start),
     Scene("pair", "A pair of radiographs", pair),
@@ -411,7 +452,12 @@ TROUBLE = (
     Scene("unsaved", "Marks that could not be saved yet", unsaved),
     Scene("cpu", "Drawn by the processor", processor),
 )
-CHAPTERS: tuple[tuple[Scene, ...], ...] = (RADIOGRAPHS, OVERLAID, STACKS, TIMES, TROUBLE)
+REVIEW = (
+    Scene("flag", "What is wrong with an answer, by keyboard", flag),
+    Scene("review", "A case under review, on the same viewer", review),
+    Scene("agreement", "The queue, and how far readers and reviewers agree", agreed),
+)
+CHAPTERS: tuple[tuple[Scene, ...], ...] = (RADIOGRAPHS, OVERLAID, STACKS, TIMES, REVIEW, TROUBLE)
 """Scenes that go on from each other; every chapter begins with an empty page."""
 
 

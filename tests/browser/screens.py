@@ -48,7 +48,7 @@ def main(folder: Path, wanted: Sequence[str]) -> None:
     """Serve, draw, and say what was drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
-        settings, desk, tap = load(data_dir=Path(temporary) / "data"), Desk(), Tap()
+        settings, desk, tap = load(data_dir=Path(temporary) / "data", new_role="adjudicator"), Desk(), Tap()
         tap.open()
         desk.says("The right mid zone consolidation is worse than on the prior study.", gate=tap)
         models = models_folder()
