@@ -58,6 +58,8 @@ class Wanted:
     anchors: int = 60
     epochs: float = 3.0
     model: str = "bundled"
+    side: int = 256
+    """Side of the films, pixels."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +155,19 @@ class Rehearsal:
 def rehearse(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> dict[str, Any]:
     """The whole loop; the figures."""
     here = Rehearsal(settings, wanted, say)
-    folder = settings.data_dir / "films"
+    told, before = learned(here)
+    if told["gates_passed"]:
+        told |= promoted(here, before)
+    here.store.close()
+    return {**told, "seconds": here.seconds}
+
+
+def learned(here: Rehearsal) -> tuple[dict[str, Any], list[Kept]]:
+    """From the first wrong answer to the score sheet; the figures so far, and the held-back kind as it is answered before."""
+    wanted, folder = here.wanted, here.settings.data_dir / "films"
     with here.timed("planting"):
-        cases = list(planting.plant(folder, 3 * wanted.flags, held=False))
-        unseen = list(planting.plant(folder, wanted.held, held=True))
+        cases = list(planting.plant(folder, 3 * wanted.flags, False, wanted.side))
+        unseen = list(planting.plant(folder, wanted.held, True, wanted.side))
     with here.timed("asking and correcting"):
         flags, agreed = here.flagged(cases)
     with here.timed("asking the held-back kind"):
@@ -183,10 +194,7 @@ def rehearse(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> 
         "replayed": {state: sum(row["state"] == state for row in sheet["replayed"]) for state in ("fixed", "still wrong", "newly broken")},
         "held_before": share(before),
     }
-    if sheet["passed"]:
-        told |= promoted(here, before)
-    here.store.close()
-    return {**told, "seconds": here.seconds}
+    return told, before
 
 
 def promoted(here: Rehearsal, before: Sequence[Kept]) -> dict[str, Any]:

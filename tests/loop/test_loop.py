@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from errors import InputError
 from finetune import registry, runs
 from inference.select import open_engine
 from settings import Settings
-from tests.loop.__main__ import Kept, Wanted, rehearse, share
+from tests.inference import tiny
+from tests.loop.__main__ import Kept, Rehearsal, Wanted, learned, promoted, rehearse, share
 from tests.loop.planting import QUESTION, STATES, plant
 
 FEW = Wanted(flags=8, held=8, generated=6, pairs=8, anchors=4, epochs=2.0)
@@ -21,6 +23,26 @@ def test_what_is_planted_is_what_it_says(tmp_path: Path) -> None:
     assert [one.truth for one in made] == list(STATES)
     assert all(path.is_file() for one in made for path in one.paths)
     assert "implanted port" in QUESTION
+
+
+@pytest.mark.slow
+def test_the_loop_closes_on_a_tiny_model(settings: Settings) -> None:
+    """Every step with real training, on random numbers that learn nothing: the gates say no. Waved through by hand, what was promoted
+    answers, and what is rolled back answers as before, bit for bit."""
+    tiny.build(settings.models_dir / "tiny")
+    here = Rehearsal(settings, Wanted(flags=4, held=4, generated=2, pairs=8, epochs=4.0, model="tiny", side=64), lambda _line: None)
+    told, before = learned(here)
+    assert (told["flags"], told["trained"]) == (4, "finished")
+    assert told["gates_passed"] is False
+    assert not any(failed.startswith(("G0", "G8")) for failed in told["gates_failed"])
+    sheet = settings.runs_dir / "mine" / "gates.json"
+    with pytest.raises(InputError, match="did not pass"):
+        here.run("finetune", "promote", "mine", "--reason", "in spite of it")
+    sheet.write_text(json.dumps({**json.loads(sheet.read_text()), "passed": True}))
+    done = promoted(here, before)
+    assert done["adapter"].startswith("mine-")
+    assert done["rollback_identical"]
+    here.store.close()
 
 
 @pytest.mark.model
