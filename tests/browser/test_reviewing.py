@@ -95,6 +95,8 @@ def test_three_people_work_through_ten_cases(ward: Served, chromium: Browser, tm
                 expect(second.page.get_by_test_id("take-next")).to_be_visible()
                 second.narrow("skipped")
                 second.lines.first.click()
+        second.page.get_by_test_id("filters").locator("summary").click()
+        second.page.get_by_test_id("mine").uncheck()
         second.narrow("")
         expect(second.count("submitted")).to_have_text("8")
         expect(second.count("disputed")).to_have_text("2")
