@@ -288,6 +288,7 @@ def _sheet(sheet: Mapping[str, Any]) -> str:
 def _made(card: Mapping[str, Any]) -> str:
     data = "\n".join(f"- {row['what']}: {row['licence']}" for row in card["data"])
     given = card["recipe"]
+    made = f" {given['made']}" if given.get("made") else ""
     stages = "\n".join(
         f"| {name} | {card['stages'][name]['steps']:,} | {_pairs(card, name):,} | {card['stages'][name]['seconds'] / 60:.0f} |"
         for name in STAGES
@@ -308,7 +309,7 @@ No image of these sets is distributed with Interval.
 side, and change between two films as a difference with a learned dead zone. Then the connector alone, then connector and low-rank
 adapters on questions of all four abilities, {given["joint"]["questions"]} to a pair. The layout in which stock llama.cpp servers send an
 image (the tile twice) made up {100 * given["joint"]["sliced"]:.0f} % of the last stage's steps, so expect less there. The recipe with
-every number is in `card.json`.
+every number is in `card.json`.{made}
 
 ## Size and building
 {_size(card["shipped"])}

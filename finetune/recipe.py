@@ -140,6 +140,8 @@ class Recipe:
     """Layers of the base language model that are kept, in order; all of them when none is named."""
     lora: Lora = field(default_factory=Lora)
     vision: VisionShape = field(default_factory=VisionShape)
+    made: str = ""
+    """Where a run came about otherwise than in one go of this recipe: a sentence for the model's card."""
 
     def __post_init__(self) -> None:
         """Refuse contradictions between parts."""

@@ -55,6 +55,13 @@ def caution(rows: Sequence[Row]) -> str:
     if row is None:
         return "Not measured yet: nobody knows how often it is right."
     known = f"({row['value']:.2f}; chance {row['chance']:.2f})"
+    order = whole(rows, "direction both ways")
+    if order is not None and grade(row) == "chance" and grade(order) in ("short", "reached"):
+        curve = f"area under the curve {order['value']:.2f}; chance {order['chance']:.2f}"
+        return (
+            f"On held-out generated pairs it puts worse above improved ({curve}) but names worse, stable and improved no better than "
+            f"chance {known}; on real disease trust it less."
+        )
     how = {
         "chance": f"no better than chance {known}",
         "weak": f"better than chance and often wrongly {known}",

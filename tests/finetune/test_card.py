@@ -61,6 +61,12 @@ def test_the_caution_follows_from_the_figure(right: float, words: str) -> None:
     assert words in standing.caution(rows(right))
 
 
+def test_a_model_that_is_sure_of_nothing_but_knows_the_direction_is_not_said_to_know_nothing() -> None:
+    """The fourth cut calls most pairs stable and still puts worse above improved in nine of ten."""
+    found = [{**row, "value": 0.92, "low": 0.86, "high": 0.97} if row["key"] == "direction both ways" else row for row in rows(0.33)]
+    assert "puts worse above improved (area under the curve 0.92; chance 0.50)" in standing.caution(found)
+
+
 def test_a_model_that_was_not_measured_is_said_to_be_unknown() -> None:
     assert standing.caution([]) == bundled.UNMEASURED
     assert standing.knows([]) == []
