@@ -126,7 +126,7 @@ def test_the_report_finds_two_forms_of_the_same_numbers_alike(built: Path) -> No
     found = parity.report(sides.listed, list(sides.pictures.values()), answers, 1.0)
     assert {answer.ability for answer in answers} >= {"temporal", "comparison"}
     assert found["greedy"]["asked"] == len(answers) > 4
-    assert found["greedy"]["equal"] >= len(answers) - 2
+    assert all(answer.margin < 1e-3 for answer in answers if not answer.equal)
     assert found["logits"]["top1_agreement"] > 0.97
     assert found["logits"]["kl_max"] < 1e-3
     assert found["images"]["count"] == 4

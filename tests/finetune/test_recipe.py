@@ -12,7 +12,7 @@ from finetune import recipe
 from tests.finetune import tiny
 
 FOLDER = Path(__file__).resolve().parents[2] / "finetune" / "recipes"
-RECIPES = sorted(path for path in FOLDER.glob("*.yaml") if not path.name.startswith("sft_"))
+RECIPES = sorted(path for path in FOLDER.glob("*.yaml") if not path.name.startswith(("sft_", "run_")))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
