@@ -30,6 +30,8 @@ export function batch() {
   const save = h("button.button.small", { type: "button", onclick: () => download(), dataset: { testid: "batch-csv" } }, icon("save"), "CSV");
   const run = h("div.run", {}, bar, told, h("span.gap"), halt, save);
   const head = h("tr");
+  const named = (findings) => fill(head, ["", "Patient", "Prior", "Current", "As a whole", ...findings].map((name) => h("th", { scope: "col" }, name)));
+  named([]);
   const body = h("tbody", { dataset: { testid: "batch-rows" } });
   const nothing = h("p.quiet.none", {}, "Each pair is read both ways: as it is, and with prior and current exchanged. The class of a finding is shown where it clearly leads; all figures go into the CSV. Nothing uploaded here is imported.");
   const table = h("div.scroll", { tabindex: "0", role: "group", "aria-label": "Pairs" }, h("table.pairs", {}, h("thead", {}, head), body), nothing);
@@ -73,7 +75,7 @@ export function batch() {
     return `${now.state === "stopped" ? `Stopped after ${now.done} of ` : ""}${plural(now.total, "pair")}${failed}, ${seconds(now.seconds)}, read by ${now.model}`;
   };
   const rows = (from) => {
-    fill(head, ["", "Patient", "Prior", "Current", "As a whole", ...now.findings].map((name) => h("th", { scope: "col" }, name)));
+    named(now.findings);
     while (body.children.length > from) body.lastChild.remove();
     body.append(...now.rows.slice(from).map(row));
   };
