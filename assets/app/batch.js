@@ -39,7 +39,7 @@ export function batch() {
     h("header", {}, h("h2", {}, "Many pairs"), h("span.quiet", {}, "the progression of each, in a table"), h("span.gap"), iconButton("close", "Close; a running batch goes on", () => dialog.close(), { "data-testid": "batch-close" })),
     h("div.sources", {}, h("div.source", {}, h("span.caps", {}, "From the library"), scope, which, begin), h("div.source", {}, h("span.caps", {}, "From a file"), files)),
     run, table);
-  const chip = h("button.button.small.batchchip", { type: "button", hidden: true, title: "Show the table", onclick: () => open(), dataset: { testid: "batch-chip" } });
+  const chip = h("button.button.small.batchchip", { type: "button", hidden: true, title: "Show the table", onclick: () => open(), dataset: { testid: "batch-chip" } }, "Many pairs");
 
   const busy = () => Boolean(now && BUSY.includes(now.state));
   const mine = () => state.patients.filter((patient) => patient.studies.length > 1 && !patient.studies.every((study) => state.cases.some((one) => one.study_ids.includes(study.id))));
