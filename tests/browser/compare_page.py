@@ -14,7 +14,14 @@ from tests.browser.room import Room, Viewport
 PLACE = """async ([slot, column, row]) => {
   const { viewer } = await import('/app/stage.js');
   const bridge = await viewer();
-  const [x, y] = bridge.imageToCanvas(slot, [column, row]);
+  const end = performance.now() + 60000;
+  let place = bridge.imageToCanvas(slot, [column, row]);
+  while (!place) {  // the image is on its way
+    if (performance.now() > end) throw new Error('no image hangs there');
+    await new Promise(requestAnimationFrame);
+    place = bridge.imageToCanvas(slot, [column, row]);
+  }
+  const [x, y] = place;
   const box = bridge.viewport(slot).element.getBoundingClientRect();
   return [box.left + x, box.top + y];
 }"""
