@@ -1,8 +1,6 @@
 """What the GGUF engine's child has read so far: the conversation's prefix, and the images it has seen.
 
-Runs inside the child process only (`inference.worker`). Keeping both is what makes a second question fast. Conversations about other
-images are parked behind the one that is read, as long as the context has room for them, so that readers who take turns, and checks that
-show other images, do not make each other read everything anew.
+Runs inside the child process only (`inference.worker`). Keeping both is what makes a second question fast.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from errors import ContextFull
 from inference.chat import Control, Segment
 from inference.context import Key, common_prefix, refuse_overfull
-from inference.llama import BRANCHES, PARKED, Model, Tile
+from inference.llama import BRANCHES, Model, Tile
 from inference.prompts import ImageSlot
 from inference.sampling import pick
 
@@ -64,7 +62,6 @@ class Conversation:
         self._most = images
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._kept: list[Key] = []
-        self._parked: OrderedDict[int, list[Key]] = OrderedDict()  # the one that waits longest first
 
     def parts(self, segments: Sequence[Segment], images: Sequence[tuple[str, NDArray[np.uint8]]]) -> list[Part]:
         """Tokenise a prompt; `images` are (sha256, pixels) and are prepared if they are new."""
@@ -80,8 +77,6 @@ class Conversation:
 
     def forget(self) -> None:
         """Forget what was read; images keep their embeddings."""
-        for place in list(self._parked):
-            self._drop(place)
         self._model.keep(0)
         self._kept = []
 
@@ -98,8 +93,7 @@ class Conversation:
         """
         keys = [key for part in parts for key in part.keys]
         refuse_overfull(len(keys), room, self._model.context_tokens)
-        work = Work(prompt_tokens=len(keys), reused_tokens=self._taken_up(parts, keys))
-        self._make_room(len(keys) + room)
+        work = Work(prompt_tokens=len(keys), reused_tokens=self._reusable(parts, keys))
         self._model.keep(work.reused_tokens)
         self._kept = keys[: work.reused_tokens]
         self._encode(parts, work, tell)
@@ -110,31 +104,16 @@ class Conversation:
         self._evict()
         return work
 
-    def _taken_up(self, parts: Sequence[Part], keys: Sequence[Key]) -> int:
-        """Go on with the conversation that has most in common with the prompt, and park this one where its images would be lost."""
-        here = _reusable(parts, keys, self._kept)
-        known = {place: common for place, kept in self._parked.items() if (common := _reusable(parts, keys, kept)) > here}
-        best = max(known, key=lambda place: known[place], default=None)
-        if any(isinstance(key, tuple) for key in self._kept[here:]):
-            if len(self._parked) == PARKED:
-                self._drop(next(place for place in self._parked if place != best))
-            free = next(place for place in range(PARKED + 1) if place not in self._parked)
-            self._model.park(free)
-            self._parked[free] = list(self._kept)
-        if best is None:
-            return here
-        self._model.resume(best)
-        self._kept = self._parked.pop(best)
-        return known[best]
-
-    def _make_room(self, tokens: int) -> None:
-        """Let go of parked conversations until `tokens` of this one fit beside the rest."""
-        while self._parked and sum(map(len, self._parked.values())) + tokens > self._model.context_tokens:
-            self._drop(next(iter(self._parked)))
-
-    def _drop(self, place: int) -> None:
-        self._model.drop(place)
-        del self._parked[place]
+    def _reusable(self, parts: Sequence[Part], keys: Sequence[Key]) -> int:
+        """Length of the common prefix, at least one token short of the prompt and never inside an image."""
+        common = common_prefix(keys, self._kept)
+        start = 0
+        for part in parts:
+            length = len(part.keys)
+            if part.sha256 and start < common < start + length:
+                return start
+            start += length
+        return common
 
     def _encode(self, parts: Sequence[Part], work: Work, tell: Callable[[str, int, int], None]) -> None:
         """Encode the images that are neither in the conversation nor in the cache."""
@@ -191,7 +170,6 @@ class Conversation:
 
     def follow(self, ids: Sequence[int]) -> Iterator[NDArray[np.float64]]:
         """(vocabulary,) log-probabilities before each of `ids`, which are read one by one as an answer would be written."""
-        self._make_room(len(self._kept) + len(ids))
         for number, token in enumerate(ids):
             yield self._model.logprobs()
             if number + 1 < len(ids):
@@ -210,7 +188,6 @@ class Conversation:
         totals: list[float] = []
         for group in _groups(choices, self._model.batch, BRANCHES - 1):
             refuse_overfull(len(self._kept), sum(len(ids) for ids in group), self._model.context_tokens)
-            self._make_room(len(self._kept) + sum(len(ids) for ids in group))
             self._model.check()
             fed = [ids[:-1] for ids in group]
             with self._model.branches(len(group)):
@@ -229,18 +206,6 @@ class Conversation:
                 row += 1
             totals.append(total)
         return totals
-
-
-def _reusable(parts: Sequence[Part], keys: Sequence[Key], kept: Sequence[Key]) -> int:
-    """Length of the prefix both have, at least one token short of the prompt and never inside an image."""
-    common = common_prefix(keys, kept)
-    start = 0
-    for part in parts:
-        length = len(part.keys)
-        if part.sha256 and start < common < start + length:
-            return start
-        start += length
-    return common
 
 
 def _groups(choices: Sequence[Sequence[int]], tokens: int, most: int) -> list[list[Sequence[int]]]:

@@ -28,8 +28,6 @@ ADAPTERS = 4
 """Adapters kept in memory at once."""
 BRANCHES = 8
 """Sequences a context can hold at once: the conversation and seven choices being scored."""
-PARKED = 8
-"""Other conversations a context can hold behind them."""
 
 _lines: list[str] = []
 
@@ -213,21 +211,6 @@ class Model:
         """Forget the conversation after its first `tokens` tokens."""
         llama.llama_memory_seq_rm(self._memory, 0, tokens, -1)
 
-    def park(self, place: int) -> None:
-        """Keep the conversation at `place` (0 to `PARKED`) too, whatever is read from here on; no value is copied."""
-        self.drop(place)
-        llama.llama_memory_seq_cp(self._memory, 0, BRANCHES + place, -1, -1)
-
-    def resume(self, place: int) -> None:
-        """Go on with the conversation at `place` instead of this one."""
-        self.keep(0)
-        llama.llama_memory_seq_cp(self._memory, BRANCHES + place, 0, -1, -1)
-        self.drop(place)
-
-    def drop(self, place: int) -> None:
-        """Forget the conversation at `place`."""
-        llama.llama_memory_seq_rm(self._memory, BRANCHES + place, -1, -1)
-
     @contextlib.contextmanager
     def branches(self, count: int) -> Iterator[None]:
         """Let `count` sequences (1..) continue the conversation side by side, and forget them afterwards."""
@@ -260,7 +243,7 @@ class Model:
     def _context_params(self, context_tokens: int, threads: int, batch: int) -> Any:
         params = llama.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = context_tokens, batch, batch
-        params.n_seq_max, params.kv_unified = BRANCHES + PARKED + 1, True
+        params.n_seq_max, params.kv_unified = BRANCHES, True
         params.n_threads = params.n_threads_batch = threads
         params.abort_callback, params.abort_callback_data = self._keep[0], ctypes.addressof(self._stop)
         params.no_perf = True

@@ -153,43 +153,14 @@ def test_a_stop_while_the_model_loads_is_heard_and_the_loading_goes_on(tiny_mode
 def test_images_seen_long_ago_are_forgotten_and_encoded_again(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.gguf.CACHED_IMAGES", 2)
     engine = GgufEngine(tiny_model, threads=1)
-    pairs = [tiny.pair(images=(tiny.picture(seed), tiny.picture(seed + 1))) for seed in (30, *range(40, 60, 2), 30)]
+    pairs = [tiny.pair(images=(tiny.picture(seed), tiny.picture(seed + 1))) for seed in (30, 40, 30)]
     answers, encoded = [], []
     for request in pairs:
         answers.append([token.id for token in words(engine, request)])
         encoded.append(engine.timings.images_encoded)
-    assert set(encoded) == {2}
-    assert answers[0] == answers[-1]
+    assert encoded == [2, 2, 2]
+    assert answers[0] == answers[2]
     engine.close()
-
-
-def test_readers_who_take_turns_do_not_make_each_other_read_anew(gguf: GgufEngine, tiny_model: Path) -> None:
-    """Each goes on where they were, with the very words an engine of their own would say."""
-    pairs = [(tiny.picture(70 + number), tiny.picture(80 + number)) for number in range(4)]
-    for images in pairs:
-        words(gguf, tiny.pair("What changed?", 4, images=images))
-    said, reused = [], []
-    for images in pairs:
-        said.append([token.id for token in words(gguf, tiny.pair("And the heart?", 4, images=images))])
-        reused.append(gguf.timings.reused_tokens)
-        assert gguf.timings.images_encoded == 0
-    assert min(reused) >= 2 * gguf.card.tokens_per_image
-    alone = GgufEngine(tiny_model, threads=1)
-    assert said == [[token.id for token in words(alone, tiny.pair("And the heart?", 4, images=images))] for images in pairs]
-    alone.close()
-
-
-def test_parked_conversations_give_way_to_a_long_one(tiny_model: Path) -> None:
-    """What others asked never makes a prompt too long that would fit by itself."""
-    engine = GgufEngine(tiny_model, context_tokens=512, threads=1)
-    alone = GgufEngine(tiny_model, context_tokens=512, threads=1)
-    long = tiny.pair(" ".join(["longer"] * 40), 40, images=(tiny.picture(1), tiny.picture(2)))
-    for number in range(6):
-        words(engine, tiny.pair("What changed?", 40, images=(tiny.picture(20 + number), tiny.picture(30 + number))))
-        engine.score(tiny.pair("How?", 2, images=(tiny.picture(20 + number), tiny.picture(30 + number))), ["worse", "stable", "improved"])
-    assert [token.id for token in words(engine, long)] == [token.id for token in words(alone, long)]
-    engine.close()
-    alone.close()
 
 
 def test_killed_while_idle_nobody_notices(gguf: GgufEngine) -> None:
