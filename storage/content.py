@@ -74,7 +74,7 @@ class ContentStore:
 
     def copy_out(self, sha256: str, target: Path) -> str:
         """Copy a kept file to the new file `target`, on the disk when this returns; the hash of what was copied. Raises `OSError`."""
-        found = _copy(self.path(sha256), target)
+        found = copied(self.path(sha256), target)
         target.chmod(0o600)
         flush(target)
         return found
@@ -85,7 +85,7 @@ class ContentStore:
         private_folder(target.parent)
         with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self.root, ignore_cleanup_errors=True) as name:
             staged = Path(name) / sha256
-            if _copy(origin, staged) != sha256:
+            if copied(origin, staged) != sha256:
                 raise OSError(errno.EIO, "the file changed while it was copied")
             staged.chmod(0o600)
             flush(staged)
@@ -110,7 +110,7 @@ class ContentStore:
             staged = source.path
             if not staged.is_relative_to(workspace):
                 staged = workspace / f"copy-{source.sha256}"
-                if _copy(source.path, staged) != source.sha256:
+                if copied(source.path, staged) != source.sha256:
                     return "changed while it was being imported; import it again"
             staged.chmod(0o600)
             flush(staged)
@@ -135,7 +135,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _copy(origin: Path, target: Path) -> str:
+def copied(origin: Path, target: Path) -> str:
     """Copy and hash in one pass over the bytes; the hash."""
     hashing = hashlib.sha256()
     with origin.open("rb") as reader, target.open("xb") as writer:

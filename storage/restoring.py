@@ -1,6 +1,7 @@
 """A backup put back: every file is checked first, then files, then rows in one transaction, also under a running server.
 
-What was there is copied to `backups/` before, so that a restore of the wrong backup can itself be restored.
+What was there is copied to `backups/` before, so that a restore of the wrong backup can itself be restored. What was learned
+(`storage.learned`) changes places as a whole, where the backup was taken with it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from errors import StoreError
 from settings import Settings
-from storage import audit, dialect, upgrade
+from storage import audit, dialect, learned, upgrade
 from storage.content import ContentStore, digest, flush
 from storage.database import Database, private_folder
 from storage.schema import ContentRow, SessionRow, StudyRow, UserRow, key_hash
@@ -47,6 +48,8 @@ def restore(settings: Settings, folder: Path, *, replace: bool) -> Restored:
             content = ContentStore(settings.data_dir / "content")
             files = _bring(folder, manifest, content)
             _require_files(source, content)
+            if manifest.get("learned"):
+                learned.swap(folder, manifest["files"], settings.data_dir, kept.with_suffix("") if kept else _aside(settings.data_dir))
             dialect.overwrite(database.engine, source)
             _salt(folder, settings.data_dir, kept)
         before, after = upgrade.upgrade(database, settings.data_dir)
@@ -85,7 +88,7 @@ def _verify(folder: Path, manifest: Mapping[str, Any]) -> None:
     def one(item: tuple[str, str]) -> str:
         name, sha256 = item
         path = folder / name
-        expected = name in ("interval.db", "salt") or name == f"content/{sha256[:2]}/{sha256}"
+        expected = name in ("interval.db", "salt") or name == f"content/{sha256[:2]}/{sha256}" or learned.known(name)
         if not expected or not path.resolve().is_relative_to(folder.resolve()):
             return f"names {name[:80]!r}, which no backup has"
         try:
@@ -104,6 +107,8 @@ def _verify(folder: Path, manifest: Mapping[str, Any]) -> None:
 def _put_aside(database: Database, data: Path, replace: bool) -> Path | None:
     """A copy of the rows that are there now; None for a store without any."""
     assert database.path is not None
+    if learned.present(data) and not replace:
+        raise StoreError(f"{data} holds dataset versions, runs or adapters; add --replace, they are put into backups/ first")
     if not database.path.exists() or database.path.stat().st_size == 0:
         return None
     if not upgrade.current(database):
@@ -112,11 +117,15 @@ def _put_aside(database: Database, data: Path, replace: bool) -> Path | None:
         holds = [session.scalar(select(row.id).limit(1)) is not None for row in (StudyRow, SessionRow)]
     if any(holds) and not replace:
         raise StoreError(f"the store {database.name} holds studies or cases already; add --replace, they are copied to backups/ first")
-    private_folder(data / "backups")
-    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S-%f")
-    kept = data / "backups" / f"before-restore-{stamp}.db"
+    kept = _aside(data).with_suffix(".db")
+    private_folder(kept.parent)
     dialect.copy(database.engine, kept)
     return kept
+
+
+def _aside(data: Path) -> Path:
+    """Where what is there now goes, by the time of day."""
+    return data / "backups" / f"before-restore-{datetime.now().astimezone().strftime('%Y%m%d-%H%M%S-%f')}"
 
 
 def _bring(folder: Path, manifest: Mapping[str, Any], content: ContentStore) -> int:
@@ -152,7 +161,7 @@ def _salt(folder: Path, data: Path, kept: Path | None) -> None:
     if not backed.exists():
         return
     if here.exists() and digest(here) != digest(backed):
-        aside = (kept or data / "backups" / "before-restore").with_suffix(".salt")
+        aside = (kept or _aside(data)).with_suffix(".salt")
         private_folder(aside.parent)
         shutil.copyfile(here, aside)
         aside.chmod(0o600)

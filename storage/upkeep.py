@@ -1,7 +1,8 @@
 """Is everything still there and as it was, and a copy of it elsewhere.
 
 A backup is a folder: `interval.db` (one file, no log), `content/`, `salt` (without it the same patient would get
-another pseudonym) and `backup.json`, which lists the SHA-256 of each. It appears under its name only when complete.
+another pseudonym), what was learned (`storage.learned`) and `backup.json`, which lists the SHA-256 of each. It appears under its
+name only when complete.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from errors import StoreError
-from storage import audit, dialect, upgrade
+from storage import audit, dialect, learned, upgrade
 from storage.content import ContentStore, digest, flush
 from storage.database import Database
 from storage.schema import APPEND_ONLY, Base, ContentRow, now
@@ -89,7 +90,9 @@ def _fill(database: Database, content: ContentStore, salt: Path, draft: Path, wi
             shutil.copyfile(salt, draft / "salt")
             (draft / "salt").chmod(0o600)
             files["salt"] = digest(salt)
-    manifest = {"format": FORMAT, "schema": upgrade.newest(), "created": now().isoformat(), "content": with_content, "files": files}
+        files |= learned.copy(salt.parent, draft)
+    manifest = {"format": FORMAT, "schema": upgrade.newest(), "created": now().isoformat(), "content": with_content}
+    manifest |= {"learned": with_content, "files": files}
     listed = draft / "backup.json"
     listed.write_text(json.dumps(manifest, indent=1))
     listed.chmod(0o600)

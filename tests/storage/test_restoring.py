@@ -82,8 +82,20 @@ def _spoil_list(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def _spoil_adapter(folder: Path) -> None:
+    place = folder / "adapters/history.jsonl"
+    place.parent.mkdir()
+    place.write_bytes(b"")
+    _spoil_list(folder, files=json.loads((folder / "backup.json").read_text())["files"] | {"adapters/history.jsonl": "0"})
+
+
 FAULTS = {
     "an image with other bytes": (_spoil_image, "has other bytes in content/"),
+    "an adapter with other bytes": (_spoil_adapter, "has other bytes in adapters/history.jsonl"),
+    "a way out by an adapter's name": (
+        lambda folder: _spoil_list(folder, files={"interval.db": digest(folder / "interval.db"), "adapters/../x": "0"}),
+        "which no backup has",
+    ),
     "the database cut off": (lambda folder: (folder / "interval.db").write_bytes(b"SQLite"), "has other bytes in interval.db"),
     "a missing file": (lambda folder: (folder / "salt").unlink(), "lacks salt"),
     "a newer schema": (lambda folder: _spoil_list(folder, schema="2031"), "written by a newer Interval"),
@@ -109,6 +121,56 @@ def test_rows_without_their_images_are_refused(store: Store, pair: PatientSummar
     restore(settings, bare, replace=True)
     with pytest.raises(StoreError, match="5 of its images are not here"):
         restore(load(data_dir=tmp_path / "elsewhere"), bare)
+
+
+LEARNED = {
+    "versions/v1/manifest.json": b"{}",
+    "versions/images/ab.png": b"film",
+    "runs/mine/sft.pt": b"checkpoint",
+    "adapters/mine-1/adapter.gguf": b"numbers",
+    "adapters/history.jsonl": b'{"adapter": "mine-1"}\n',
+}
+NOT_KEPT = ("runs/mine/lock", "runs/mine/features/ab/c.safetensors", "runs/mine/sft.pt.part", "versions/.v2.part/train.jsonl")
+
+
+def learn(data: Path) -> None:
+    for name, content in (*LEARNED.items(), *((name, b"passing") for name in NOT_KEPT)):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_bytes(content)
+    (data / "versions/v1/manifest.json").chmod(0o444)
+
+
+def learned_in(data: Path) -> dict[str, bytes]:
+    folders = (data / name for name in ("versions", "runs", "adapters"))
+    return {path.relative_to(data).as_posix(): path.read_bytes() for one in folders for path in one.rglob("*") if path.is_file()}
+
+
+def test_what_was_learned_comes_back_and_what_came_after_is_kept(store: Store, settings: Settings, tmp_path: Path) -> None:
+    """A backup without versions, runs and adapters brought back a store that nobody could say where its answers came from."""
+    learn(settings.data_dir)
+    made = store.backup(tmp_path / "monday")
+    assert learned_in(made) == LEARNED
+    elsewhere = load(data_dir=tmp_path / "elsewhere")
+    restore(elsewhere, made)
+    assert learned_in(elsewhere.data_dir) == LEARNED
+    assert not (elsewhere.data_dir / "versions/v1/manifest.json").stat().st_mode & 0o222, "what was read-only stays so"
+
+    history = settings.data_dir / "adapters/history.jsonl"
+    history.write_bytes(b"promoted since")
+    with pytest.raises(StoreError, match="holds dataset versions, runs or adapters; add --replace"):
+        restore(settings, made)
+    assert history.read_bytes() == b"promoted since"
+    kept = Path(restore(settings, made, replace=True).kept)
+    assert history.read_bytes() == LEARNED["adapters/history.jsonl"]
+    assert (kept.with_suffix("") / "adapters/history.jsonl").read_bytes() == b"promoted since"
+
+
+def test_backup_taken_without_what_was_learned_leaves_it_alone(store: Store, settings: Settings, tmp_path: Path) -> None:
+    learn(settings.data_dir)
+    bare = store.backup(tmp_path / "bare", content=False)
+    assert not learned_in(bare)
+    restore(settings, bare, replace=True)
+    assert LEARNED.items() <= learned_in(settings.data_dir).items()
 
 
 def test_older_backup_is_brought_up(store: Store, monday: Path, reader: User, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def backup(
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Copy database and studies to a new folder, also while they are in use."""
+    """Copy database, studies, dataset versions, runs and adapters to a new folder, also while they are in use."""
     from storage.store import Store
 
     settings, out = begin(context, data_dir, as_json)
@@ -76,18 +76,21 @@ def restore(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that `db backup` wrote.")],
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also when the store holds studies or cases; they are copied to backups/ first.")
+        bool, typer.Option("--replace", help="Also when the store holds studies, cases or adapters; they are put into backups/ first.")
     ] = False,
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """Put a backup in the place of the store, every file checked first; also while the store is served."""
+    from finetune import runs
     from storage.store import Store
     from storage.store import restore as put_back
 
     settings, out = begin(context, data_dir, as_json)
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; name the one that `db backup` wrote.")
+    if busy := ", ".join(run.name for run in runs.running(settings)):
+        raise InputError(f"Run {busy} is at work; stop it with `python app.py finetune stop`, then restore.")
     done = put_back(settings, folder, replace=replace)
     with Store(settings) as store:
         report = store.check()
