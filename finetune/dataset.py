@@ -171,7 +171,7 @@ class Row:
     `ids` (L,) tokens, `labels` (L,) the answer's tokens at the place before each, else IGNORED; `branch` (L,) 0 for the shared
     images, then 1.. for each question; `position` (L,) as if the question stood alone; `named` (L,) which finding the words of a
     question that end here name, else -1; `place` (L,) of an image's token which finding it tells of, plus their number for each image
-    before, else -1; `films` (n, H, W) in token order.
+    before, else -1; `films` (n, H, W) in token order; `truth` (F + 1, 7) what is true of each finding and of all disease, see `_truth`.
     """
 
     ids: NDArray[np.int64]
@@ -181,6 +181,7 @@ class Row:
     named: NDArray[np.int64]
     place: NDArray[np.int64]
     films: NDArray[np.uint8]
+    truth: NDArray[np.float32]
 
 
 def sliced_ids(ids: list[int], words: Vocabulary, tokens: int) -> list[int]:
@@ -229,7 +230,25 @@ def row(pair: Pair, asked: Sequence[questions.Item], words: Vocabulary, tokens: 
     every = np.array(ids, dtype=np.int64)
     named, place = _named(ids, shared, words), _placed(every == words.control(IMAGE), tokens, shows)
     columns = [np.array(values, dtype=np.int64) for values in (labels, branch, position, named)]
-    return Row(every, columns[0], columns[1], columns[2], columns[3], place, np.repeat(shown, shows, axis=0))
+    return Row(every, columns[0], columns[1], columns[2], columns[3], place, np.repeat(shown, shows, axis=0), _truth(pair, asked[0].images))
+
+
+def _truth(pair: Pair, images: Sequence[int]) -> NDArray[np.float32]:
+    """(F + 1, 7) of `images` of a pair in the order shown: whether each finding is in the first and in the second, whether it lies more
+    on the right of the first and of the second, its severity in both, and -1, 0 or 1 for its change from the first to the second; the
+    last row is all disease, with a change alone. Not a number where it must not be judged."""
+    true = targets([pair])
+    out = np.full((len(FINDINGS) + 1, 7), np.nan, dtype=np.float32)
+    for number, end in enumerate(images[:2]):
+        known, sided = true.known[0, end].numpy() > 0, true.sided[0, end].numpy()
+        apart = sided[:, 0] - sided[:, 1]
+        out[:-1, number] = np.where(known, true.present[0, end].numpy(), np.nan)
+        out[:-1, 2 + number] = np.where(known & (np.abs(apart) > 0.05), apart > 0, np.nan)
+        out[:-1, 4 + number] = np.where(known, sided.sum(-1), np.nan)
+    if len(images) > 1:
+        change = true.change[0].numpy()
+        out[:, 6] = np.where(change == 9, np.nan, change * (images[1] - images[0]))
+    return out
 
 
 def _placed(image: NDArray[np.bool_], tokens: int, shows: int) -> NDArray[np.int64]:

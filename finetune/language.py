@@ -43,7 +43,7 @@ LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 @dataclass(frozen=True)
 class Packed:
     """A batch of rows: `ids`, `labels`, `position`, `named`, `place` (B, L); `mask` (B, 1, L, L) bool, True where a token may look;
-    `films` (N, H, W); the number of `answers`."""
+    `films` (N, H, W); `truth` (B, F + 1, 7) as in `Row`; the number of `answers`."""
 
     ids: Tensor
     labels: Tensor
@@ -52,6 +52,7 @@ class Packed:
     place: Tensor
     mask: Tensor
     films: Tensor
+    truth: Tensor
     answers: int
 
 
@@ -68,7 +69,8 @@ def pack(rows: Sequence[Row]) -> Packed:
     films = torch.from_numpy(np.concatenate([row.films for row in rows]))
     answers = sum(int(row.branch.max()) for row in rows)
     words = padded("ids", 2), padded("labels", IGNORED), padded("position", 0), padded("named", -1), padded("place", -1)
-    return Packed(*words, (visible & causal)[:, None], films, answers)
+    truth = torch.from_numpy(np.stack([row.truth for row in rows]))
+    return Packed(*words, (visible & causal)[:, None], films, truth, answers)
 
 
 def text_model(model: Kept, shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Any:
@@ -114,7 +116,7 @@ class Gaze(nn.Module):
         row, column = torch.nonzero((batch.labels != IGNORED) | (batch.named >= 0), as_tuple=True)
         named, answering = batch.named[row, column], (batch.labels != IGNORED)[row, column]
         visible, place = batch.mask[row, 0, column], batch.place[row]
-        before = torch.where(visible & (batch.named[row] >= 0), torch.arange(place.shape[1]), -1)
+        before = _named_before(batch, row, column)
         last = (before >= 0) & (before == before.amax(1, keepdim=True))
         missed = []
         for number, attention in self._looking.items():
@@ -140,6 +142,61 @@ class Gaze(nn.Module):
         return scores
 
 
+def _named_before(batch: Packed, row: Tensor, column: Tensor) -> Tensor:
+    """(n, L) the column where it is one that the token at (`row`, `column`) sees and where a finding's name ends, else -1."""
+    seen = batch.mask[row, 0, column] & (batch.named[row] >= 0)
+    return torch.where(seen, torch.arange(batch.ids.shape[1]), -1)
+
+
+class Heard(nn.Module):
+    """Teaches the language model to know inside what it will be asked to say: deep supervision (Lee et al. 2015, arXiv 1409.5185).
+
+    From the inner state where a finding's name ends, and in a later layer from the state where an answer is given, a linear head must
+    tell of that finding whether and on which side it is in either image, how severe, and how it changed; where an answer is given
+    without a finding having been named, how all disease changed. An answer of one word teaches one bit of this in a step; the heads
+    teach all of it. They are used in training alone and are not shipped.
+    """
+
+    KNOWN = 9
+    """What a head tells: present twice, on the right twice (logits), severity twice, change (3 logits)."""
+
+    def __init__(self, text: Any) -> None:
+        super().__init__()
+        count, width = len(text.layers), text.config.hidden_size
+        self._layers = 3 * count // 5, 4 * count // 5
+        self.named, self.answering = nn.Linear(width, self.KNOWN), nn.Linear(width, self.KNOWN)
+        self._read: dict[int, Tensor] = {}
+        for number in self._layers:
+            text.layers[number].input_layernorm.register_forward_hook(partial(self._keep, number))
+
+    def _keep(self, number: int, _module: nn.Module, _given: Any, out: Tensor) -> None:
+        self._read[number] = out
+
+    def forward(self, batch: Packed) -> Tensor:
+        """Mean loss of what the two heads tell; after the language model has read `batch`."""
+        early, late = (self._read[number] for number in self._layers)
+        self._read.clear()
+        row, column = torch.nonzero(batch.named >= 0, as_tuple=True)
+        first = self._missed(self.named(early[row, column]).float(), batch.truth[row, batch.named[row, column]])
+        row, column = torch.nonzero(batch.labels != IGNORED, as_tuple=True)
+        last = _named_before(batch, row, column).amax(1)
+        spoken = torch.where(last >= 0, batch.named[row, last.clamp(min=0)], batch.truth.shape[1] - 1)
+        return first + self._missed(self.answering(late[row, column]).float(), batch.truth[row, spoken])
+
+    @staticmethod
+    def _missed(said: Tensor, true: Tensor) -> Tensor:
+        known = torch.isfinite(true)
+        wanted = torch.where(known, true, 0.0)
+
+        def mean(each: Tensor, use: Tensor) -> Tensor:
+            return (each * use).sum() / use.sum().clamp(min=1)
+
+        yes = functional.binary_cross_entropy_with_logits(said[:, :4], wanted[:, :4], reduction="none")
+        change = functional.cross_entropy(said[:, 6:], wanted[:, 6].long() + 1, reduction="none")
+        severity = 4.0 * (said[:, 4:6] - wanted[:, 4:6]) ** 2
+        return mean(yes[:, :2], known[:, :2]) + mean(yes[:, 2:], known[:, 2:4]) + mean(severity, known[:, 4:6]) + mean(change, known[:, 6])
+
+
 class Reader(nn.Module):
     """Tower, connector, added rows and language model with LoRA; what is trained is chosen by `train`."""
 
@@ -149,7 +206,7 @@ class Reader(nn.Module):
         self.sight = sight.requires_grad_(False)
         config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules=list(LINEARS))
         self.text = inject_adapter_in_model(config, text)
-        self.gaze = Gaze(text)
+        self.gaze, self.heard = Gaze(text), Heard(text)
         table = text.embed_tokens.weight[: shape.base_tokens].float()
         draw = torch.Generator().manual_seed(seed)
         rows = table.mean(0) + 0.02 * torch.randn(len(layout.ADDED), shape.text.hidden, generator=draw)
@@ -188,7 +245,13 @@ class Reader(nn.Module):
     def train_only(self, parts: Sequence[str]) -> None:
         """Train `connector` (with the added rows) and, if named, `lora`; everything else is frozen."""
         for name, parameter in self.named_parameters():
-            kind = "lora" if "lora_" in name else "connector" if name == "rows" or name.startswith("connector") else ""
+            kind = (
+                "lora"
+                if "lora_" in name or name.startswith("heard")
+                else "connector"
+                if name == "rows" or name.startswith("connector")
+                else ""
+            )
             parameter.requires_grad_(kind in parts)
             if kind == "lora":
                 parameter.data = parameter.data.float()

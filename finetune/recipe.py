@@ -86,6 +86,8 @@ class LanguageStage:
     """Whether each pair is also asked about with prior and current exchanged, in the same step."""
     gaze: float = 0.0
     """Weight of teaching a few heads where to look; 0 leaves them to themselves."""
+    heard: float = 0.0
+    """Weight of teaching the inner layers what will be asked; 0 leaves them to themselves."""
     muon: bool = False
     """Whether LoRA is trained with Muon (Jordan 2024) rather than AdamW."""
     sliced: float = 0.1

@@ -247,11 +247,13 @@ def read(run: Run, name: str) -> None:
         model.aim(dataset.stack(seen).flatten(0, 1), known.vocabulary.encode)
 
     def losses(batch: Any, _step: int) -> loop.Losses:
-        answers = model.loss(batch)
-        if not stage.gaze:
-            return answers, {}
-        gaze = model.gaze(batch)
-        return answers + stage.gaze * gaze, {"answers": float(answers.detach()), "gaze": float(gaze.detach())}
+        parts = {"answers": model.loss(batch)}
+        if stage.gaze:
+            parts["gaze"] = model.gaze(batch)
+        if stage.heard:
+            parts["heard"] = model.heard(batch)
+        total = torch.stack([{"gaze": stage.gaze, "heard": stage.heard}.get(name, 1.0) * part for name, part in parts.items()]).sum()
+        return total, {name: float(part.detach()) for name, part in parts.items()}
 
     data = run.steps(name, stage.schedule, lambda _step: stage.strength, question_form(stage, known, run.recipe.seed))
     work = Work(name, model, matrices(model, stage.schedule, stage.muon), data, losses, stage.schedule, told(run, stage, known, model), 130)

@@ -38,6 +38,7 @@ RECIPE = {
         "questions": 2,
         "lists": 1,
         "gaze": 0.5,
+        "heard": 0.5,
         "muon": True,
         "sliced": 0.5,
     },
