@@ -103,12 +103,13 @@ export function duel() {
     const kept = await attempt(async () => {
       if (value === "0") await post("/api/feedback", { version_id: left, preferred_over: right });
       if (value === "1") await post("/api/feedback", { version_id: right, preferred_over: left });
+      if (value === "none") await post("/api/feedback", { version_id: left, comment: `Side by side${mine.blind ? ", blind" : ""}: no difference from the other answer.` });
       if (value === "both") for (const id of [left, right]) await post("/api/feedback", { version_id: id, verdict: "disagree" });
       return true;
     });
     if (!kept) return;
     mine.judged = value;
-    mine.kept = { 0: "Your preference is kept as feedback.", 1: "Your preference is kept as feedback.", none: "No preference: nothing is kept as feedback.", both: "Kept: you disagree with both." }[value];
+    mine.kept = { 0: "Your preference is kept as feedback.", 1: "Your preference is kept as feedback.", none: "Kept as feedback: no difference.", both: "Kept: you disagree with both." }[value];
     await reveal(mine);
     draw();
   };

@@ -70,7 +70,7 @@ export class Feedback {
     const words = inWords(last);
     const many = version.feedback.length;
     return h(`div.verdict.${last.verdict || "none"}`, {},
-      h("p", { dataset: { testid: "verdict" } }, h("strong", {}, VERDICTS[last.verdict] ?? "You corrected it"), words.length > 0 && h("span", {}, `: ${words.join(", ")}`), last.comment && h("span", {}, `: ${last.comment}`)),
+      h("p", { dataset: { testid: "verdict" } }, h("strong", {}, VERDICTS[last.verdict] ?? (last.corrected_answer || words.length ? "You corrected it" : "You said")), words.length > 0 && h("span", {}, `: ${words.join(", ")}`), last.comment && h("span", {}, `: ${last.comment}`)),
       last.corrected_answer && h("p.corrected", { dataset: { testid: "corrected-answer" } }, last.corrected_answer),
       last.mark && h("p.quiet", {}, `Points at ${last.mark.label || "a place"} on image ${last.mark.image + 1}`),
       last.preferred_over && h("p.quiet", {}, "Better than another version"),

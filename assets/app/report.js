@@ -18,10 +18,10 @@ export function report() {
   const mark = h("p.draftmark", { dataset: { testid: "report-mark" } });
   const again = h("button.button.plain.small", { type: "button", onclick: () => redraft(), dataset: { testid: "report-again" } }, icon("again"), "Draft again");
   const about = h("details.about", { dataset: { testid: "report-about" } });
-  const exports = KINDS.map(([kind, words]) => h("button.button.small", { type: "button", onclick: () => download(kind), dataset: { testid: `report-${kind}` } }, icon("save"), words));
+  const exports = KINDS.map(([kind, words]) => h("button.button.small", { type: "button", onclick: () => download(kind), title: `Export: ${words}`, dataset: { testid: `report-${kind}` } }, icon("save"), words));
   const nothing = h("p.quiet.none", { hidden: true }, "Ask about the images first: the draft is made of the answers, and of nothing else.");
   const inside = h("div.reportbody", {}, mark, h("div.parts", {}, PARTS.map(([name, words]) => h("div.part", { dataset: { part: name } }, h("span.caps", {}, words), fields[name]))), about,
-    h("div.exports", {}, h("span.caps", {}, "Export"), exports, h("span.gap"), again));
+    h("div.exports", { role: "group", "aria-label": "Export" }, exports, h("span.gap"), again));
 
   const show = (found) => {
     report = found;

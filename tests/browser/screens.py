@@ -19,13 +19,16 @@ from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from settings import Settings, load
+from tests.browser import scenes
+from tests.browser.case_scenes import CASE
 from tests.browser.conftest import ARGS, installed, serve
 from tests.browser.room import Room
-from tests.browser.scenes import CHAPTERS, Scene, played
+from tests.browser.scenes import Scene, played
 from tests.conftest import ROOT, models_folder
 from tests.ui.desk import Desk, Tap
 from ui.server import create_app
 
+CHAPTERS = (*scenes.CHAPTERS, CASE)
 SIZES = {"1440": (1440, 900), "1024": (1024, 768)}
 THEMES = ("dark", "light")
 QUALITY = 78

@@ -150,6 +150,12 @@ def test_measurements_and_marks_of_a_radiograph(films: Comparing) -> None:
     expect(films.page.get_by_test_id("key-images").get_by_role("listitem")).to_have_count(1)
 
 
+def test_an_arrow_drawn_last_shows_its_letter(films: Comparing) -> None:
+    """Its drawing library wrote a placeholder over the letter, which stayed until something else was drawn."""
+    films.draw("arrow", 2, (10, 10), (40, 40))
+    expect(films.viewport(2).element.locator("svg.svg-layer text")).to_have_text("A")
+
+
 def test_two_images_under_a_line_faded_and_in_turns(films: Comparing) -> None:
     """What is seen at a place is the image that should be there, under its own words: those of the lower image once lay over the
     upper one. Turns do not begin where less motion is asked for."""

@@ -83,6 +83,36 @@ def test_clinical_context_is_told_when_it_is_typed_and_kept_with_the_question(
     assert (turn.clinical.indication, turn.clinical.prior_report) == ("cough", "")
 
 
+def test_typed_marks_are_drawn_told_and_kept_lettered(run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
+    typed = ("--mark", "2:box:4,6:20,30", "--mark", "1:point:10,12")
+    found = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, *typed, "--json").json
+    plain = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--json").json
+    prior, current = opened.engine.requests[0].images
+    assert [(mark.label, mark.kind) for mark in (*prior.marks, *current.marks)] == [("B", "point"), ("A", "box")]
+    assert all(one["sha256"] != other["sha256"] for one, other in zip(found["images"], plain["images"], strict=True))
+    with Store(load(data_dir=tmp_path / "data")) as store:
+        (turn,) = store.session(found["session_id"], store.user("local")).turns
+    assert [(mark.image, mark.label, mark.points) for mark in turn.marks] == [(1, "A", ((4, 6), (20, 30))), (0, "B", ((10, 12),))]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("2:ring:4,6", "no kind of point, arrow, box, free"),
+        ("3:point:4,6", "names no image of this question, which has 2"),
+        ("1:box:4,6", "has 1 places and a box has 2"),
+        ("1:point:4;6", "where a column and a row belong"),
+        ("1:point:4000,6", "lies outside its image"),
+    ],
+)
+def test_a_mark_that_means_nothing_is_one_sentence(run: Run, pair: tuple[Path, Path], opened: Opened, typed: str, said: str) -> None:
+    done = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--mark", typed)
+    assert done.code == 2
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert not opened.engine.requests
+
+
 def test_the_same_image_twice_can_be_asked(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
     """The no-change control: importing the second time finds a duplicate, and it still is an image of the question."""
     done = run("ask", "--image", pair[0], "--image", pair[0], "--question", QUESTION)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inference.answer import Answer
     from storage.store import Store
     from storage.studies import Relation, Series, Study
-    from storage.views import ImportReport, Slot, User
+    from storage.views import AskedMark, ImportReport, Slot, User
 
 USUAL_ABILITY: dict[Relationship, Ability] = {
     "temporal": "temporal",
@@ -62,6 +62,7 @@ class Asking:
     checks: bool = False
     samples: bool = False
     clinical: Mapping[str, str] = field(default_factory=dict)
+    marks: Sequence[str] = ()
 
 
 def ask(
@@ -73,6 +74,12 @@ def ask(
     role: Annotated[
         list[str] | None,
         typer.Option(metavar="ROLE", help="prior, current, 'time 1', CC, left ...; once per image, in order. Default: by date."),
+    ] = None,
+    mark: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MARK", help="Drawn into an image and told, lettered A, B ...: 2:box:120,80:260,210; point, arrow, box or free."
+        ),
     ] = None,
     ability: Annotated[Ability | None, typer.Option(help="What is asked of the images.", show_default="by how they relate")] = None,
     model: Annotated[str | None, typer.Option(help="Model that answers, name or path; @gguf or @torch forces the engine.")] = None,
@@ -99,7 +106,8 @@ def ask(
     from inference.select import open_engine
 
     told = {"indication": indication, "technique": technique, "prior_report": prior_report, "age": age}
-    asking = Asking(paths, roles, question, ability, checks or samples, samples, {name: text.strip() for name, text in told.items()})
+    told = {name: text.strip() for name, text in told.items()}
+    asking = Asking(paths, roles, question, ability, checks or samples, samples, told, list(mark or ()))
     selection = open_engine(settings, model, engine)
     try:
         answer, session, number = answered(settings, selection.engine, asking, out)
@@ -144,6 +152,7 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
     from storage.store import Store
     from storage.studies import relate_many
     from storage.views import LOCAL, Clinical
+    from ui.cli import marks
 
     clinical = Clinical(**asking.clinical)
     with Store(settings) as store:
@@ -151,14 +160,15 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
         taken = [take(store, reader, path) for path in asking.paths]
         relation = relate_many([(one.study, one.series) for one in taken])
         relation = told_apart(relation, asking.roles)
-        request, slots = asked(taken, relation, asking, settings)
+        drawn = marks.marks(asking.marks, [one.series.frames[one.frame] for one in taken])
+        request, slots = asked(taken, relation, asking, settings, drawn)
         request = replace(request, clinical=clinical.labelled)
         warnings = (*(text for one in taken for text in one.warnings), *relation.warnings)
         session = store.start_session(reader, request.question[:TITLE_LENGTH], slots, request.relationship)
         if relation.blocking:
             store.audit(reader, "mismatch", "session", session)
             out.note(f"warning: {STRANGERS}")
-        turn = store.add_turn(session, reader, request.question, request.ability, request.relationship, clinical=clinical)
+        turn = store.add_turn(session, reader, request.question, request.ability, request.relationship, drawn, clinical)
         with stopping() as cancel:
             findings = scope([kind(one.series.modality, one.series.body_part, one.series.description) for one in taken])
             items = stream(engine, request, cancel, progression=len(taken) > 1, findings=findings, warnings=warnings)
@@ -231,7 +241,9 @@ def place(role: str) -> int | None:
     return {"prior": 0, "current": 1}.get(role.lower())
 
 
-def asked(taken: Sequence[Taken], relation: Relation, asking: Asking, settings: Settings) -> tuple[Request, tuple[Slot, ...]]:
+def asked(
+    taken: Sequence[Taken], relation: Relation, asking: Asking, settings: Settings, drawn: Sequence[AskedMark]
+) -> tuple[Request, tuple[Slot, ...]]:
     """The request, and the session's slots in the same order. Given roles win over guessed ones."""
     from inference.images import frame_image
     from storage.views import Slot
@@ -240,8 +252,9 @@ def asked(taken: Sequence[Taken], relation: Relation, asking: Asking, settings: 
     relationship = related_by(asking.roles, relation.relationship) if asking.roles else relation.relationship
     images: list[Image] = []
     slots: list[Slot] = []
-    for one, name, when in zip(taken, named, relation.whens, strict=True):
-        images.append(frame_image(one.series.frames[one.frame], name, when))
+    for number, (one, name, when) in enumerate(zip(taken, named, relation.whens, strict=True)):
+        mine = [mark for mark in drawn if mark.image == number]
+        images.append(frame_image(one.series.frames[one.frame], name, when, marks=mine))
         slots.append(Slot(one.series_id, one.frame, name, when))
     request = Request(
         images=tuple(images),

@@ -214,6 +214,7 @@ export class Annotations {
     const mark = this.marks.find((other) => other.id === own(one.annotationUID ?? ""));
     const at = this.placeOf(one);
     if (!mark || !at) return;
+    one.data.label = mark.label; // an arrow's placeholder is written once more after the page named it
     const points = this.placesOf(one.data, at.imageId);
     const whole = mark.kind !== "ctr" || mark.points.length < 4 ? points : this.ratio(one.data, points);
     const values = statistics(one.data);
