@@ -15,9 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
 from errors import TuneError
 from finetune import examples, loop, lora_gguf
 from inference import manifest, weights
+from inference.adapter import FILES
 from inference.manifest import MANIFEST
 
 if TYPE_CHECKING:
@@ -80,8 +84,8 @@ def _commit(folder: Path) -> str:
     return noted.read_text(encoding="utf-8").split("\n", 1)[0].strip() if noted.is_file() else ""
 
 
-def started(recipe: Any, base: Base, form: Form, found: Sequence[Collected], checked: Checked) -> dict[str, Any]:
-    """What a run is: recipe, base and data by their hashes. Two runs that start alike go the same way."""
+def started(recipe: Any, base: Base, form: Form, found: Sequence[Collected], checked: Checked, start: Path | None = None) -> dict[str, Any]:
+    """What a run is: recipe, base, adapter it goes on from, and data by their hashes. Two runs that start alike go the same way."""
     return {
         "name": recipe.name,
         "family": form.family.name,
@@ -94,7 +98,32 @@ def started(recipe: Any, base: Base, form: Form, found: Sequence[Collected], che
         "examples": len(checked.examples),
         "left_out": checked.left_out,
         "base": base.weights,
+        **({"start": {"name": start.name, "sha256": manifest.digest(start / FILES[1])}} if start else {}),
     }
+
+
+def shape_of(folder: Path) -> dict[str, Any]:
+    """Rank, alpha and the rest of a recipe's `adapter`, as the adapter in `folder` was trained. Raises `TuneError`."""
+    try:
+        config = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))
+        return {"rank": config["r"], "alpha": config["lora_alpha"], "dropout": config["lora_dropout"], "dora": config["use_dora"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise TuneError(f"{folder}: the adapter cannot be read ({error}); take it from a backup, or start from the model alone") from error
+
+
+def bring(net: Any, folder: Path) -> None:
+    """Put the numbers of the adapter in `folder` on `net`, which wears one of the same shape. Raises `TuneError`."""
+    from peft.utils import set_peft_model_state_dict
+
+    try:
+        values = load_file(folder / FILES[1])
+        done = set_peft_model_state_dict(net, values)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise TuneError(f"{folder.name} cannot be learned on from ({cause}); start from the model alone") from error
+    left = [name for name in done.missing_keys if "lora_" in name]
+    if left or done.unexpected_keys:
+        raise TuneError(f"{folder.name} is on other layers than the recipe's; start from the model alone")
 
 
 def keep_or_refuse(folder: Path, start: Mapping[str, Any], write: bool = True) -> None:

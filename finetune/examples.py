@@ -141,6 +141,8 @@ class Example:
     rejected: str = ""
     clinical: tuple[tuple[str, str], ...] = ()
     """Clinical context told with the question, (label, text) in order."""
+    replayed: bool = False
+    """Whether it is there so that nothing is forgotten: then a run may hold to what the model said before, whatever the answer."""
 
     def request(self) -> Request:
         """As it will be asked; the images carry roles and times and no pixels."""
@@ -218,7 +220,10 @@ def _example(row: Any, name: str, folders: Sequence[Path]) -> Example:
     ]
     roles, whens = (tuple(one.get(key, "") for one in shown) for key in ("role", "when"))
     clinical = tuple((str(label), str(told)) for label, told in row.get("clinical") or ())
-    return Example(name, tuple(map(FilePicture, found)), row["question"], answer, ability, relationship, roles, whens, rejected, clinical)
+    return Example(
+        name, tuple(map(FilePicture, found)), row["question"], answer, ability, relationship, roles, whens, rejected, clinical,
+        row.get("kind") == "replay",
+    )  # fmt: skip
 
 
 def _generated(source: Source, root: Path, seed: int) -> Collected:

@@ -30,6 +30,8 @@ from inference.seeing import Feature, grids
 
 __all__ = ["Batch", "Feature", "Store", "collate", "fill", "given", "grids", "saved", "seen", "tile"]
 AT_ONCE = 8
+Said = tuple[Tensor, Tensor]
+"""(answer tokens, K) log-probabilities of the likeliest tokens at each place of an answer, and which tokens they are."""
 """Images the tower reads together when the store is filled."""
 
 
@@ -38,7 +40,8 @@ class Batch:
     """Rows padded on the right: `ids`, `mask`, `labels`, `images` (B, L); `keys` of the images in the order of their tokens.
 
     `tiles` (U, S, S, 3) uint8 are the images named `unique`, to be seen by the tower; or `features` holds what it made of each.
-    `share` is one over the answer tokens of the whole step, so that the losses of its batches add up to a mean.
+    `share` is one over the answer tokens of the whole step, so that the losses of its batches add up to a mean. `replayed` (answer
+    tokens,) bool, row by row, are tokens to be said as before learning: `finetune.keeping` has `before` and `places` (replayed, K).
     """
 
     ids: Tensor
@@ -50,6 +53,9 @@ class Batch:
     unique: tuple[str, ...] = ()
     tiles: Tensor | None = None
     features: Mapping[str, Feature] | None = None
+    replayed: Tensor | None = None
+    before: Tensor | None = None
+    places: Tensor | None = None
 
 
 def tile(picture: Picture, form: Form) -> NDArray[np.uint8]:
@@ -70,8 +76,10 @@ def given(features: Sequence[Feature], form: Form) -> dict[str, Any]:
     return {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=columns[1:])}
 
 
-def collate(rows: Sequence[tuple[Example, Encoded]], form: Form, share: float, kept: Store | None = None) -> Batch:
-    """One batch; images are read only where `kept` does not hold what the tower made of them."""
+def collate(
+    rows: Sequence[tuple[Example, Encoded]], form: Form, share: float, kept: Store | None = None, said: Mapping[str, Said] | None = None
+) -> Batch:
+    """One batch; images are read only where `kept` does not hold what the tower made of them. `said` is what is to be kept, by example."""
     length = max(len(encoded.ids) for _, encoded in rows)
 
     def padded(values: Iterable[NDArray[Any]], fill: int) -> Tensor:
@@ -80,6 +88,10 @@ def collate(rows: Sequence[tuple[Example, Encoded]], form: Form, share: float, k
     shown = [image for example, _ in rows for image in example.images]
     unique = {image.key: image for image in shown}
     known = {key: kept.get(key) for key in unique} if kept else None
+    words = [said[example.name] for example, _ in rows if said and example.name in said]
+    more = {"before": torch.cat([one for one, _ in words]), "places": torch.cat([one for _, one in words])} if words else {}
+    if words:
+        more["replayed"] = torch.cat([torch.full((encoded.answer_tokens,), example.name in (said or ())) for example, encoded in rows])
     return Batch(
         ids=padded((encoded.ids for _, encoded in rows), 0),
         mask=padded((np.ones_like(encoded.ids) for _, encoded in rows), 0),
@@ -90,6 +102,7 @@ def collate(rows: Sequence[tuple[Example, Encoded]], form: Form, share: float, k
         unique=tuple(unique),
         tiles=None if kept else torch.from_numpy(np.stack([tile(image, form) for image in unique.values()])),
         features=known,
+        **more,
     )
 
 

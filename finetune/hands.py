@@ -7,7 +7,7 @@ through accelerate, so that one GPU, several, FSDP2 and DeepSpeed are a matter o
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from finetune import features, loop
 from finetune.encoding import Words
 from finetune.examples import Example
 from finetune.families import Form
-from finetune.features import Batch, Store
+from finetune.features import Batch, Said, Store
 from finetune.loop import Hands, Work
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
@@ -46,8 +46,9 @@ class Shares(Dataset[Any]):
         micro: int,
         rank: int = 0,
         world: int = 1,
+        said: Mapping[str, Said] | None = None,
     ) -> None:
-        self._examples, self._words, self._form, self._kept = examples, words, form, kept
+        self._examples, self._words, self._form, self._kept, self._said = examples, words, form, kept, said
         self._seed, self._batch, self._micro, self._rank, self._world = seed, batch, micro, rank, world
         self._steps = range(0)
 
@@ -65,7 +66,7 @@ class Shares(Dataset[Any]):
         share = 1 / sum(encoded.answer_tokens for _, encoded in rows)
         mine = rows[self._rank :: self._world]
         starts = range(0, len(mine), self._micro)
-        return [features.collate(mine[start : start + self._micro], self._form, share, self._kept) for start in starts]
+        return [features.collate(mine[start : start + self._micro], self._form, share, self._kept, self._said) for start in starts]
 
     def order(self, step: int) -> list[int]:
         """Places of the examples of a step: every epoch is its own permutation, and a step may span two."""
@@ -102,6 +103,10 @@ class Accelerated(Hands):
         for part in parts:
             part.to("cpu")
 
+    def autocast(self) -> torch.autocast:
+        """The precision in which the model is asked."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+
     def prepare(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, list[Any]]:
         """The module to call and the optimiser to step."""
         self._module, wrapped = self._help.prepare(module, optimiser)
@@ -116,7 +121,7 @@ class Accelerated(Hands):
         torch.manual_seed(step * self.world + self.rank)
         whole = torch.zeros((), device=self.device)
         for part in batch:
-            with self._help.accumulate(self._module), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            with self._help.accumulate(self._module), self.autocast():
                 loss, _ = work.losses(moved(part, self.device), step)
                 self._refuse(work, loss, step)
                 self._help.backward(loss * self._turns * self.world)

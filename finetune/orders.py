@@ -20,15 +20,18 @@ import numpy as np
 from errors import InputError, TuneError
 from finetune import examples, families, files
 from finetune import recipe as recipes
+from finetune.adapters import shape_of
 from finetune.examples import Example, Source
 from finetune.sft import CACHES, Adapter, SftRecipe, Tuning
 from finetune.versions import shelf
-from inference import select
+from inference import adapter as adapters
+from inference import promoted, select
 from inference.select import Named
 from settings import Settings
 
 SHIPPED = Path(__file__).resolve().parent / "recipes"
 METHODS = ("sft", "dpo", "kto")
+LIVE = "live"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SAMPLED = 64
 """Examples whose length is looked at for an estimate."""
@@ -48,6 +51,8 @@ class RunRecipe:
     cache: str = "disk"
     """Where what the tower makes of each image is kept: `disk`, `memory`, or `off`."""
     precision: str = "bf16"
+    keep: float = 0.0
+    """SFT: weight by which replayed examples are to be answered as before; 0 learns their answers like any other."""
     checkpointing: bool = False
     beta: float = 0.1
     """DPO, KTO: how strongly the tuned model is held to the one it starts from."""
@@ -75,20 +80,24 @@ class RunRecipe:
         file = shelf.TRAIN if self.method == "sft" else shelf.PREFERENCES
         data = (Source("examples", str(version / file)),)
         return SftRecipe(
-            name, self.seed, data, cache=self.cache, precision=self.precision, checkpointing=self.checkpointing,
+            name, self.seed, data, cache=self.cache, precision=self.precision, keep=self.keep, checkpointing=self.checkpointing,
             adapter=self.adapter, tuning=self.tuning,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Order:
-    """One run as ordered by `by`; `version_sha256` and `created` are filled in when it is kept."""
+    """One run as ordered by `by`; `version_sha256` and `created` are filled in when it is kept.
+
+    `start` is the adapter it goes on from: `live` takes the one that answers when it is ordered, `none` (kept as ``) the model alone.
+    """
 
     name: str
     base: str
     version: str
     recipe: RunRecipe
     by: str = ""
+    start: str = LIVE
     version_sha256: str = ""
     created: str = ""
 
@@ -129,7 +138,7 @@ def recipe(name: str, **changes: Any) -> RunRecipe:
 
 def parsed(content: dict[str, Any]) -> Order:
     """An order as it was kept. Raises `TuneError`."""
-    order: Order = recipes.parse(Order, listed(content), "order.json")
+    order: Order = recipes.parse(Order, {"start": "", **listed(content)}, "order.json")
     return order
 
 
@@ -141,7 +150,10 @@ def listed(value: Any) -> Any:
 
 
 def refuse_unfit(settings: Settings, order: Order) -> Order:
-    """The order with its version's hash. Raises `InputError`, `TuneError` or `ModelNotLoaded` when it cannot be carried out."""
+    """The order with its version's hash, the adapter it goes on from and that one's shape.
+
+    Raises `InputError`, `TuneError` or `ModelNotLoaded` when it cannot be carried out.
+    """
     if not NAME.fullmatch(order.name):
         raise InputError(f"{order.name!r} is no name of a run; use small letters, digits, dots and dashes")
     named = base_of(settings, order.base)
@@ -153,7 +165,22 @@ def refuse_unfit(settings: Settings, order: Order) -> Order:
             f"version {order.version} has no {what}, which {order.recipe.method} learns from; choose another method or version"
         )
     form(named)
-    return replace(order, version_sha256=version.sha256)
+    live = promoted.live(settings.adapters_dir, order.base)
+    start = (live.adapter if live else "") if order.start == LIVE else "" if order.start == promoted.NONE else order.start
+    recipe = order.recipe
+    if start:
+        folder = start_of(settings, start)
+        adapters.checked(folder, named.manifest)
+        recipe = replace(recipe, adapter=replace(recipe.adapter, **shape_of(folder)))
+    return replace(order, version_sha256=version.sha256, start=start, recipe=recipe)
+
+
+def start_of(settings: Settings, name: str) -> Path:
+    """Folder of a promoted adapter. Raises `InputError` for a name that is none."""
+    folder = settings.adapters_dir / name
+    if Path(name).name != name or not folder.is_dir():
+        raise InputError(f"{name!r} was never promoted, so nothing can go on from it; give `{LIVE}` or `{promoted.NONE}`")
+    return folder
 
 
 def base_of(settings: Settings, base: str) -> Named:

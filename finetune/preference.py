@@ -108,7 +108,7 @@ def tune(run: sft.Run, recipe: RunRecipe, say: Say = print) -> Path:
         form, words, run.recipe.max_tokens, leave_out=False,
     )  # fmt: skip
     say(f"{form.family.name}, {recipe.method} on {checked.text}")
-    start = adapters.started(run.recipe, base, form, found, checked)
+    start = adapters.started(run.recipe, base, form, found, checked, run.start)
     start |= {"method": recipe.method, "beta": recipe.beta, "sft_weight": recipe.sft_weight}
     adapters.keep_or_refuse(run.folder, start)
     model = sft.learner(run, form)

@@ -95,6 +95,8 @@ def lineage(settings: Settings) -> dict[str, Any]:
             {"from": node("base", str(view.order["base"])), "to": run},
             {"from": node("version", str(view.order["version"])), "to": run},
         ]
+        if start := str(view.order.get("start", "")):
+            edges.append({"from": node("adapter", start), "to": run})
     for entry in history(settings):
         if not entry.adapter:
             continue

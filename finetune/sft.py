@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from errors import TuneError
-from finetune import adapters, examples, families, features, files, loop, preflight, recipe, terminal
+from finetune import adapters, examples, families, features, files, keeping, loop, preflight, recipe, terminal
 from finetune.adapters import Base
 from finetune.dataset import IGNORED
 from finetune.encoding import Words
@@ -117,6 +117,8 @@ class SftRecipe:
     """Where what the tower makes of each image is kept: `disk`, `memory`, or `off`."""
     precision: str = "bf16"
     """`bf16`, or `fp32`."""
+    keep: float = 0.0
+    """Weight by which replayed examples are to be answered as before; 0 learns their answers like any other."""
     checkpointing: bool = False
     """Forget activations and compute them again: less memory, a third slower."""
     adapter: Adapter = field(default_factory=Adapter)
@@ -134,6 +136,8 @@ class SftRecipe:
         ):
             if given not in allowed:
                 raise TuneError(f"{name}: {given!r} is unknown; choose one of {', '.join(word for word in allowed if word)}")
+        if self.keep < 0:
+            raise TuneError(f"keep {self.keep} is a weight and not below 0; correct the recipe")
 
 
 def load(path: Path) -> SftRecipe:
@@ -145,9 +149,9 @@ def load(path: Path) -> SftRecipe:
 class Learner(nn.Module):
     """A model of any family with its adapter; called with a `Batch` it gives that batch's share of the step's loss."""
 
-    def __init__(self, net: Any, form: Form) -> None:
+    def __init__(self, net: Any, form: Form, keep: float = 0.0) -> None:
         super().__init__()
-        self.net, self.form = net, form
+        self.net, self.form, self.keep = net, form, keep
 
     @property
     def model(self) -> Any:
@@ -184,9 +188,12 @@ class Learner(nn.Module):
         return logits
 
     def forward(self, batch: Batch) -> Tensor:
-        """Summed cross-entropy of the answers' tokens, times the batch's share."""
-        labels = batch.labels[batch.labels != IGNORED]
-        return functional.cross_entropy(self.logits(batch).float(), labels, reduction="sum") * batch.share
+        """Summed cross-entropy of the answers' tokens, of replayed ones how far they are from before, times the batch's share."""
+        labels, logits = batch.labels[batch.labels != IGNORED], self.logits(batch).float()
+        if batch.replayed is None or batch.before is None or batch.places is None:
+            return functional.cross_entropy(logits, labels, reduction="sum") * batch.share
+        learned = functional.cross_entropy(logits[~batch.replayed], labels[~batch.replayed], reduction="sum")
+        return (learned + self.keep * keeping.apart(logits[batch.replayed], batch.before, batch.places)) * batch.share
 
 
 @dataclass(frozen=True)
@@ -200,10 +207,15 @@ class Run:
     workers: int = 0
     halt: Callable[[], bool] = loop.never
     """Asked after each step whether to stop there, with a checkpoint."""
+    start: Path | None = None
+    """Adapter whose numbers it starts from, of the recipe's shape and on the same base; None starts from the base alone."""
 
 
 def learner(run: Run, form: Form) -> Learner:
-    """The base with a fresh adapter, seeded; everything else frozen. Raises `TuneError` when the weights do not fit the class."""
+    """The base with its adapter: fresh and seeded, or as `run.start` left it; everything else frozen.
+
+    Raises `TuneError` when weights or adapter do not fit.
+    """
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForImageTextToText
     from transformers.utils import logging
@@ -229,10 +241,12 @@ def learner(run: Run, form: Form) -> Learner:
     torch.manual_seed(run.recipe.seed)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft asks transformers by a name of old
         tuned = get_peft_model(net, config)
+    if run.start is not None:
+        adapters.bring(tuned, run.start)
     if run.recipe.checkpointing:
         tuned.enable_input_require_grads()
         tuned.gradient_checkpointing_enable({"use_reentrant": False})
-    return Learner(tuned.train(), form)
+    return Learner(tuned.train(), form, run.recipe.keep)
 
 
 def tune(run: Run, stages: Sequence[str] = STAGES, say: Callable[[str], None] = print) -> Path | None:
@@ -246,7 +260,7 @@ def tune(run: Run, stages: Sequence[str] = STAGES, say: Callable[[str], None] = 
     hands = Accelerated(run.recipe.precision == "bf16", run.recipe.tuning.batch, run.recipe.tuning.micro)
     if hands.main:
         say(f"{form.family.name}, {checked.text}")
-    started = adapters.started(run.recipe, base, form, found, checked)
+    started = adapters.started(run.recipe, base, form, found, checked, run.start)
     adapters.keep_or_refuse(run.folder, started, write=hands.main)
     if set(stages) <= {"check"}:
         return None
@@ -291,7 +305,8 @@ def trained(
     def losses(batch: Any, _step: int) -> loop.Losses:
         return wrapped(batch), {}
 
-    data = Shares(checked.examples, words, model.form, kept, run.recipe.seed, tuning.batch, tuning.micro, hands.rank, hands.world)
+    said = keeping.said(model, checked.examples, words, kept, hands, say) if run.recipe.keep else None
+    data = Shares(checked.examples, words, model.form, kept, run.recipe.seed, tuning.batch, tuning.micro, hands.rank, hands.world, said)
     work = Work(NAME, model, optimisers, data, losses, schedule, hands=hands, halt=run.halt)
     loop.fit(work, run.folder, run.workers, say)
     whole = hands.state(wrapped)

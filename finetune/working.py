@@ -60,7 +60,8 @@ def work(settings: Settings, name: str, halt: Halt) -> Path:
     found = shelf.read(settings.versions_dir, order.version)
     shelf.check(found)
     recipe = order.recipe.on(found.folder, name)
-    run = sft.Run(recipe, place, orders.base_of(settings, order.base).folder, Path("/"), halt=halt)
+    start = orders.start_of(settings, order.start) if order.start else None
+    run = sft.Run(recipe, place, orders.base_of(settings, order.base).folder, Path("/"), halt=halt, start=start)
     made = sft.tune(run, say=say) if order.recipe.method == "sft" else preference.tune(run, order.recipe, say)
     assert made is not None
     return made

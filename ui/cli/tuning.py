@@ -27,6 +27,7 @@ def train(
     run: Run,
     version: Annotated[str, typer.Option(metavar="VERSION", help="Dataset version to learn from; left out, a run goes on.")] = "",
     base: Annotated[str, typer.Option(metavar="MODEL", help="Model to start from.", show_default="the model in force")] = "",
+    start: Annotated[str, typer.Option(metavar="ID", help="Adapter to go on from: `live`, `none`, or one that was live once.")] = "live",
     recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="How: sft, dpo, kto, or a YAML file.")] = "sft",
     epochs: Annotated[float, typer.Option(min=0, metavar="N", help="Times each example is read.", show_default="the recipe's")] = 0,
     rate: Annotated[float, typer.Option(min=0, metavar="R", help="Learning rate.", show_default="the recipe's")] = 0,
@@ -45,10 +46,10 @@ def train(
 
         changes = {name: value for name, value in (("epochs", epochs), ("rate", rate)) if value} | ({"seed": seed} if seed >= 0 else {})
         how = orders.recipe(recipe, **changes)
-        view = runs.create(settings, orders.Order(run, base or settings.model, version, how, by or getpass.getuser()))
+        view = runs.create(settings, orders.Order(run, base or settings.model, version, how, by or getpass.getuser(), start))
         told = view.estimate
         takes = f"about {_time(told['seconds'])} and {told['memory_mb']} MB ({told['basis']})"
-        out.say(f"{told['steps']} steps on {told['examples']} examples, {takes}")
+        out.say(f"{told['steps']} steps on {told['examples']} examples, from {view.order['start'] or 'the model alone'}, {takes}")
     runs.start(settings, run)
     view = runs.view(settings, run) if detach else follow(settings, run, out)
     if view.state == "failed":
