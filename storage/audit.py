@@ -52,6 +52,7 @@ OUTCOMES: dict[AuditOutcome, int] = {"success": 0, "minor": 4, "serious": 8, "ma
 
 _TABLE = AuditRow.metadata.tables["audit"]
 _SEALED = ("user_id", "event", "action", "code", "outcome", "object_kind", "object_id")
+_ADD = insert(_TABLE)
 _LAST = select(_TABLE.c.hash).order_by(_TABLE.c.id.desc()).limit(1)
 _WORD = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -72,9 +73,9 @@ def append(session: Session, user_id: int, event: str, kind: str, identifier: st
         "outcome": OUTCOMES[outcome],
         "object_kind": kind,
         "object_id": str(identifier),
-        "previous": session.execute(_LAST).scalar() or GENESIS,
+        "previous": session.connection().execute(_LAST).scalar() or GENESIS,
     }
-    session.connection().execute(insert(_TABLE), row | {"hash": sealed(row)})
+    session.connection().execute(_ADD, row | {"hash": sealed(row)})
 
 
 def sealed(row: Mapping[str, Any]) -> str:

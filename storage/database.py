@@ -1,6 +1,6 @@
 """One database, two drivers: transactions that either happened or did not, and failures said in a sentence.
 
-with database.write() as session:      # one writer at a time, committed and on the disk at the end
+with database.write() as session:      # one writer at a time, committed and on the disk at the end (`storage.together`)
     session.add(row)
 with database.read() as session:       # a snapshot; writers do not wait for it
     session.execute(...)
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from sqlalchemy.orm import Session
 from errors import StoreError
 from settings import Settings
 from storage import dialect
+from storage.together import Together
 
 _CAUSES = (
     ("locked", "has been held by another process for over 5 seconds; try again, and end other long imports or backups"),
@@ -48,8 +48,7 @@ class Database:
             if self.path is not None:
                 private_folder(self.path.parent)
             self.engine = dialect.connect(self.url)
-        self._writers = self.engine.execution_options(**{dialect.WRITES: True})
-        self._turn = threading.Lock()
+        self._writers = Together(self.engine.execution_options(**{dialect.WRITES: True}))
 
     @property
     def name(self) -> str:
@@ -63,12 +62,13 @@ class Database:
             yield session
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, alone: bool = False) -> Iterator[Session]:
         """A session whose changes are durable when the block ends, and gone when it raises.
 
-        Threads queue here for their turn, fairly; processes wait for each other in the database.
+        Threads queue here for their turn, and those that queue together are flushed together; `alone` is for work that takes long, so
+        that nobody waits for it who wrote before. Processes wait for each other in the database.
         """
-        with self.spoken(), self._turn, Session(self._writers, expire_on_commit=False) as session, session.begin():
+        with self.spoken(), self._writers.alone() if alone else self._writers.write() as session:
             yield session
 
     @contextlib.contextmanager
@@ -81,6 +81,7 @@ class Database:
 
     def close(self) -> None:
         """Let go of every connection."""
+        self._writers.close()
         self.engine.dispose()
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from errors import InputError, StoreMissing
@@ -44,6 +44,16 @@ MAX_COMMENT = 10_000
 MAX_ANSWER = 8_000
 MAX_CELLS = 64
 _FAR = 1e6
+
+_SAID = FeedbackRow.metadata.tables["feedback"]
+_STANDING = (
+    select(_SAID)
+    .where(_SAID.c.version_id == bindparam("version"), _SAID.c.user_id == bindparam("user"))
+    .order_by(_SAID.c.id.desc())
+    .limit(1)
+)
+_ADD = insert(_SAID).returning(_SAID.c.id)
+"""Made once: putting a statement together takes SQLAlchemy longer than asking it."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +98,7 @@ def add(session: Session, version_id: int, turn: Row[*tuple[Any, ...]], user: Us
     if isinstance(said.mark, AskedMark) and said.mark.image >= len(turn.slots):
         raise InputError(f"the mark is on image {said.mark.image + 1} and the question has {len(turn.slots)}")
     row = {"version_id": version_id, "user_id": user.id, "created": now()} | _joined(_standing(session, version_id, user), said)
-    table = FeedbackRow.metadata.tables["feedback"]
-    added = int(session.connection().execute(insert(table).returning(table.c.id), row).scalar_one())
+    added = int(session.connection().execute(_ADD, row).scalar_one())
     audit.append(session, user.id, "feedback", "answer", version_id)
     review.enqueue(session, added)
     return added
@@ -97,9 +106,8 @@ def add(session: Session, version_id: int, turn: Row[*tuple[Any, ...]], user: Us
 
 def of_versions(session: Session, version_ids: Any, user: User) -> dict[int, list[FeedbackView]]:
     """This user's statements on the versions of a subquery, oldest first, by version."""
-    table = FeedbackRow.metadata.tables["feedback"]
     found: dict[int, list[FeedbackView]] = {}
-    query = select(table).where(table.c.version_id.in_(version_ids), table.c.user_id == user.id).order_by(table.c.id)
+    query = select(_SAID).where(_SAID.c.version_id.in_(version_ids), _SAID.c.user_id == user.id).order_by(_SAID.c.id)
     for row in session.execute(query):
         found.setdefault(row.version_id, []).append(view(row))
     return found
@@ -115,8 +123,7 @@ def since(session: Session, user: User, moment: datetime) -> int:
 
 def own(session: Session, feedback_id: int, user: User) -> FeedbackView:
     """One statement of the user's. Raises `StoreMissing`."""
-    table = FeedbackRow.metadata.tables["feedback"]
-    row = session.execute(select(table).where(table.c.id == feedback_id, table.c.user_id == user.id)).first()
+    row = session.execute(select(_SAID).where(_SAID.c.id == feedback_id, _SAID.c.user_id == user.id)).first()
     if row is None:
         raise StoreMissing(f"statement {feedback_id} was not found among yours")
     return view(row)
@@ -147,9 +154,7 @@ def mark_of(found: Mapping[str, Any] | None) -> AskedMark | None:
 
 
 def _standing(session: Session, version_id: int, user: User) -> FeedbackView | None:
-    table = FeedbackRow.metadata.tables["feedback"]
-    query = select(table).where(table.c.version_id == version_id, table.c.user_id == user.id).order_by(table.c.id.desc()).limit(1)
-    row = session.connection().execute(query).first()
+    row = session.connection().execute(_STANDING, {"version": version_id, "user": user.id}).first()
     return None if row is None else view(row)
 
 

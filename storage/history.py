@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Row, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from errors import StoreError, StoreMissing
@@ -97,7 +97,7 @@ def sessions(session: Session, user: User, search: str, limit: int) -> tuple[Ses
     """The user's cases and those asked at the terminal, last used first."""
     turns = select(func.count()).where(TurnRow.session_id == SessionRow.id).scalar_subquery()
     query = select(SessionRow.id, SessionRow.title, SessionRow.updated, turns.label("turns"), SessionRow.relationship)
-    query = query.where(_visible(user))
+    query = query.where(_visible(user.id))
     for word in search.lower().split():
         asked = exists().where(TurnRow.session_id == SessionRow.id, func.lower(TurnRow.question).contains(word, autoescape=True))
         answered = exists().where(
@@ -215,26 +215,29 @@ def answer(session: Session, version_id: int, user: User) -> AnswerRecord:
 
 def turn_of(session: Session, version_id: int, user: User) -> Row[*tuple[Any, ...]]:
     """`id` and `slots` of the question of an answer this user may see. Raises `StoreMissing`."""
-    row = session.execute(
-        select(TurnRow.id, TurnRow.slots)
-        .join(VersionRow, VersionRow.turn_id == TurnRow.id)
-        .join(SessionRow, SessionRow.id == TurnRow.session_id)
-        .where(VersionRow.id == version_id, _visible(user))
-    ).first()
+    row = session.connection().execute(_TURN_OF, {"version": version_id, "owner": user.id}).first()
     if row is None:
         raise StoreMissing(f"answer {version_id} was not found; choose one from the session's history")
     return row
 
 
-def _visible(user: User) -> ColumnElement[bool]:
+def _visible(owner: int | BindParameter[int]) -> ColumnElement[bool]:
     """A case is its reader's own, or was asked at this machine's terminal, whose studies all readers see too."""
     terminal = select(UserRow.id).where(UserRow.key_hash == key_hash(LOCAL)).scalar_subquery()
-    return or_(SessionRow.owner_id == user.id, SessionRow.owner_id == terminal)
+    return or_(SessionRow.owner_id == owner, SessionRow.owner_id == terminal)
+
+
+_TURN_OF = (
+    select(TurnRow.id, TurnRow.slots)
+    .join(VersionRow, VersionRow.turn_id == TurnRow.id)
+    .join(SessionRow, SessionRow.id == TurnRow.session_id)
+    .where(VersionRow.id == bindparam("version"), _visible(bindparam("owner")))
+)
 
 
 def own(session: Session, session_id: int, user: User) -> SessionRow:
     """The session's row, when it is this user's. Raises `StoreError` otherwise."""
-    row = session.scalar(select(SessionRow).where(SessionRow.id == session_id, _visible(user)))
+    row = session.scalar(select(SessionRow).where(SessionRow.id == session_id, _visible(user.id)))
     if row is None:
         raise StoreError(f"session {session_id} was not found; choose one from the history")
     return row

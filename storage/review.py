@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from errors import StoreHeld, StoreMissing, StoreRefused
@@ -52,16 +52,23 @@ _STATED = (
     select(_SAID, _ANSWERS.c.model, _ANSWERS.c.checks, _TURNS.c.ability, _TURNS.c.slots)
     .join(_ANSWERS, _ANSWERS.c.id == _SAID.c.version_id)
     .join(_TURNS, _TURNS.c.id == _ANSWERS.c.turn_id)
+    .where(_SAID.c.id == bindparam("said"))
 )
+_WAITS = (
+    select(_ITEMS.c.id, _ITEMS.c.codes)
+    .where(_ITEMS.c.version_id == bindparam("version"), _ITEMS.c.reader_id == bindparam("reader"))
+    .with_for_update()
+)
+_SHOWN = select(_SERIES.c.id, _SERIES.c.modality).where(_SERIES.c.id.in_(bindparam("series", expanding=True)))
+_ANEW = update(_ITEMS).where(_ITEMS.c.id == bindparam("item"))
+_ADD = insert(_ITEMS).returning(_ITEMS.c.id)
+"""Tables and not rows, and made once: this is part of every statement, and most of what it costs beside the flush to the disk."""
 
 
 def enqueue(session: Session, feedback_id: int) -> int:
-    """Put a statement just made into the queue, in the place of the reader's earlier one on the same answer; the item's id.
-
-    Tables and not rows: this is part of every statement, and half of what it costs beside the flush to the disk.
-    """
+    """Put a statement just made into the queue, in the place of the reader's earlier one on the same answer; the item's id."""
     run = session.connection().execute
-    said = run(_STATED.where(_SAID.c.id == feedback_id)).one()
+    said = run(_STATED, {"said": feedback_id}).one()
     empty = not (said.verdict or said.codes or said.cells or said.corrected_answer or said.preferred_over or said.mark or said.comment)
     values = {
         "feedback_id": said.id,
@@ -74,20 +81,19 @@ def enqueue(session: Session, feedback_id: int) -> int:
         "locked_until": None,
         "merit": merit(said.checks, said.verdict),
     }
-    same = and_(_ITEMS.c.version_id == said.version_id, _ITEMS.c.reader_id == said.user_id)
-    before = run(select(_ITEMS.c.id, _ITEMS.c.codes).where(same).with_for_update()).first()
+    before = run(_WAITS, {"version": said.version_id, "reader": said.user_id}).first()
     if before is not None:
-        run(update(_ITEMS).where(_ITEMS.c.id == before.id).values(values))
+        run(_ANEW, values | {"item": before.id})
         if before.codes != said.codes:
             run(delete(_CODES).where(_CODES.c.item_id == before.id))
             _add_codes(session, before.id, said.codes)
         return int(before.id)
     series = list(dict.fromkeys(slot[0] for slot in said.slots))
-    known = {row.id: row.modality for row in run(select(_SERIES.c.id, _SERIES.c.modality).where(_SERIES.c.id.in_(series)))}
+    known = {row.id: row.modality for row in run(_SHOWN, {"series": series})}
     shown = [one for one in series if one in known]
     values |= {"version_id": said.version_id, "reader_id": said.user_id, "ability": said.ability, "model": said.model}
     values |= {"modality": known[shown[0]] if shown else "", "created": said.created}
-    item = int(run(insert(_ITEMS).returning(_ITEMS.c.id), values).scalar_one())
+    item = int(run(_ADD, values).scalar_one())
     _add_codes(session, item, said.codes)
     if shown:
         run(insert(_SEEN), [{"item_id": item, "series_id": one} for one in shown])

@@ -19,7 +19,7 @@ from sqlalchemy import event, func, select, text
 
 from errors import StoreError
 from settings import Settings, load
-from storage import audit, dialect
+from storage import audit, dialect, feedback, history, together
 from storage.feedback import Said
 from storage.schema import AuditRow, FeedbackRow, ReviewItemRow
 from storage.store import Store
@@ -38,15 +38,19 @@ def answered(store: Store, user: User) -> int:
 
 
 def acknowledged(settings: Settings, version: int, many: int) -> list[int]:
-    """Run a process that prints each feedback id once it is kept; kill -9 it after `many`, in the middle of its next write."""
+    """Run a process whose four threads print each feedback id once it is kept; kill -9 it after `many`, while they write."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            with Store(settings) as store:
+            with Store(settings) as store, ThreadPoolExecutor(4) as pool:
                 user = store.user("local")
-                while True:
-                    os.write(writing, b"%d\n" % store.add_feedback(version, user, Said("agree", "x" * random.randrange(3000))))
+
+                def write(_: int) -> None:
+                    while True:
+                        os.write(writing, b"%d\n" % store.add_feedback(version, user, Said("agree", "x" * random.randrange(3000))))
+
+                list(pool.map(write, range(4)))
         finally:
             os._exit(1)
     os.close(writing)
@@ -133,6 +137,112 @@ def test_eight_threads_in_two_stores_write_four_thousand_rows(quick: Settings) -
             assert session.scalar(select(func.count()).select_from(FeedbackRow)) == 4000
             assert session.scalar(select(func.count()).select_from(AuditRow)) == 4002
             assert audit.broken(session) == ""
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction stays open for whoever waits, however slow this machine is."""
+    monkeypatch.setattr(together, "LONGEST", 3600.0)
+
+
+def queued(store: Store, many: int) -> None:
+    """Wait until so many writers wait for their turn."""
+    while store._database._writers._waiting < many:
+        os.sched_yield()
+
+
+@pytest.mark.usefixtures("patient")
+def test_writers_that_wait_for_each_other_share_a_flush_and_each_takes_back_its_own_rows_alone(store: Store, reader: User) -> None:
+    """Each write used to wait for a flush of its own, so that eight readers at once were eight times as slow as one."""
+    version, flushes = answered(store, reader), []
+    event.listen(store._database.engine, "commit", lambda _: flushes.append(threading.get_ident()))
+
+    def fails() -> None:
+        with store._database.write() as session:
+            feedback.add(session, version, history.turn_of(session, version, reader), reader, Said("agree", "Never said."))
+            raise ValueError
+
+    with ThreadPoolExecutor(4) as pool:
+        with store._database.write() as session:
+            feedback.add(session, version, history.turn_of(session, version, reader), reader, Said("agree", "First."))
+            failing = pool.submit(fails)
+            others = [pool.submit(store.add_feedback, version, reader, Said("agree", f"Other {number}.")) for number in range(3)]
+            queued(store, 4)
+            assert kept(store) == set()
+        assert kept(store) >= {"First."}, "it is on the disk when its block ends"
+        assert [isinstance(one.result(), int) for one in others] == [True] * 3
+        assert isinstance(failing.exception(), ValueError)
+    assert len(flushes) == 1
+    assert kept(store) == {"First.", "Other 0.", "Other 1.", "Other 2."}
+    assert store.check().problems == ()
+
+
+def kept(store: Store) -> set[str]:
+    """Comments that anybody else sees on the disk."""
+    with contextlib.closing(sqlite3.connect(store.settings.data_dir / "interval.db")) as database:
+        return {row[0] for row in database.execute("SELECT comment FROM feedback")}
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_full_disk_takes_nothing_back_that_was_acknowledged(store: Store, reader: User) -> None:
+    """SQLite may give up a whole transaction when the disk is full: then nobody in it may believe that their row is kept."""
+    version = answered(store, reader)
+    told: dict[str, str] = {}
+
+    def say(words: str) -> None:
+        try:
+            store.add_feedback(version, reader, Said("agree", words))
+            told[words] = "kept"
+        except StoreError as error:
+            told[words] = str(error)
+
+    def fill() -> None:
+        with contextlib.suppress(StoreError), store._database.write() as session:
+            driver = session.connection().connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            (limit,) = driver.execute("PRAGMA max_page_count").fetchone()
+            driver.execute("PRAGMA max_page_count=1")
+            try:
+                for _ in range(200):
+                    feedback.add(session, version, history.turn_of(session, version, reader), reader, Said("agree", "x" * 9000))
+            finally:
+                driver.execute(f"PRAGMA max_page_count={limit}")
+
+    with ThreadPoolExecutor(4) as pool, contextlib.suppress(StoreError), store._database.write():
+        for number in range(2):
+            pool.submit(say, f"Before {number}.")
+        queued(store, 2)
+        pool.submit(fill)
+        queued(store, 3)
+        pool.submit(say, "After.")
+        queued(store, 4)
+    assert set(told) == {"Before 0.", "Before 1.", "After."}
+    assert kept(store) == {words for words, came in told.items() if came == "kept"}
+    assert all("disk is full" in came for came in told.values() if came != "kept")
+    store.add_feedback(version, reader, Said("agree", "Later."))
+    assert "Later." in kept(store)
+    assert store.check().problems == ()
+
+
+def test_what_takes_long_is_a_transaction_of_its_own(store: Store, reader: User) -> None:
+    """A reader's word does not wait for an import that came after it."""
+    version = answered(store, reader)
+    begun, done = threading.Event(), threading.Event()
+
+    def long() -> None:
+        with store._database.write(alone=True):
+            begun.set()
+            done.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        with store._database.write():
+            pool.submit(long)
+            said = pool.submit(store.add_feedback, version, reader, Said("agree", "Soon."))
+            queued(store, 1)
+        begun.wait()
+        done.set()
+        assert said.result()
+    assert kept(store) == {"Soon."}
 
 
 def test_readers_do_not_wait_for_a_writer(store: Store, reader: User) -> None:
