@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ MANIFEST = "manifest.json"
 WEIGHTS = "hf/model.safetensors"
 CHECKED = (TEXT_FILE, MMPROJ_FILE, WEIGHTS, "hf/config.json", "hf/tokenizer.json")
 MAX_IMAGES = 8
-CARD_FILE = "card.json"
+CARD_FILE, OFFSETS_FILE = "card.json", "offsets.json"
 UNMEASURED = "Not measured yet: nobody knows how often it is right."
 
 Progress = Callable[[str, float], None]
@@ -143,10 +143,13 @@ def assemble(folder: Path, shape: Shape, vocabulary: Vocabulary, text: Tensors, 
     layout.write(folder / "hf", shape, vocabulary)
 
 
-def write_manifest(folder: Path, shape: Shape, name: str, revision: str, summary: str, weights_sha256: str = "") -> dict[str, Any]:
+def write_manifest(
+    folder: Path, shape: Shape, name: str, revision: str, summary: str, weights_sha256: str = "", offsets: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """`manifest.json` of an assembled model, with the SHA-256 of its files; returns its content.
 
-    `weights_sha256` is what the transformers weights have when they are made from the pair; without it they must be there.
+    `weights_sha256` is what the transformers weights have when they are made from the pair; without it they must be there. `offsets`
+    are those of `inference.offsets`, as dicts.
     """
     there = [file for file in CHECKED if file != WEIGHTS or not weights_sha256]
     content = {
@@ -163,6 +166,7 @@ def write_manifest(folder: Path, shape: Shape, name: str, revision: str, summary
         "context_tokens": shape.text.context,
         "max_images": MAX_IMAGES,
         "image_order": "oldest-first",
+        "offsets": list(offsets),
         "on_demand": [WEIGHTS] if weights_sha256 else [],
         "files": {file: base.sha256(folder / file) if file in there else weights_sha256 for file in CHECKED},
         "bytes": {file: (folder / file).stat().st_size for file in there},
@@ -179,13 +183,21 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def caution(parts: Path = PARTS) -> str:
     """One sentence about how well the shipped model does, as its card has it; a model without a card is not measured."""
+    return str(_beside(parts, CARD_FILE).get("caution", UNMEASURED))
+
+
+def offsets(parts: Path = PARTS) -> list[dict[str, Any]]:
+    """What was fitted for the shipped model's likelihoods (`finetune.offsets`); nothing for a model that it was not fitted for."""
+    return list(_beside(parts, OFFSETS_FILE).get("offsets", ()))
+
+
+def _beside(parts: Path, name: str) -> dict[str, Any]:
+    """A report beside the parts; empty when there is none of their revision."""
     try:
-        card = json.loads((parts / CARD_FILE).read_text(encoding="utf-8"))
-        if card["revision"] == _manifest(parts / PARTS_FILE)["revision"]:
-            return str(card["caution"])
+        found: dict[str, Any] = json.loads((parts / name).read_text(encoding="utf-8"))
+        return found if found["revision"] == _manifest(parts / PARTS_FILE)["revision"] else {}
     except (OSError, ValueError, KeyError):
-        pass
-    return UNMEASURED
+        return {}
 
 
 def is_built(folder: Path, revision: str) -> bool:
@@ -209,9 +221,9 @@ def build(settings: Settings, progress: Progress | None = None, parts: Path = PA
     target = settings.models_dir / NAME
     try:
         if is_built(target, record["revision"]):
-            _refresh(target, caution(parts))
+            _refresh(target, _told(parts))
         else:
-            _build(settings.models_dir, read_parts(parts), caution(parts), progress)
+            _build(settings.models_dir, read_parts(parts), _told(parts), progress)
     except OSError as error:
         raise TuneError(f"{settings.models_dir}: the bundled model cannot be written ({error}); free 1 GB of disk and try again") from error
     if hf:
@@ -223,14 +235,19 @@ def build(settings: Settings, progress: Progress | None = None, parts: Path = PA
     return target
 
 
-def _refresh(folder: Path, summary: str) -> None:
-    """The card may have been written after the model was built; its sentence goes into the manifest."""
+def _told(parts: Path) -> dict[str, Any]:
+    """What the manifest says of a model beside its files."""
+    return {"summary": caution(parts), "offsets": offsets(parts)}
+
+
+def _refresh(folder: Path, told: Mapping[str, Any]) -> None:
+    """Card and offsets may have been written after the model was built; they go into the manifest."""
     content = _manifest(folder / MANIFEST)
-    if content["summary"] != summary:
-        _write_json(folder / MANIFEST, {**content, "summary": summary})
+    if content != {**content, **told}:
+        _write_json(folder / MANIFEST, {**content, **told})
 
 
-def _build(models: Path, trained: Parts, summary: str, progress: Progress | None) -> None:
+def _build(models: Path, trained: Parts, told: Mapping[str, Any], progress: Progress | None) -> None:
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=models) as scratch:
         folder = Path(scratch) / NAME
@@ -242,7 +259,8 @@ def _build(models: Path, trained: Parts, summary: str, progress: Progress | None
             vocabulary = model.vocabulary()
             shape = Shape(model.shape, trained.vision, len(vocabulary.tokens))
             assemble(folder, shape, vocabulary, language_tensors(model, trained, shape), trained.tower.__getitem__, progress)
-        content = write_manifest(folder, shape, NAME, trained.revision, summary, trained.built.get(WEIGHTS) or _weights_sha256(folder))
+        sha256 = trained.built.get(WEIGHTS) or _weights_sha256(folder)
+        content = write_manifest(folder, shape, NAME, trained.revision, **told, weights_sha256=sha256)
         for name, digest in trained.built.items():
             if content["files"][name] != digest:
                 raise TuneError(

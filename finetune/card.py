@@ -98,6 +98,7 @@ def content(
             "tokens_per_image": given.vision.tokens,
             "findings": list(FINDINGS),
             "figures": rows,
+            "without_offsets": measured["figures"].get("without_offsets", []),
             "by_finding": measured["figures"]["by_finding"],
             "confusion": measured["figures"]["confusion"],
             "parity": parity,
@@ -168,6 +169,7 @@ def _ranked(card: Mapping[str, Any]) -> str:
 
 def _scores(card: Mapping[str, Any]) -> str:
     rows = card["figures"]
+    told = _offsets(rows, card.get("without_offsets", ()))
     return f"""
 ## Scores
 Measured on the GGUF files as built, by likelihood of the offered answers, on generator seeds and patients held out from training: on the
@@ -175,7 +177,7 @@ phantom, on real films with painted lesions, and on both together. In brackets t
 
 {_table(rows)}
 
-A model that calls everything stable passes the rows of exchanged and identical films; read them beside the balanced accuracy.
+{told}A model that calls everything stable passes the rows of exchanged and identical films; read them beside the balanced accuracy.
 {_confused(card["confusion"])}
 {_by_finding(card["by_finding"])}
 {_alike(card["parity"])}
@@ -212,6 +214,23 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
             f"| patients | {' | '.join(map(str, patients))} | | |",
         ]
     )
+
+
+def _offsets(rows: Sequence[Mapping[str, Any]], bare: Sequence[Mapping[str, Any]]) -> str:
+    """What the model's offsets change, where it carries any."""
+    both = [(standing.whole(rows, key), standing.whole(bare, key)) for key in dict.fromkeys(row["key"] for row in bare)]
+    lines = [
+        f"| {row['what']} | {standing.figure(row)} | {standing.figure(without)} |"
+        for row, without in both
+        if row and without and row["value"] != without["value"]
+    ]
+    if not lines:
+        return ""
+    told = (
+        "The likelihoods are read with offsets: a number for each answer and a scale, fitted by `finetune.offsets` on other\n"
+        "generated pairs and kept with the model. The same readings without them:"
+    )
+    return "\n".join([told, "", "| what | with offsets | without |", "|---|---|---|", *lines, "", ""])
 
 
 def _confused(table: Mapping[str, Mapping[str, int]]) -> str:

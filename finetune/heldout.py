@@ -19,6 +19,8 @@ FIRST = 51_000_000
 PHANTOM, PAINTED = "phantom", "painted"
 PATIENTS = 120
 """Phantom patients at most, none of them one of training's."""
+FITTED = ("offsets", "train")
+"""Where offsets are fitted: phantom patients of their own, real films of training's patients."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,17 @@ class Held:
     pair: Pair
 
 
-def sources(count: int, data_root: Path | None) -> dict[str, Source]:
-    """Sources by name; `painted` only with a `data_root` that has folders of films. Raises `TuneError` when it has none."""
-    found: dict[str, Source] = {PHANTOM: phantom.PhantomSource("dev", max(2, min(PATIENTS, count)))}
+def sources(count: int, data_root: Path | None, splits: tuple[str, str] = ("dev", "dev")) -> dict[str, Source]:
+    """Sources by name, phantom and real films each of its split; `painted` only with a `data_root` that has folders of films.
+
+    Raises `TuneError` when it has none.
+    """
+    found: dict[str, Source] = {PHANTOM: phantom.PhantomSource(splits[0], max(2, min(PATIENTS, count)))}
     if data_root:
         roots = tuple(data_root / name for name in films.READERS if (data_root / name).is_dir())
         if not roots:
             raise TuneError(f"{data_root} has none of {', '.join(films.READERS)}; give the folder that holds them, or leave it out")
-        found[PAINTED] = films.FilmSource(roots, cache_dir().parent / "films", "dev")
+        found[PAINTED] = films.FilmSource(roots, cache_dir().parent / "films", splits[1])
     return found
 
 

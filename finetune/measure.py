@@ -2,7 +2,8 @@
 
     python -m finetune.measure --model bundled --pairs 150 --data-root ../data --out docs/model/figures.json
 
-Closed questions are read by likelihood: of the offered answers the likeliest counts. Pairs come from generator seeds and patients
+Closed questions are read by likelihood: of the offered answers the likeliest counts, with the offsets that the model carries
+(`inference.offsets`); what the same readings come to without them stands beside. Pairs come from generator seeds and patients
 that training never saw, phantom and painted on real films. Questions about the same images follow each other, so that an engine
 reads the images once; every pair's readings are kept in a journal, and the same command goes on after a stop. What is made
 of the readings is in `finetune.outcomes`.
@@ -32,31 +33,31 @@ from finetune.synthesis import pairs, wording
 from finetune.synthesis.pairs import Pair
 from finetune.synthesis.truth import DEVICE, Truth
 from inference import pixels
-from inference.engine import Ability, Engine, ModelCard, Request
-from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, TEMPLATES
-from inference.reading import shares
+from inference.engine import Engine, ModelCard, Request
+from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, TEMPLATES, progression_question
+from inference.reading import likelihoods
 from inference.select import open_engine
 
 Film = NDArray[np.uint8]
 """(H, W)."""
-VERSION = "1"
+VERSION = "2"
 """Of the questions; readings of another version are asked again."""
-WHICH = ("The first image.", "The second image.")
-YES_NO = ("Yes.", "No.")
-SIDES = ("Right.", "Left.")
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Closed:
-    """A question with the answers offered, and which is true; `kind` and `finding` say what it is about."""
+    """A question and the place of the true one among `outcomes.ANSWERS` of its `kind`; `finding` is what it is about."""
 
     kind: str
     question: str
-    choices: tuple[str, ...]
     truth: int
     finding: str = ""
-    ability: Ability = "coreference"
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The answers offered."""
+        return outcomes.ANSWERS[self.kind]
 
 
 def request(prior: Film, current: Film) -> Request:
@@ -70,15 +71,18 @@ def alone(current: Film) -> Request:
 
 
 def closed(pair: Pair) -> list[Closed]:
-    """Questions about one pair: which image, presence in one of them, side; about as often one answer true as the other."""
+    """Questions about one pair: which image, presence in one of them, side; about as often one answer true as the other.
+
+    And how each finding changed, with one that neither film shows.
+    """
     rng = np.random.default_rng([pair.seed, 0x9A3])
-    return [*_which_more(pair), *_which_shows(pair, rng), *_present(pair, rng), *_side(pair, rng)]
+    return [*_which_more(pair), *_which_shows(pair, rng), *_present(pair, rng), *_side(pair, rng), *_changes(pair, rng)]
 
 
 def _which_more(pair: Pair) -> list[Closed]:
     if pair.overall not in ("worse", "improved"):
         return []
-    return [Closed("more", TEMPLATES["coreference"][0], WHICH, int(pair.overall == "worse"))]
+    return [Closed("more", TEMPLATES["coreference"][0], int(pair.overall == "worse"))]
 
 
 def _which_shows(pair: Pair, rng: np.random.Generator) -> list[Closed]:
@@ -89,7 +93,7 @@ def _which_shows(pair: Pair, rng: np.random.Generator) -> list[Closed]:
         return []
     name = names[int(rng.integers(len(names)))]
     asked = wording.DEVICE_ASKS[0] if name == DEVICE else wording.LARGER_ASKS[2].format(name=name)
-    return [Closed("shows", asked, WHICH, only[pair.changes[name]], name)]
+    return [Closed("shows", asked, only[pair.changes[name]], name)]
 
 
 def _present(pair: Pair, rng: np.random.Generator) -> list[Closed]:
@@ -102,9 +106,7 @@ def _present(pair: Pair, rng: np.random.Generator) -> list[Closed]:
         return []
     asked = [(_drawn(here, rng), 0), (_drawn(gone, rng), 1)]
     where = f"the {('first', 'second')[end]} image"
-    return [
-        Closed("present", wording.PRESENT_ASKS[0].format(name=wording.article(name), where=where), YES_NO, no, name) for name, no in asked
-    ]
+    return [Closed("present", wording.PRESENT_ASKS[0].format(name=wording.article(name), where=where), no, name) for name, no in asked]
 
 
 def _drawn(names: Sequence[str], rng: np.random.Generator) -> str:
@@ -120,22 +122,31 @@ def _side(pair: Pair, rng: np.random.Generator) -> list[Closed]:
         return []
     finding = sided[int(rng.integers(len(sided)))]
     question = wording.SIDE_ASKS[0].format(name=finding.name, where=f"the {('first', 'second')[end]} image")
-    return [Closed("side", question, SIDES, int(finding.side == "left"), finding.name)]
+    return [Closed("side", question, int(finding.side == "left"), finding.name)]
+
+
+def _changes(pair: Pair, rng: np.random.Generator) -> list[Closed]:
+    absent = [name for name in FINDINGS if name not in pair.changes] if all(pair.clean) else []
+    known = [*pair.changes.items(), *([(_drawn(absent, rng), "stable")] if absent else [])]
+    return [Closed("progression", progression_question(name), PROGRESSION.index(change), name) for name, change in known]
 
 
 def read(engine: Engine, held: Held, other: Film) -> Reading:
-    """Everything asked about one pair, images in an order that reads each pair of images once. `other` is another patient's film."""
+    """Everything asked about one pair, without offsets, images in an order that reads each pair of images once.
+
+    `other` is another patient's film.
+    """
     pair = held.pair
 
     def overall(prior: Film, current: Film) -> tuple[float, ...]:
-        return tuple(shares(engine, request(prior, current), OVERALL_QUESTION, OVERALL).values())
+        return tuple(likelihoods(engine, request(prior, current), OVERALL_QUESTION, OVERALL).values())
 
     given = request(pair.prior, pair.current)
     asked = [_asked(engine, given, question) for question in closed(pair)]
     ahead = overall(pair.prior, pair.current)
     back, same = overall(pair.current, pair.prior), overall(pair.current, pair.current)
     replaced = overall(pair.prior, other)
-    cannot = shares(engine, alone(pair.current), OVERALL_QUESTION, (wording.CANNOT_SINGLE, *OVERALL))
+    cannot = likelihoods(engine, alone(pair.current), OVERALL_QUESTION, (wording.CANNOT_SINGLE, *OVERALL))
     return Reading(
         source=held.source,
         patient=pair.patient,
@@ -151,7 +162,7 @@ def read(engine: Engine, held: Held, other: Film) -> Reading:
 
 
 def _asked(engine: Engine, given: Request, question: Closed) -> Asked:
-    found = shares(engine, given, question.question, question.choices)
+    found = likelihoods(engine, given, question.question, question.choices)
     return Asked(question.kind, question.finding, question.truth, tuple(found.values()))
 
 
@@ -200,16 +211,19 @@ def _address(card: ModelCard, held: Held, other: Film) -> str:
 
 
 def report(card: ModelCard, found: Sequence[Reading], seconds: float) -> dict[str, Any]:
-    """`figures.json`."""
+    """`figures.json`: readings as the product gives them, with the model's offsets; `without_offsets` has the likelihoods as they are."""
+    product = outcomes.weighed(found, card.offsets)
     return {
         "model": card.name,
         "revision": card.revision,
         "engine": card.engine,
         "sha256": card.sha256,
         "pairs": {source: sum(one.source == source for one in found) for source in sorted({one.source for one in found})},
-        "figures": [asdict(figure) for figure in outcomes.figures(found)],
-        "by_finding": [asdict(figure) for figure in outcomes.by_finding(found)],
-        "confusion": outcomes.confusion(found),
+        "offsets": [asdict(offset) for offset in card.offsets],
+        "figures": [asdict(figure) for figure in outcomes.figures(product)],
+        "without_offsets": [asdict(figure) for figure in outcomes.figures(found)] if card.offsets else [],
+        "by_finding": [asdict(figure) for figure in outcomes.by_finding(product)],
+        "confusion": outcomes.confusion(product),
         "seconds": round(seconds, 1),
     }
 

@@ -7,13 +7,15 @@ product gives: change of extent is read both ways (`inference.reading`), exchang
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from finetune import score, uncertainty
-from inference.prompts import OVERALL
+from inference import offsets
+from inference.offsets import Offset
+from inference.prompts import OVERALL, PROGRESSION
 from inference.reading import INVERSE, symmetrised, top
 
 TARGETS: Mapping[str, float] = {
@@ -25,6 +27,16 @@ TARGETS: Mapping[str, float] = {
     "side": 0.85,
 }
 """The design's targets, by figure."""
+WHICH = ("The first image.", "The second image.")
+ANSWERS: Mapping[str, tuple[str, ...]] = {
+    "overall": OVERALL,
+    "more": WHICH,
+    "shows": WHICH,
+    "present": ("Yes.", "No."),
+    "side": ("Right.", "Left."),
+    "progression": PROGRESSION,
+}
+"""Kind of closed question -> the answers offered."""
 BOTH = "together"
 MOVED = 0.01
 """A probability that moves by less does not depend on what was replaced."""
@@ -110,6 +122,25 @@ def recalled(row: Mapping[str, Any]) -> Reading:
     return Reading(**{**row, **odds, "asked": asked})
 
 
+def weighed(found: Sequence[Reading], added: Sequence[Offset]) -> list[Reading]:
+    """Readings by likelihood as the product gives them, with a model's offsets."""
+
+    def moved(odds: Overall, answers: Sequence[str] = OVERALL) -> Overall:
+        return tuple(offsets.weighed(dict(zip(answers, odds, strict=True)), added).values())
+
+    return [
+        replace(
+            one,
+            ahead=moved(one.ahead),
+            back=moved(one.back),
+            same=moved(one.same),
+            replaced=moved(one.replaced),
+            asked=tuple(replace(asked, odds=moved(asked.odds, ANSWERS[asked.kind])) for asked in one.asked),
+        )
+        for one in found
+    ]
+
+
 def called(odds: Overall) -> str:
     """The likeliest class; empty when two opposite ones tie."""
     return top(dict(zip(OVERALL, odds, strict=True)))
@@ -169,6 +200,12 @@ MEANS: Sequence[tuple[str, str, float, Callable[[Sequence[Reading]], _Rows]]] = 
         _each(_inverts, lambda one: called(one.ahead) in ("worse", "improved")),
     ),
     ("identical", "the same film twice: called stable", THIRD, _each(lambda one: float(called(one.same) == "stable"))),
+    (
+        "progression",
+        "change of one finding, new to resolved, read one way: balanced accuracy",
+        1 / len(PROGRESSION),
+        _closed(("progression",)),
+    ),
     ("which image", "which image shows the finding, or more disease: balanced accuracy", HALF, _closed(("more", "shows"))),
     ("which more", "which image shows more disease: balanced accuracy", HALF, _closed(("more",))),
     ("which shows", "which image shows a finding that one alone has: balanced accuracy", HALF, _closed(("shows",))),

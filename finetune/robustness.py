@@ -29,6 +29,7 @@ from finetune.journal import Journal
 from finetune.synthesis import wording
 from inference import pixels
 from inference.engine import Engine, Request
+from inference.offsets import digest
 from inference.prompts import OVERALL, OVERALL_QUESTION, TEMPLATES
 from inference.reading import shares
 from inference.select import open_engine
@@ -149,7 +150,7 @@ def readings(engine: Engine, held: Sequence[Held], kept: Path, say: Say) -> dict
 
 
 def _address(engine: Engine, asked: Asked, given: Request) -> str:
-    parts = (VERSION, engine.card.sha256, asked.measure == TELLS, *(image.sha256 for image in given.images))
+    parts = (VERSION, engine.card.sha256, digest(engine.card.offsets), asked.measure == TELLS, *(image.sha256 for image in given.images))
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]
 
 

@@ -22,6 +22,7 @@ from errors import Cancelled, EngineDied, EngineError, IntervalError, QuestionEr
 from inference import guard
 from inference.closed import OVERALL_CHANGE, of_finding, read
 from inference.engine import Engine, ModelCard, Request, Stage, Timings, Token
+from inference.offsets import digest
 from inference.prompts import FINDINGS
 from inference.reading import Progression, Shares
 from inference.trust import Check, Trust, judged
@@ -292,6 +293,7 @@ def as_json(answer: Answer, session_id: int | None = None) -> dict[str, object]:
             "model_sha256": answer.model.sha256,
             "revision": answer.model.revision,
             "engine": answer.model.engine,
+            "offsets_sha256": digest(answer.model.offsets),
             "image_sha256": list(answer.image_hashes),
             "roles": list(answer.roles),
             "prompt": answer.prompt,
@@ -317,7 +319,12 @@ def record(answer: Answer) -> AnswerRecord:
         roles=answer.roles,
         whens=tuple(image.when for image in answer.request.images),
         prompt=answer.prompt,
-        options={"max_tokens": options.max_tokens, "temperature": options.temperature, "tile": answer.model.tile},
+        options={
+            "max_tokens": options.max_tokens,
+            "temperature": options.temperature,
+            "tile": answer.model.tile,
+            **({"offsets": digest(answer.model.offsets)} if answer.model.offsets else {}),
+        },
         seed=options.seed,
         timings=asdict(answer.timings),
         checks=stored_checks(answer.checks, answer.confidence, answer.overall),

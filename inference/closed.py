@@ -18,6 +18,7 @@ from threading import Event
 
 from errors import EngineError
 from inference.engine import Engine, Request
+from inference.offsets import plain, weighed
 from inference.prompts import OVERALL, PROGRESSION
 from inference.reading import INVERSE, Shares, top
 
@@ -141,7 +142,7 @@ def options(question: str) -> Closed | None:
     first, *_, last = _OPTION.finditer(question)
     before = question[: first.start()].rstrip()
     inverse = _inverse(texts)
-    still = next((text for text in texts if _key(text) in ("stable", "unchanged", "no change")), "") if inverse else ""
+    still = next((text for text in texts if plain(text) in ("stable", "unchanged", "no change")), "") if inverse else ""
     return Closed(
         "options", texts, before, question[last.end() :], (f"Choose the option that fits best. {before}", ""), inverse, still, lettered=True
     )
@@ -178,7 +179,8 @@ def _shares(engine: Engine, request: Request, closed: Closed, order: Sequence[st
     whole = _sum(list(totals.values()))
     if not math.isfinite(whole):
         raise EngineError("the model gave no probability to any of the options, so they cannot be weighed; try another model")
-    return {name: math.exp(totals[name] - whole) for name in closed.classes}
+    found = {name: math.exp(totals[name] - whole) for name in closed.classes}
+    return found if closed.lettered else weighed(found, engine.card.offsets)
 
 
 def _sum(logprobs: Sequence[float]) -> float:
@@ -200,11 +202,7 @@ def _which(question: str) -> Closed:
 def _inverse(texts: Sequence[str]) -> Mapping[str, str]:
     """What each option becomes when the images change places; empty unless every option says so by itself."""
     opposites = {**INVERSE, "larger": "smaller", "smaller": "larger", "unchanged": "unchanged", "no change": "no change"}
-    by_key = {_key(text): text for text in texts}
+    by_key = {plain(text): text for text in texts}
     if set(by_key) <= set(opposites) and all(opposites[key] in by_key for key in by_key):
         return {text: by_key[opposites[key]] for key, text in by_key.items()}
     return {}
-
-
-def _key(text: str) -> str:
-    return " ".join(re.findall(r"[a-z]+", text.lower()))

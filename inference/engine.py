@@ -8,13 +8,15 @@ tells them apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inference.offsets import Offset
 
 Ability = Literal["temporal", "comparison", "reasoning", "coreference"]
 Relationship = Literal["temporal", "views", "sides", "unrelated"]
@@ -157,6 +159,8 @@ class ModelCard:
     """Side in pixels of the square each image is given as; 0 when the model does not say."""
     adapter: str = ""
     """SHA-256 of the adapter's numbers, `` without one."""
+    offsets: tuple[Offset, ...] = ()
+    """What is added to its likelihoods of listed answers; an adapter is read with those of the model it is on."""
 
 
 OnStage = Callable[[Stage], None]
@@ -187,6 +191,26 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free the model; the engine is not used again."""
         ...
+
+
+Asked = Sequence[tuple[str, Sequence[str]]]
+"""Questions, each with the choices whose log-probability is wanted."""
+
+
+@runtime_checkable
+class Together(Protocol):
+    """An engine that reads several questions about the same images in one go."""
+
+    def score_many(self, request: Request, asked: Asked, cancel: Event | None = None, *, whole: bool = True) -> tuple[Scores, ...]:
+        """As `scored`."""
+        ...
+
+
+def scored(engine: Engine, request: Request, asked: Asked, cancel: Event | None = None, *, whole: bool = True) -> tuple[Scores, ...]:
+    """`Engine.score` of each of `asked`, its question in place of the request's own; in one go where the engine can."""
+    if isinstance(engine, Together):
+        return engine.score_many(request, asked, cancel, whole=whole)
+    return tuple(engine.score(replace(request, question=question), choices, cancel, whole=whole) for question, choices in asked)
 
 
 @runtime_checkable

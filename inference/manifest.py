@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from errors import ModelNotLoaded
 from inference import families
 from inference.engine import ModelCard
+from inference.offsets import Offset
 
 MANIFEST = "manifest.json"
 MAGIC = b"GGUF"
@@ -48,6 +49,7 @@ class Manifest(BaseModel):
     context_tokens: int = Field(4096, ge=128)
     max_images: int = Field(8, ge=1)
     image_order: Literal["oldest-first", "current-first"] = "oldest-first"
+    offsets: tuple[Offset, ...] = ()
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -76,6 +78,7 @@ class Manifest(BaseModel):
             image_order=self.image_order,
             summary=self.summary,
             tile=self.tile,
+            offsets=self.offsets,
         )
 
 

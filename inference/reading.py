@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 
 from inference.engine import Engine, Image, Request
+from inference.offsets import weighed
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
 
 Shares = Mapping[str, float]
@@ -62,7 +63,12 @@ class PairReading:
 
 
 def shares(engine: Engine, request: Request, question: str, choices: Sequence[str], cancel: Event | None = None) -> dict[str, float]:
-    """Probability of each choice among `choices` as the answer to `question` about the request's images; they sum to 1."""
+    """Probability of each choice among `choices` as the answer to `question` about the request's images, with the model's offsets."""
+    return weighed(likelihoods(engine, request, question, choices, cancel), engine.card.offsets)
+
+
+def likelihoods(engine: Engine, request: Request, question: str, choices: Sequence[str], cancel: Event | None = None) -> dict[str, float]:
+    """The same without offsets: the likelihood of each choice as its share of all, from one order of the images; they sum to 1."""
     asked = replace(request, question=question, history=())
     logprobs = engine.score(asked, choices, cancel).logprobs
     largest = max(logprobs)

@@ -239,6 +239,25 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(settings: Settings, part
     assert sorted(path.name for path in folder.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("tiny_base")
+def test_offsets_beside_the_parts_are_carried_into_the_built_model_and_those_of_other_weights_are_not(
+    settings: Settings, parts: Path
+) -> None:
+    """They may be fitted after the model was built; both engines take them from its manifest."""
+    folder = bundled.build(settings, parts=parts)
+    assert manifest.read(folder).offsets == ()
+    fitted = {"kind": "overall", "groups": [["stable"], ["worse", "improved"]], "added": [0.0, 0.5], "level": 0.5, "contrast": 6.0}
+    revision = json.loads((parts / bundled.PARTS_FILE).read_text())["revision"]
+    for of, carried in ((revision, True), ("0" * 12, False)):
+        (parts / bundled.OFFSETS_FILE).write_text(json.dumps({"revision": of, "offsets": [fitted]}))
+        for where in (settings, Settings(data_dir=settings.data_dir / of)):
+            listed = manifest.read(bundled.build(where, parts=parts))
+            cards = [listed.card(engine, 512, listed.weights) for engine in ("gguf", "torch")]
+            assert [bool(card.offsets) for card in cards] == [carried] * 2
+            assert not carried or cards[0].offsets[0].groups == (("stable",), ("worse", "improved"))
+            assert catalogue.verify(where, "bundled").ok
+
+
 def test_what_the_page_warns_of_is_what_the_card_measured() -> None:
     """The caution under every question names a score; other weights must not keep the old one."""
     card = json.loads((bundled.PARTS / bundled.CARD_FILE).read_text())
