@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from storage import feedback, history, review, roles, statements
@@ -144,6 +144,12 @@ def accepted(session: Session) -> tuple[Reviewed, ...]:
         reviews = [row for row in decided.get(item.id, ()) if row.feedback_id == item.feedback_id]
         found.append(_reviewed(item, said[item.feedback_id], versions, turns, reviews, files))
     return tuple(found)
+
+
+def stamp(session: Session) -> tuple[int, datetime | None]:
+    """How many items are accepted and when the last of them changed: equal while `accepted` gives the same."""
+    found = session.execute(select(func.count(), func.max(ReviewItemRow.updated)).where(ReviewItemRow.accepted)).one()
+    return int(found[0]), found[1]
 
 
 def _reviewed(

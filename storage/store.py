@@ -26,6 +26,7 @@ from storage import (
     erasing,
     exchange,
     feedback,
+    flags,
     history,
     importing,
     library,
@@ -45,6 +46,7 @@ from storage import upgrade as schema
 from storage.content import ContentStore
 from storage.database import Database
 from storage.feedback import Said
+from storage.flags import FlagView
 from storage.marks import Marks
 from storage.reports import ReportText
 from storage.review_views import Agreement, Facets, Filters, ItemView, Judgement, QueueItem, QueuePage
@@ -266,6 +268,11 @@ class Store:
         with self._database.read() as session:
             return feedback.own(session, feedback_id, user)
 
+    def flags(self, user: User) -> tuple[FlagView, ...]:
+        """What the user said of answers as it stands, newest first, with how far reviewers came with it."""
+        with self._database.read() as session:
+            return flags.of_reader(session, user)
+
     def statements_since(self, user: User, moment: datetime) -> int:
         """How many statements on answers, and reviews of others', this user made after `moment`."""
         with self._database.read() as session:
@@ -378,6 +385,11 @@ class Store:
         """Everything that reviewers let through for training, oldest first."""
         with self._database.read() as session:
             return reviewed.accepted(session)
+
+    def accepted_stamp(self) -> tuple[int, datetime | None]:
+        """Equal while `accepted` gives the same: how many there are, and when the last of them changed."""
+        with self._database.read() as session:
+            return reviewed.stamp(session)
 
     @property
     def _hold(self) -> timedelta:

@@ -19,6 +19,7 @@ from storage.store import Store
 from storage.studies import Series, Study
 from storage.views import PatientSummary, User
 from ui.aligning import Alignments
+from ui.calibrating import Calibrators
 from ui.demo import DemoCase
 from ui.engine_room import EngineRoom
 from ui.rendering import Renderer
@@ -39,6 +40,7 @@ class Context:
     renderer: Renderer = field(default_factory=Renderer)
     alignments: Alignments = field(default_factory=Alignments)
     measuring: Measuring = field(default_factory=Measuring)
+    calibrators: Calibrators = field(default_factory=Calibrators)
     runs: dict[str, tuple[int, Event]] = field(default_factory=dict)
     ready: Event = field(default_factory=Event)
     cases: tuple[DemoCase, ...] = ()

@@ -11,7 +11,7 @@ from storage.views import AnswerRecord, User
 from ui import asking, trusting
 from ui.checking import Checking
 from ui.context import Context, In, Reader
-from ui.wire_trust import ChecksIn, TrustOut
+from ui.wire_trust import CalibrationOut, ChecksIn, TrustOut
 
 router = APIRouter(prefix="/api/sessions/{session_id}")
 _STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -24,6 +24,13 @@ def trust(session_id: int, here: In, user: Reader) -> TrustOut:
         return trusting.spoken(here, user, here.store.session(session_id, user))
     except StoreError as error:
         raise HTTPException(404, "There is no such session, or it is not yours.") from error
+
+
+@router.get("/turns/{turn_id}/versions/{version_id}/calibration")
+def calibration(session_id: int, turn_id: int, version_id: int, here: In, user: Reader) -> CalibrationOut:
+    """How often answers of its type by its model were right, as far as reviewers of this site judged enough of them."""
+    asked, record = _kept(here, user, session_id, turn_id, version_id)
+    return here.calibrators.of(here.store, asked.turn.ability, record)
 
 
 @router.post("/turns/{turn_id}/versions/{version_id}/checks")

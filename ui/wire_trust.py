@@ -1,4 +1,4 @@
-"""What an answer's words point at, and the reader's measurements beside them, over the wire."""
+"""What an answer's words point at, the reader's measurements beside them, and how often such answers were right, over the wire."""
 
 from __future__ import annotations
 
@@ -49,3 +49,41 @@ class TrustOut(BaseModel):
     """Every whole answer of a session by its id."""
 
     answers: dict[int, SpokenOut]
+
+
+class BinOut(BaseModel):
+    """Answers of about the same probability: how many, their mean probability, the part that was right."""
+
+    count: int
+    said: float
+    right: float
+
+
+class ReliabilityOut(BaseModel):
+    """A reliability diagram and its expected calibration error, 0 to 1."""
+
+    bins: tuple[BinOut, ...]
+    error: float
+
+
+class CalibratedOut(BaseModel):
+    """One question type: how many of it were reviewed and, once there are `least`, how often such an answer was right.
+
+    `probabilities` are by finding, of a whole answer under ``; without any `why` says so. `before` is the diagram of the raw shares,
+    `after` of the fitted ones, held out by patient.
+    """
+
+    words: str
+    reviewed: int
+    least: int
+    why: str
+    probabilities: dict[str, float]
+    before: ReliabilityOut | None
+    after: ReliabilityOut | None
+
+
+class CalibrationOut(BaseModel):
+    """What reviewed answers of the same model say of one answer and of its findings."""
+
+    answer: CalibratedOut
+    findings: CalibratedOut

@@ -86,7 +86,7 @@ export function batch() {
     const cells = one.state === "failed"
       ? [h("td.failed", { colspan: String(1 + now.findings.length) }, icon("warning"), one.error)]
       : [whole(one), ...now.findings.map((finding) => klass(one, finding))];
-    return h("tr", { dataset: { state: one.state, pair: one.number } }, h("td.number", { title: notes || null }, one.warnings.length ? icon("info") : null, String(one.number)), h("td", {}, name), h("td.clip", { title: one.prior }, one.prior), h("td.clip", { title: one.current }, one.current), cells);
+    return h("tr", { dataset: { state: one.state, pair: one.number } }, h("td.number", { title: notes || null }, String(one.number), one.warnings.length ? icon("info") : null), h("td", {}, name), h("td.clip", { title: one.prior }, one.prior), h("td.clip", { title: one.current }, one.current), cells);
   };
   const whole = (one) => {
     if (!one.progression || one.state !== "done") return h("td.quiet", {}, one.state === "reading" ? h("span.pulse", { title: "reading" }) : "");

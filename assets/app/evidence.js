@@ -1,5 +1,6 @@
 // An answer's trust as the reader sees it: the state in words, its evidence one click away, the progression of each finding, and the
-// words of the answer that point at an image. Nothing here is a percentage of being right: that needs reviewed answers.
+// words of the answer that point at an image. Shares are the model's own; a percentage of being right comes from reviewed answers alone.
+import { calibrate, calibration, forget, percent } from "./calibration.js";
 import { LETTERS, parsed } from "./choices.js";
 import { fill, h, icon } from "./dom.js";
 import { Matrix, SHARES } from "./matrix.js";
@@ -15,7 +16,7 @@ const MARKS = { coherent: "check", "image-based": "check", "order-blind": "swap"
 /** The trust of one version, for one turn's view; what is open in it stays open. */
 export class Evidence {
   constructor() {
-    this.open = ""; // "", "checks" or "matrix"
+    this.open = ""; // "", "checks", "calibration" or "matrix"
     this.box = h("div.trustbox");
     this.matrix = new Matrix();
     this.matrix.element.hidden = true;
@@ -24,12 +25,14 @@ export class Evidence {
 
   show(turn, version) {
     const mine = state.checking?.version === version?.id ? state.checking : null;
-    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${mine?.stage ?? ""}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}|${version.feedback.at(-1)?.id}` : "";
+    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${mine?.stage ?? ""}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}|${version.feedback.at(-1)?.id}|${Object.keys(state.calibrated[version.id]?.findings.probabilities ?? { none: 0 }).length}` : "";
     if (key === this.key) return;
     this.key = key;
     this.turn = turn;
     this.version = version;
-    fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine)] : []);
+    forget(this.box);
+    fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "calibration" && this.calibration()] : []);
+    if (key && version.checks.decided) calibrate(turn, version);
     const matrix = Boolean(key) && this.open === "matrix" && Object.keys(version.progression).length > 0;
     this.matrix.element.hidden = !matrix;
     if (matrix) this.matrix.show(turn, version);
@@ -53,10 +56,20 @@ export class Evidence {
     const made = trust && trust.state !== "unchecked";
     return h("div.row", {},
       made && opener("checks", { dataset: { testid: "trust-state", trust: trust.state } }, icon(MARKS[trust.state] ?? "warning"), trust.words[0].toUpperCase() + trust.words.slice(1)),
+      this.right !== undefined && opener("calibration", { dataset: { testid: "calibrated" } }, `Such answers: ${percent(this.right)} right`),
       Object.keys(this.version.progression).length > 0 && opener("matrix", { dataset: { testid: "matrix-open" } }, "Progression"),
       mine
         ? [h("span.making", { dataset: { testid: "checking" } }, h("span.pulse", { "aria-hidden": "true" }), mine.stage), h("button.button.plain.small", { type: "button", onclick: haltChecks, dataset: { testid: "checks-stop" } }, "Stop")]
         : !made && h("button.button.plain.small", { type: "button", onclick: () => this.ask([]), dataset: { testid: "check-answer" } }, icon("check"), "Check this answer"));
+  }
+
+  /** How often answers like this one were right here; undefined while too few were reviewed. */
+  get right() {
+    return state.calibrated[this.version.id]?.answer.probabilities[""];
+  }
+
+  calibration() {
+    return h("section.evidence", { "aria-label": "How often such answers were right", dataset: { testid: "calibration" } }, calibration(state.calibrated[this.version.id].answer));
   }
 
   /** What a reader must not have to open anything for: a claim without a prior, and a measurement that says otherwise. */
@@ -93,9 +106,8 @@ export class Evidence {
       h("ul", {}, made.map((name) => one(name, checks[name])), measured.map((each) => h("li.found", { dataset: { passed: each.conflicts ? "false" : "null" } }, h("h3", {}, "Measured against said"), h("p.quiet", {}, each.sentence)))),
       left.length > 0 && h("p.quiet", {}, "Not made: ", left.map((name) => `${NAMES[name].toLowerCase()} (${checks[name].explanation.replace(/\.$/, "")})`).join("; "), "."),
       more.length > 0 && !mine && h("div.row", {}, more.map((names) => h("button.button.small", { type: "button", onclick: () => this.ask(names), dataset: { testid: `more-${names[0]}` } }, names[0] === "samples" ? "Draw ten answers" : "Ask in other words"))),
-      h("p.quiet", {}, SHARES));
+      h("p.quiet", {}, SHARES), this.right === undefined && this.version.id in state.calibrated && calibration(state.calibrated[this.version.id].answer));
   }
-
 }
 
 function cell(name, shares) {

@@ -1,8 +1,10 @@
 // The progression of each finding: the model's likelihoods as bars, and on them what the reader sees. A cell that is pressed is the
 // reader's own reading, kept as feedback; pressed again it is taken back.
+import { calibration, forget } from "./calibration.js";
 import { clear, colour, draw } from "./charts.js";
 import { fill, h, icon, plural } from "./dom.js";
 import { keepStatement } from "./feedback.js";
+import { state } from "./state.js";
 import { say } from "./toast.js";
 
 const CLASSES = ["new", "worse", "stable", "improved", "resolved", "uncertain"];
@@ -26,6 +28,7 @@ export class Matrix {
     this.plot = h("div.plot"); // holds bars and table once there is something in them
     this.bars = h("div.bars", { "aria-hidden": "true" });
     this.table = h("table.progression", { "aria-label": "Progression of each finding; arrow keys move, Enter says what you see" });
+    this.right = h("div.calibration"); // how often such cells were right, once enough were reviewed
     this.told = h("p.quiet", { role: "status", dataset: { testid: "matrix-told" } });
     this.other = h("input", { type: "text", maxlength: "60", "aria-label": "Another finding", placeholder: "Another finding", dataset: { testid: "matrix-other" } });
     this.other.addEventListener("keydown", (event) => {
@@ -34,7 +37,7 @@ export class Matrix {
       this.add(this.other.value.trim().toLowerCase());
     });
     this.element = h("section.evidence.matrix", { "aria-label": "Progression of each finding", dataset: { testid: "matrix" } },
-      this.plot, this.other, this.told, h("p.quiet", {}, SHARES));
+      this.plot, this.other, this.told, h("p.quiet", {}, SHARES), this.right);
     this.table.addEventListener("keydown", (event) => this.step(event));
   }
 
@@ -53,6 +56,9 @@ export class Matrix {
     if (!this.table.parentElement) this.plot.append(this.bars, this.table);
     if (held) this.focus();
     this.tell(mine);
+    forget(this.right);
+    const calibrated = state.calibrated[version.id]?.findings;
+    fill(this.right, calibrated ? calibration(calibrated) : []);
     this.bars.style.height = `${ROW * this.rows.length}px`;
     draw(this.bars, () => this.chart()).catch((error) => say(error.message));
   }
@@ -60,6 +66,7 @@ export class Matrix {
   /** The charts' memory is given back when the matrix is closed. */
   hide() {
     clear(this.bars);
+    forget(this.right);
   }
 
   /** A finding the model was not asked of: its row has cells to press and no bars. */

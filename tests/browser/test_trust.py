@@ -13,7 +13,8 @@ from inference.engine import Request
 from tests.browser.conftest import Served
 from tests.browser.room import Room
 from tests.browser.samples import pair
-from tests.fakes import FakeEngine
+from tests.fakes import CARD, FakeEngine
+from tests.inference.test_calibrated import site
 
 pytestmark = pytest.mark.browser
 
@@ -49,6 +50,24 @@ def test_the_state_is_in_words_and_its_evidence_one_click_away(room: Room, serve
     expect(state).to_have_text("Order-blind")
     state.click()
     expect(found).to_contain_text("their order is not used")
+
+
+def test_a_percentage_stands_beside_its_diagram_once_enough_was_reviewed(
+    room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, store = room.page, served.app.state.context.store
+    answered(room, served, tmp_path, "The opacity is worse.")
+    page.get_by_test_id("trust-state").click()
+    expect(page.get_by_test_id("no-percentage")).to_contain_text("0 reviewed of the 200 that it takes")
+    expect(page.get_by_test_id("calibrated")).to_have_count(0)
+    monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
+    monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
+    room.reload()
+    page.get_by_test_id("calibrated").click()
+    expect(page.get_by_test_id("percentage")).to_have_text(re.compile(r"^Right in such cases here: \d\d %\.$"))
+    expect(page.get_by_test_id("calibration").locator(".reliability .points path")).to_have_count(20)
+    page.get_by_test_id("matrix-open").click()
+    expect(page.get_by_test_id("matrix").get_by_test_id("percentage")).to_contain_text("consolidation")
 
 
 def test_the_progression_of_each_finding_is_a_table_of_bars(room: Room, served: Served, tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""Calibrators of this site, fitted on what its reviewers let through and fitted again only when they let something else through."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from threading import Lock
+
+from inference.calibrated import FINDING, of_answer, of_findings, reviewed
+from inference.platt import LEAST, Platt, Reviewed, fit
+from inference.platt import Reliability as Diagram
+from storage.store import Store
+from storage.views import Ability, AnswerRecord
+from ui.wire_trust import BinOut, CalibratedOut, CalibrationOut, ReliabilityOut
+
+WORDS = {"coreference": "co-reference questions", FINDING: "findings that readers weighed themselves"}
+Model = tuple[str, str]
+
+
+class Calibrators:
+    """Fits for each model with its adapter and each question type; safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._stamp: tuple[int, datetime | None] | None = None
+        self._items: dict[Model, tuple[Reviewed, ...]] = {}
+        self._fits: dict[tuple[Model, str], Platt | None] = {}
+
+    def of(self, store: Store, ability: Ability, record: AnswerRecord) -> CalibrationOut:
+        """What may be said of an answer and of its findings."""
+        model = (record.model_digest, record.adapter_digest)
+        share = of_answer(record.checks)
+        with self._lock:
+            self._renew(store, model)
+            return CalibrationOut(
+                answer=self._told(model, ability, {} if share is None else {"": share}),
+                findings=self._told(model, FINDING, of_findings(record.progression)),
+            )
+
+    def _renew(self, store: Store, model: Model) -> None:
+        stamp = store.accepted_stamp()
+        if stamp != self._stamp:
+            self._stamp, self._items, self._fits = stamp, {}, {}
+        if model not in self._items:
+            self._items[model] = reviewed(store.accepted(), *model)
+
+    def _told(self, model: Model, kind: str, shares: dict[str, float]) -> CalibratedOut:
+        items = self._items[model]
+        if (model, kind) not in self._fits:
+            self._fits[model, kind] = fit(items, kind)
+        fitted = self._fits[model, kind]
+        count = sum(one.kind == kind for one in items)
+        words = WORDS.get(kind, f"{kind} questions")
+        return CalibratedOut(
+            words=words,
+            reviewed=count,
+            least=LEAST,
+            why="" if fitted and shares else _why(shares, count, words),
+            probabilities={name: fitted.probability(share) for name, share in shares.items()} if fitted else {},
+            before=_diagram(fitted.before) if fitted else None,
+            after=_diagram(fitted.reliability) if fitted else None,
+        )
+
+
+def _why(shares: dict[str, float], count: int, words: str) -> str:
+    if not shares:
+        return "No percentage: the model weighed no classes here."
+    if count < LEAST:
+        return f"No percentage: {count} reviewed of the {LEAST} that it takes ({words}, answered by this model)."
+    return f"No percentage: over {count} reviewed ({words}) this model's likelihood does not tell right from wrong."
+
+
+def _diagram(found: Diagram) -> ReliabilityOut:
+    bins = tuple(BinOut(count=one.count, said=one.said, right=one.right) for one in found.bins)
+    return ReliabilityOut(bins=bins, error=found.error)
