@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 
 from errors import EngineError
-from inference.engine import Engine, Request
+from inference.engine import Engine, Request, scored
 from inference.offsets import plain, weighed
 from inference.prompts import OVERALL, PROGRESSION
 from inference.reading import INVERSE, Shares, top
@@ -156,7 +156,10 @@ def read(
     Raises what the engine raises.
     """
     given = orders or (closed.classes, closed.classes[::-1])
-    found = tuple(_shares(engine, request, closed, order, cancel) for order in given)
+    worded = [{name: closed.wordings(name, order) for name in order} for order in given]
+    asked = [(closed.asked(order), [text for texts in one.values() for text in texts]) for order, one in zip(given, worded, strict=True)]
+    scores = scored(engine, replace(request, history=()), asked, cancel)
+    found = tuple(_shares(engine, closed, one, totals.logprobs) for one, totals in zip(worded, scores, strict=True))
     names = list(given[0])
     return Reading({name: sum(one[name] for one in found) / len(found) for name in names}, found)
 
@@ -171,11 +174,10 @@ def without(closed: Closed, name: str) -> Closed:
     return replace(closed, classes=(*(one for one in closed.classes if one != name), NONE), inverse={}, still="")
 
 
-def _shares(engine: Engine, request: Request, closed: Closed, order: Sequence[str], cancel: Event | None) -> dict[str, float]:
-    worded = {name: closed.wordings(name, order) for name in order}
-    flat = [text for texts in worded.values() for text in texts]
-    scored = iter(engine.score(replace(request, question=closed.asked(order), history=()), flat, cancel).logprobs)
-    totals = {name: _sum([next(scored) for _ in texts]) for name, texts in worded.items()}
+def _shares(engine: Engine, closed: Closed, worded: Mapping[str, Sequence[str]], logprobs: Sequence[float]) -> dict[str, float]:
+    """Probability of each class from the log-probability of each of its wordings in turn."""
+    rest = iter(logprobs)
+    totals = {name: _sum([next(rest) for _ in texts]) for name, texts in worded.items()}
     whole = _sum(list(totals.values()))
     if not math.isfinite(whole):
         raise EngineError("the model gave no probability to any of the options, so they cannot be weighed; try another model")

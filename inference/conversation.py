@@ -1,6 +1,8 @@
-"""What the GGUF engine's child has read so far: the conversation's prefix, and the images it has seen.
+"""What the GGUF engine's child has read so far: the conversation's prefix, those of other images, and the images it has seen.
 
-Runs inside the child process only (`inference.worker`). Keeping both is what makes a second question fast.
+Runs inside the child process only (`inference.worker`). Keeping them is what makes a second question fast, and readers who take turns
+not slower than one. None of it shows in an answer: what is kept was read as it would be read now, and is put aside and taken up again
+bit for bit. So an answer's own words, which were read one by one, are not kept.
 """
 
 from __future__ import annotations
@@ -8,17 +10,25 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import ContextFull
+from errors import ContextFull, EngineError
 from inference.chat import Control, Segment
 from inference.context import Key, common_prefix, refuse_overfull
-from inference.llama import BRANCHES, Model, Tile
+from inference.llama import BRANCHES, Cell, Model, Tile
 from inference.prompts import ImageSlot
 from inference.sampling import pick
+
+WORTH = 8
+"""Tokens that must be spared for a conversation to be taken up again."""
+ASIDE = 512 << 20
+"""Bytes of conversations put aside, at most."""
+ALONG = 48
+"""Tokens of text behind the images that are read with each question rather than once for all."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Conversation:
         self._most = images
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._kept: list[Key] = []
+        self._aside: OrderedDict[tuple[Key, ...], Any] = OrderedDict()  # what was read -> its state, the oldest first
 
     def parts(self, segments: Sequence[Segment], images: Sequence[tuple[str, NDArray[np.uint8]]]) -> list[Part]:
         """Tokenise a prompt; `images` are (sha256, pixels) and are prepared if they are new."""
@@ -76,7 +87,8 @@ class Conversation:
         return out
 
     def forget(self) -> None:
-        """Forget what was read; images keep their embeddings."""
+        """Forget all that was read; images keep their embeddings."""
+        self._aside.clear()
         self._model.keep(0)
         self._kept = []
 
@@ -86,14 +98,15 @@ class Conversation:
         self._seen.move_to_end(sha256)
         return self._seen[sha256]
 
-    def read(self, parts: Sequence[Part], room: int, tell: Callable[[str, int, int], None]) -> Work:
-        """Bring the conversation to the end of `parts`, reusing the longest prefix it has in common with the last one.
+    def read(self, parts: Sequence[Part], room: int, tell: Callable[[str, int, int], None], *, ahead: bool = True) -> Work:
+        """Bring the conversation to the end of `parts`, reusing the longest prefix it has in common with one that was read.
 
-        `room` is how many tokens must still fit behind. Raises `ContextFull` before any work, `Cancelled`.
+        `room` is how many tokens must still fit behind; with `ahead`, log-probabilities after the last token are wanted. Raises
+        `ContextFull` before any work, `Cancelled`.
         """
         keys = [key for part in parts for key in part.keys]
         refuse_overfull(len(keys), room, self._model.context_tokens)
-        work = Work(prompt_tokens=len(keys), reused_tokens=self._reusable(parts, keys))
+        work = Work(prompt_tokens=len(keys), reused_tokens=self._taken_up(parts, keys if ahead else [*keys, -1]))
         self._model.keep(work.reused_tokens)
         self._kept = keys[: work.reused_tokens]
         self._encode(parts, work, tell)
@@ -104,16 +117,28 @@ class Conversation:
         self._evict()
         return work
 
-    def _reusable(self, parts: Sequence[Part], keys: Sequence[Key]) -> int:
-        """Length of the common prefix, at least one token short of the prompt and never inside an image."""
-        common = common_prefix(keys, self._kept)
-        start = 0
-        for part in parts:
-            length = len(part.keys)
-            if part.sha256 and start < common < start + length:
-                return start
-            start += length
-        return common
+    def _taken_up(self, parts: Sequence[Part], keys: Sequence[Key]) -> int:
+        """Go on with the conversation that has most in common with the prompt; this one is put aside where its images would be lost."""
+        here = _reusable(parts, keys, self._kept)
+        known = {aside: common for aside in self._aside if (common := _reusable(parts, keys, aside)) >= here + WORTH}
+        best = max(known, key=lambda aside: known[aside], default=None)
+        if any(isinstance(key, tuple) for key in self._kept[here:]):
+            self._put_aside()
+        if best is None:
+            return here
+        self._model.restore(self._aside[best])
+        self._aside.move_to_end(best)
+        self._kept = list(best)
+        return known[best]
+
+    def _put_aside(self) -> None:
+        kept = tuple(self._kept)
+        if kept not in self._aside:
+            self._model.keep(len(kept))
+            self._aside[kept] = self._model.state()
+        self._aside.move_to_end(kept)
+        while sum(map(len, self._aside.values())) > ASIDE:
+            self._aside.popitem(last=False)
 
     def _encode(self, parts: Sequence[Part], work: Work, tell: Callable[[str, int, int], None]) -> None:
         """Encode the images that are neither in the conversation nor in the cache."""
@@ -164,17 +189,15 @@ class Conversation:
             say(token, float(logprobs[token]))
             self._model.check()
             if count + 1 < most:
-                self._model.read([token], len(self._kept), last=True)
-                self._kept.append(token)
+                self._model.read([token], len(self._kept) + count, last=True)
         return most
 
-    def follow(self, ids: Sequence[int]) -> Iterator[NDArray[np.float64]]:
+    def follow(self, ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """(vocabulary,) log-probabilities before each of `ids`, which are read one by one as an answer would be written."""
         for number, token in enumerate(ids):
             yield self._model.logprobs()
             if number + 1 < len(ids):
-                self._model.read([token], len(self._kept), last=True)
-                self._kept.append(token)
+                self._model.read([token], len(self._kept) + number, last=True)
 
     def embedding(self, sha256: str) -> NDArray[np.float32]:
         """(tokens, width) of an image that was read."""
@@ -182,40 +205,111 @@ class Conversation:
         assert found is not None
         return found
 
-    def score(self, choices: Sequence[Sequence[int]]) -> list[float]:
-        """Log-probability of each choice (token ids, the ending included) after the conversation as it stands."""
-        first = self._model.logprobs()
-        totals: list[float] = []
-        for group in _groups(choices, self._model.batch, BRANCHES - 1):
-            refuse_overfull(len(self._kept), sum(len(ids) for ids in group), self._model.context_tokens)
-            self._model.check()
-            fed = [ids[:-1] for ids in group]
-            with self._model.branches(len(group)):
-                if any(fed):
-                    self._model.read_branches(fed, len(self._kept))
-                totals += self._sums(first, group)
+    def score(
+        self, prompts: Sequence[Sequence[Part]], choices: Sequence[Sequence[Sequence[int]]], tell: Callable[[str, int, int], None]
+    ) -> tuple[list[list[float]], Work]:
+        """Log-probability of each prompt's choices (token ids, the ending included) as what follows it.
+
+        What the prompts have in common up to their last image is read and kept; the rest and all choices are read side by side.
+        """
+        keys = [[key for part in prompt for key in part.keys] for prompt in prompts]
+        cut = _cut(keys)
+        groups: list[Branches] = []
+        for one, listed in zip(keys, choices, strict=True):
+            suffix = [key for key in one[cut:] if isinstance(key, int)]
+            if len(suffix) < len(one) - cut:
+                raise EngineError("questions that are scored together must show the same images; ask them one by one")
+            for ids in listed:
+                if not groups or not groups[-1].takes([*suffix, *ids], self._model.batch):
+                    groups.append(Branches())
+                groups[-1].add([*suffix, *ids], len(suffix), self._model.batch)
+        work = self.read(_first(prompts[0], cut), max((len(group.tokens) for group in groups), default=0), tell, ahead=False)
+        found = iter([total for group in groups for total in self._weighed(group, cut)])
+        return [[next(found) for _ in listed] for listed in choices], replace(work, prompt_tokens=max(map(len, keys)))
+
+    def _weighed(self, group: Branches, start: int) -> list[float]:
+        """Log-probability of each answer of the group behind the first `start` tokens."""
+        self._model.check()
+        totals = [0.0] * group.count
+        with self._model.branches(group.cells(start), group.count):
+            for place, due in group.due.items():
+                row = self._model.logprobs(place)
+                for number, token in due:
+                    totals[number] += float(row[token])
         return totals
 
-    def _sums(self, first: NDArray[np.float64], group: Sequence[Sequence[int]]) -> list[float]:
-        row = 0
-        totals = []
-        for ids in group:
-            total = float(first[ids[0]])
-            for following in ids[1:]:
-                total += float(self._model.logprobs(row)[following])
-                row += 1
-            totals.append(total)
-        return totals
+
+class Branches:
+    """Prompts' ends with answers behind them that are read in one batch, as a tree: what they begin with alike is read once."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.due: dict[int, list[tuple[int, int]]] = {}  # place in the batch -> (answer, its token that follows there)
+        self.count = 0
+        self._depths: list[int] = []
+        self._sequences: list[list[int]] = []
+        self._child: dict[tuple[int, int], int] = {}  # (parent or -1, token) -> place in the batch
+
+    def takes(self, ids: Sequence[int], most: int) -> bool:
+        """Whether the tree has room for one more; `most` is what a batch holds."""
+        at, known = -1, 0
+        while known < len(ids) - 1 and (at, ids[known]) in self._child:
+            at, known = self._child[at, ids[known]], known + 1
+        return self.count < BRANCHES - 1 and len(self.tokens) + len(ids) - 1 - known <= most
+
+    def add(self, ids: Sequence[int], start: int, most: int) -> None:
+        """Take in `ids`, of which those from `start` on are the answer. Raises `ContextFull` when one batch cannot hold them."""
+        if len(ids) - 1 > most:
+            raise ContextFull(f"a choice of {len(ids) - start} tokens is longer than the {most} that can be scored; shorten it")
+        at = -1
+        for depth, token in enumerate(ids):
+            if depth >= start:
+                self.due.setdefault(at, []).append((self.count, token))
+            if depth == len(ids) - 1:
+                break
+            place = self._child.setdefault((at, token), len(self.tokens))
+            if place == len(self.tokens):
+                self.tokens.append(token)
+                self._depths.append(depth)
+                self._sequences.append([])
+            self._sequences[place].append(self.count + 1)
+            at = place
+        self.count += 1
+
+    def cells(self, start: int) -> list[Cell]:
+        """What to read, behind `start` tokens that all have in common."""
+        rows = enumerate(zip(self.tokens, self._depths, self._sequences, strict=True))
+        return [Cell(token, start + depth, tuple(sequences), place in self.due) for place, (token, depth, sequences) in rows]
 
 
-def _groups(choices: Sequence[Sequence[int]], tokens: int, most: int) -> list[list[Sequence[int]]]:
-    """Split choices so that each group fits one batch of `tokens` and `most` branches."""
-    groups: list[list[Sequence[int]]] = []
-    for ids in choices:
-        if len(ids) > tokens:
-            raise ContextFull(f"a choice of {len(ids)} tokens is longer than the {tokens} that can be scored; shorten it")
-        if groups and len(groups[-1]) < most and sum(map(len, groups[-1])) + len(ids) <= tokens:
-            groups[-1].append(ids)
-        else:
-            groups.append([ids])
-    return groups
+def _reusable(parts: Sequence[Part], keys: Sequence[Key], kept: Sequence[Key]) -> int:
+    """Length of the prefix both have, never inside an image, and never so that one token alone is left to read of a text."""
+    common = common_prefix(keys, kept)
+    start = 0
+    for part in parts:
+        length = len(part.keys)
+        if part.sha256 and start < common < start + length:
+            return start
+        if start < common == start + length - 1:
+            return common - 1
+        start += length
+    return common
+
+
+def _cut(prompts: Sequence[Sequence[Key]]) -> int:
+    """Where prompts that are scored together are parted from what all have in common: behind the images, or behind a long text."""
+    first = prompts[0]
+    behind = max((place + 1 for place, key in enumerate(first) if isinstance(key, tuple)), default=0)
+    shared = min(common_prefix(one, first if number else one) for number, one in enumerate(prompts))
+    return behind if shared - behind <= ALONG else shared - 1
+
+
+def _first(parts: Sequence[Part], tokens: int) -> list[Part]:
+    """The parts of a prompt's first `tokens` tokens."""
+    out: list[Part] = []
+    for part in parts:
+        if tokens <= 0:
+            break
+        out.append(part if part.sha256 else Part(part.ids[:tokens]))
+        tokens -= len(part.keys)
+    return out

@@ -27,7 +27,7 @@ from errors import Cancelled, EngineDied, EngineError, ModelNotLoaded
 from inference import adapter as adapters
 from inference import chat, manifest, pixels, wire
 from inference.child import Child
-from inference.engine import OnStage, Request, Scores, Stage, Timings, Token
+from inference.engine import Asked, OnStage, Request, Scores, Stage, Timings, Token
 from inference.hardware import physical_cores
 from inference.manifest import Manifest
 from inference.order import ordered
@@ -63,7 +63,7 @@ def measured(folder: Path, listed: Manifest) -> Measured:
         child.send(Frame(_load(folder, listed, 512, physical_cores())))
         ready = _next(child)
         black = np.zeros((listed.tile, listed.tile, 3), np.uint8)
-        child.send(_frame({"op": "tokens", "id": 1}, Request((pixels.image(black),), "?"), listed))
+        child.send(_frame({"op": "tokens", "id": 1}, [Request((pixels.image(black),), "?")], listed, pixels.Tiles(listed.tile)))
         _next(child)
         return Measured(int(ready.head["tokens_per_image"]), int(ready.head["trained"]))
     finally:
@@ -88,12 +88,12 @@ def _load(folder: Path, listed: Manifest, context: int, threads: int) -> dict[st
     return head | {"context": context, "threads": threads, "memory": 4 * size + SPARE_MEMORY}
 
 
-def _frame(head: dict[str, Any], request: Request, listed: Manifest) -> Frame:
-    """An operation about a request, its images as the tiles the model is shown."""
-    tiles = [pixels.tile(image.pixels, listed.tile) for image in request.images]
-    shown = [{"sha256": i.sha256, "height": t.shape[0], "width": t.shape[1]} for i, t in zip(request.images, tiles, strict=True)]
-    packed = wire.pack_segments(chat.segments(ordered(request, listed.image_order), listed.family))
-    return Frame({**head, "segments": packed, "images": shown}, b"".join(tile.tobytes() for tile in tiles))
+def _frame(head: dict[str, Any], requests: Sequence[Request], listed: Manifest, tiles: pixels.Tiles) -> Frame:
+    """An operation about requests that show the same images, these as the tiles the model is shown."""
+    images = [(image.sha256, tiles(image)) for image in requests[0].images]
+    shown = [{"sha256": name, "height": tile.shape[0], "width": tile.shape[1]} for name, tile in images]
+    packed = [wire.pack_segments(chat.segments(ordered(request, listed.image_order), listed.family)) for request in requests]
+    return Frame({**head, "prompts": packed, "images": shown}, b"".join(tile.tobytes() for _, tile in images))
 
 
 @dataclass
@@ -133,6 +133,7 @@ class GgufEngine:
         self._bare = self.card = replace(card, max_images=min(card.max_images, max_images))
         self._wanted = self._worn = _NONE
         self._threads = threads or physical_cores()
+        self._tiles = pixels.Tiles(self._manifest.tile)
         self._line = Turnstile()
         self._mine = threading.local()
         self._number = 0
@@ -187,7 +188,7 @@ class GgufEngine:
         head = {"op": "stream", "max_tokens": options.max_tokens, "temperature": options.temperature, "seed": options.seed}
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         meter = _Meter(time.monotonic())
-        for frame in self._exchange(head, request, cancel, tell, meter):
+        for frame in self._exchange(head, [request], cancel, tell, meter):
             if frame.head["kind"] == "token":
                 if not meter.tokens:
                     meter.first_token_s = time.monotonic() - meter.started
@@ -199,20 +200,27 @@ class GgufEngine:
 
     def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
         """Log-probability of each choice; with `whole`, of the token that ends the answer behind it too."""
+        return self.score_many(request, [(request.question, choices)], cancel, whole=whole)[0]
+
+    def score_many(self, request: Request, asked: Asked, cancel: Event | None = None, *, whole: bool = True) -> tuple[Scores, ...]:
+        """Several questions about the same images, each with its choices, in one reading; see `engine.scored`."""
         form = chat.template(self._manifest.family)
-        head = {"op": "score", "choices": [form.lead + choice for choice in choices], "end": form.closing.name if whole else ""}
+        led = [[form.lead + choice for choice in choices] for _, choices in asked]
+        head = {"op": "score", "choices": led, "end": form.closing.name if whole else ""}
+        requests = [replace(request, question=question) for question, _ in asked]
         meter = _Meter(time.monotonic())
-        scores = Scores((), ())
-        for frame in self._exchange(head, request, cancel or Event(), _nobody, meter):
+        found: tuple[Scores, ...] = ()
+        for frame in self._exchange(head, requests, cancel or Event(), _nobody, meter):
             if frame.head["kind"] == "scores":
-                scores = Scores(tuple(frame.head["logprobs"]), tuple(frame.head["lengths"]))
+                rows = zip(frame.head["logprobs"], frame.head["lengths"], strict=True)
+                found = tuple(Scores(tuple(logprobs), tuple(lengths)) for logprobs, lengths in rows)
             self._mine.timings = meter.timings(frame.head)
-        return scores
+        return found
 
     def token_ids(self, request: Request) -> list[int]:
         """Token ids of the prompt as the model reads it; -1 for each image token."""
         meter = _Meter(time.monotonic())
-        frames = list(self._exchange({"op": "tokens"}, request, Event(), _nobody, meter))
+        frames = list(self._exchange({"op": "tokens"}, [request], Event(), _nobody, meter))
         return [int(token) for token in frames[-1].head["ids"]]
 
     def close(self) -> None:
@@ -258,7 +266,7 @@ class GgufEngine:
             raise ModelNotLoaded(f"{self._folder} makes {found} tokens of an image and its manifest says {listed}; {manifest.REBUILD}")
         self._loaded = True
 
-    def _exchange(self, head: dict[str, Any], request: Request, cancel: Event, tell: OnStage, meter: _Meter) -> Iterator[Frame]:
+    def _exchange(self, head: dict[str, Any], requests: Sequence[Request], cancel: Event, tell: OnStage, meter: _Meter) -> Iterator[Frame]:
         """Send one operation in turn and yield its frames; the last one ends it. Raises what the child raised."""
         ticket = self._line.enter(cancel, lambda: tell(Stage("waiting")))
         try:
@@ -269,7 +277,7 @@ class GgufEngine:
             meter.load_s = time.monotonic() - started if waits else 0.0
             self._number += 1
             number = self._number
-            self._child.send(_frame({**head, "id": number}, request, self._manifest))
+            self._child.send(_frame({**head, "id": number}, requests, self._manifest, self._tiles))
             yield from self._frames(number, cancel, tell)
         finally:
             self._line.leave(ticket)

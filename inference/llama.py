@@ -1,11 +1,15 @@
 """llama.cpp through llama-cpp-python's low-level functions: only what answering needs, only inside the child process.
 
 The package's own chat handlers re-encode every image at each call, tokenise typed text with control tokens on, and
-cannot be stopped; this thin layer does none of that. Two facts of the library shape it:
+cannot be stopped; this thin layer does none of that. Four facts of the library shape it:
 
 - `use_extra_bufts` is always off: with it, native builds die at the first decode on AMX machines (ggml-org/llama.cpp#20824).
 - For an image of one tile, libmtmd emits `<row_1_col_1>` and the overview; transformers emits the overview alone.
   We place images ourselves and take the last chunk, so both engines read the same tokens.
+- Flash attention is off: with it a token's numbers hang on how its prompt was cut into batches (0.4 in log-probability on an
+  8-bit model). Without it any cut gives the same bits, as long as no batch is of one token, which another kernel multiplies.
+- Cells of the cache are summed in their order, so the same numbers need the same cells: a conversation that was put aside
+  comes back into those it came from, and never lies beside another one.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import contextlib
 import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import llama_cpp as llama
 import llama_cpp.mtmd_cpp as mtmd
@@ -26,8 +30,8 @@ from errors import Cancelled, EngineError, ModelNotLoaded
 ERROR_LEVEL = 4
 ADAPTERS = 4
 """Adapters kept in memory at once."""
-BRANCHES = 8
-"""Sequences a context can hold at once: the conversation and seven choices being scored."""
+BRANCHES = 64
+"""Sequences a context can hold at once: the conversation and the answers being scored."""
 
 _lines: list[str] = []
 
@@ -58,6 +62,15 @@ class Tile:
     tokens: int
 
 
+class Cell(NamedTuple):
+    """A token to read: its position, the sequences it belongs to, and whether log-probabilities after it are wanted."""
+
+    token: int
+    position: int
+    sequences: tuple[int, ...]
+    wanted: bool
+
+
 class Model:
     """A text model, its image projector and one context of `context_tokens`. Raises `ModelNotLoaded` from the constructor."""
 
@@ -76,7 +89,7 @@ class Model:
         self._adapters: dict[str, Any] = {}
         self._tokens = llama.llama_vocab_n_tokens(self._vocabulary)
         self._width = llama.llama_model_n_embd(self._model)
-        self._batch = llama.llama_batch_init(batch, 0, 1)
+        self._batch = llama.llama_batch_init(batch, 0, BRANCHES)
         self.batch = batch
         self.context_tokens = int(llama.llama_n_ctx(self._context))
         self.trained_tokens = int(llama.llama_model_n_ctx_train(self._model))
@@ -182,10 +195,11 @@ class Model:
 
     def read(self, ids: Sequence[int], position: int, *, last: bool) -> None:
         """Feed tokens to the conversation at `position`; with `last`, log-probabilities after the final one are wanted."""
-        for start in range(0, len(ids), self.batch):
-            part = ids[start : start + self.batch]
+        most = self.batch - (len(ids) % self.batch == 1)
+        for start in range(0, len(ids), most):
+            part = ids[start : start + most]
             final = start + len(part) == len(ids)
-            self._decode([(token, position + start + i, 0, last and final and i == len(part) - 1) for i, token in enumerate(part)])
+            self._decode([Cell(token, position + start + i, (0,), last and final and i == len(part) - 1) for i, token in enumerate(part)])
 
     def look(self, tile: Tile, embedding: NDArray[np.float32], position: int) -> None:
         """Feed one encoded image to the conversation at `position`."""
@@ -199,40 +213,54 @@ class Model:
         if status:
             raise EngineError(f"the model cannot read the image (code {status}; {last_words()})")
 
-    def logprobs(self, row: int = -1) -> NDArray[np.float64]:
+    def logprobs(self, row: int = -1) -> NDArray[np.float32]:
         """(vocabulary,) natural log-probabilities at output `row` of the last decode."""
         raw = llama.llama_get_logits_ith(self._context, row)
-        logits = np.ctypeslib.as_array(raw, (self._tokens,)).astype(np.float64)
-        logits -= logits.max()
-        logprobs: NDArray[np.float64] = logits - np.log(np.exp(logits).sum())
+        logits = np.ctypeslib.as_array(raw, (self._tokens,))
+        largest = logits.max()
+        whole = np.exp(logits - largest).sum(dtype=np.float64)
+        logprobs: NDArray[np.float32] = logits - np.float32(largest + np.log(whole))
         return logprobs
 
     def keep(self, tokens: int) -> None:
         """Forget the conversation after its first `tokens` tokens."""
         llama.llama_memory_seq_rm(self._memory, 0, tokens, -1)
 
+    def state(self) -> Any:
+        """The conversation's keys and values as bytes, to be put aside."""
+        size = llama.llama_state_seq_get_size(self._context, 0)
+        state = (ctypes.c_uint8 * size)()
+        if llama.llama_state_seq_get_data(self._context, state, size, 0) != size:
+            raise EngineError("the conversation cannot be put aside")
+        return state
+
+    def restore(self, state: Any) -> None:
+        """Go on with the conversation of that `state` instead of this one, in the very cells it came from."""
+        self.keep(0)
+        if not llama.llama_state_seq_set_data(self._context, state, len(state), 0):
+            raise EngineError(f"the conversation cannot be taken up again ({last_words()})")
+
     @contextlib.contextmanager
-    def branches(self, count: int) -> Iterator[None]:
-        """Let `count` sequences (1..) continue the conversation side by side, and forget them afterwards."""
+    def branches(self, cells: Sequence[Cell], count: int) -> Iterator[None]:
+        """Read `cells`, in which `count` sequences (1..) continue the conversation side by side; they are forgotten afterwards."""
         try:
             for number in range(1, count + 1):
                 llama.llama_memory_seq_cp(self._memory, 0, number, -1, -1)
+            self._decode(cells)
             yield
         finally:
             for number in range(1, count + 1):
                 llama.llama_memory_seq_rm(self._memory, number, -1, -1)
 
-    def read_branches(self, choices: Sequence[Sequence[int]], position: int) -> None:
-        """Feed each choice to its own branch at `position`, wanting log-probabilities after every token, in order."""
-        self._decode([(token, position + i, number, True) for number, ids in enumerate(choices, 1) for i, token in enumerate(ids)])
-
-    def _decode(self, entries: Sequence[tuple[int, int, int, bool]]) -> None:
-        """One batch of (token, position, sequence, wanted)."""
+    def _decode(self, cells: Sequence[Cell]) -> None:
+        """Read one batch."""
         batch = self._batch
-        batch.n_tokens = len(entries)
-        for i, (token, position, sequence, wanted) in enumerate(entries):
-            batch.token[i], batch.pos[i], batch.logits[i] = token, position, wanted
-            batch.n_seq_id[i], batch.seq_id[i][0] = 1, sequence
+        batch.n_tokens = len(cells)
+        for i, cell in enumerate(cells):
+            batch.token[i], batch.pos[i], batch.logits[i] = cell.token, cell.position, cell.wanted
+            batch.n_seq_id[i] = len(cell.sequences)
+            for place, sequence in enumerate(cell.sequences):
+                batch.seq_id[i][place] = sequence
         status = llama.llama_decode(self._context, batch)
         self.check()
         if status:
@@ -244,6 +272,7 @@ class Model:
         params = llama.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = context_tokens, batch, batch
         params.n_seq_max, params.kv_unified = BRANCHES, True
+        params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.n_threads = params.n_threads_batch = threads
         params.abort_callback, params.abort_callback_data = self._keep[0], ctypes.addressof(self._stop)
         params.no_perf = True

@@ -6,12 +6,16 @@ Both engines and training call `tile`, so "what the model saw" is one function a
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from inference.engine import RGB, Image
+
+MADE = 16
+"""Tiles kept for the next question."""
 
 
 def rgb(display: NDArray[np.uint8]) -> RGB:
@@ -26,6 +30,23 @@ def image(display: NDArray[np.uint8], role: str = "", when: str = "") -> Image:
     pixels = rgb(display)
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     return Image(pixels=pixels, sha256=digest, role=role, when=when)
+
+
+class Tiles:
+    """The tiles of `size` of the images asked about last, at most `MADE`, each made once."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._made: OrderedDict[str, RGB] = OrderedDict()
+
+    def __call__(self, image: Image) -> RGB:
+        """The (size, size, 3) uint8 tile of an image."""
+        if image.sha256 not in self._made:
+            self._made[image.sha256] = tile(image.pixels, self._size)
+        self._made.move_to_end(image.sha256)
+        if len(self._made) > MADE:
+            self._made.popitem(last=False)
+        return self._made[image.sha256]
 
 
 def tile(pixels: RGB, size: int) -> RGB:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
 
-from inference.engine import Engine, Image, Request
+from inference.engine import Engine, Image, Request, scored
 from inference.offsets import weighed
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
 
@@ -69,8 +69,10 @@ def shares(engine: Engine, request: Request, question: str, choices: Sequence[st
 
 def likelihoods(engine: Engine, request: Request, question: str, choices: Sequence[str], cancel: Event | None = None) -> dict[str, float]:
     """The same without offsets: the likelihood of each choice as its share of all, from one order of the images; they sum to 1."""
-    asked = replace(request, question=question, history=())
-    logprobs = engine.score(asked, choices, cancel).logprobs
+    return _likelihoods(choices, engine.score(replace(request, question=question, history=()), choices, cancel).logprobs)
+
+
+def _likelihoods(choices: Sequence[str], logprobs: Sequence[float]) -> dict[str, float]:
     largest = max(logprobs)
     weights = [math.exp(logprob - largest) for logprob in logprobs]
     return {choice: weight / sum(weights) for choice, weight in zip(choices, weights, strict=True)}
@@ -119,8 +121,11 @@ def read_pair(
 
 
 def _one_way(engine: Engine, request: Request, findings: Sequence[str], cancel: Event | None) -> OneWay:
-    overall = shares(engine, request, OVERALL_QUESTION, OVERALL, cancel)
-    return OneWay({finding: shares(engine, request, progression_question(finding), PROGRESSION, cancel) for finding in findings}, overall)
+    asked = [(OVERALL_QUESTION, OVERALL), *((progression_question(finding), PROGRESSION) for finding in findings)]
+    found = scored(engine, replace(request, history=()), asked, cancel)
+    likely = (_likelihoods(choices, one.logprobs) for (_, choices), one in zip(asked, found, strict=True))
+    overall, *progression = (weighed(one, engine.card.offsets) for one in likely)
+    return OneWay(dict(zip(findings, progression, strict=True)), overall)
 
 
 def top(found: Shares) -> str:

@@ -84,11 +84,12 @@ class Worker:
             self._model.wear(head["adapter"], head["sha256"])
             self._conversation.forget()
             return Frame({"kind": "worn"})
-        parts = self._conversation.parts(wire.unpack_segments(head["segments"]), _images(head["images"], frame.tail))
+        images = _images(head["images"], frame.tail)
+        parts = [self._conversation.parts(wire.unpack_segments(packed), images) for packed in head["prompts"]]
         if head["op"] == "tokens":
-            return Frame({"kind": "tokens", "ids": [-1 if isinstance(key, tuple) else key for part in parts for key in part.keys]})
+            return Frame({"kind": "tokens", "ids": [-1 if isinstance(key, tuple) else key for part in parts[0] for key in part.keys]})
         if head["op"] == "stream":
-            return self._stream(head, parts)
+            return self._stream(head, parts[0])
         if head["op"] == "score":
             return self._score(head, parts)
         raise EngineError(f"the engine does not know the operation {head['op']!r}")
@@ -116,14 +117,14 @@ class Worker:
         count = self._conversation.write(head["max_tokens"], head["temperature"], head["seed"], say)
         return Frame({"kind": "done", "tokens": count, **vars(work)})
 
-    def _score(self, head: dict[str, Any], parts: list[Part]) -> Frame:
+    def _score(self, head: dict[str, Any], prompts: list[list[Part]]) -> Frame:
         assert self._model is not None
         assert self._conversation is not None
         end = [self._model.control(head["end"])] if head["end"] else []
-        choices = [[*self._model.encode(choice), *end] for choice in head["choices"]]
-        work = self._conversation.read(parts, 0, self._tell)
-        totals = self._conversation.score(choices)
-        return Frame({"kind": "scores", "logprobs": totals, "lengths": [len(ids) for ids in choices], **vars(work)})
+        choices = [[[*self._model.encode(choice), *end] for choice in listed] for listed in head["choices"]]
+        totals, work = self._conversation.score(prompts, choices, self._tell)
+        lengths = [[len(ids) for ids in listed] for listed in choices]
+        return Frame({"kind": "scores", "logprobs": totals, "lengths": lengths, **vars(work)})
 
 
 def _images(listed: Sequence[dict[str, Any]], tail: bytes) -> list[tuple[str, NDArray[np.uint8]]]:

@@ -20,7 +20,7 @@ import pytest
 from errors import Cancelled, ContextFull, EngineDied, EngineError, ModelNotLoaded
 from finetune import layout
 from inference import manifest
-from inference.engine import Options, Request, Stage, Token
+from inference.engine import Options, Request, Stage, Token, scored
 from inference.gguf import GgufEngine
 from tests.inference import tiny
 
@@ -151,16 +151,35 @@ def test_a_stop_while_the_model_loads_is_heard_and_the_loading_goes_on(tiny_mode
 
 
 def test_images_seen_long_ago_are_forgotten_and_encoded_again(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the conversation about them was kept nothing has to be encoded; in another order there is none."""
     monkeypatch.setattr("inference.gguf.CACHED_IMAGES", 2)
     engine = GgufEngine(tiny_model, threads=1)
-    pairs = [tiny.pair(images=(tiny.picture(seed), tiny.picture(seed + 1))) for seed in (30, 40, 30)]
+    seeds = ((30, 31), (40, 41), (31, 30), (50, 51), (30, 31))
     answers, encoded = [], []
-    for request in pairs:
-        answers.append([token.id for token in words(engine, request)])
+    for pair in seeds:
+        answers.append(words(engine, tiny.pair(images=tuple(map(tiny.picture, pair)))))
         encoded.append(engine.timings.images_encoded)
-    assert encoded == [2, 2, 2]
-    assert answers[0] == answers[2]
+    assert encoded == [2, 2, 2, 2, 0]
+    assert answers[0] == answers[-1]
     engine.close()
+
+
+def test_readers_who_take_turns_read_nothing_twice_and_hear_what_they_would_hear_alone(gguf: GgufEngine, tiny_model: Path) -> None:
+    """Bit for bit: conversations lying beside each other in the cache once moved each other's numbers."""
+    pairs = [(tiny.picture(70 + number), tiny.picture(80 + number)) for number in range(4)]
+    choices = ["worse", "stable", "improved"]
+    for images in pairs:
+        words(gguf, tiny.pair("What changed?", 4, images=images))
+    said, weighed = [], []
+    for images in pairs:
+        said.append(words(gguf, tiny.pair("And the heart?", 4, images=images)))
+        assert gguf.timings.images_encoded == 0
+        assert gguf.timings.reused_tokens >= 2 * gguf.card.tokens_per_image
+        weighed.append(gguf.score(tiny.pair("How?", images=images), choices))
+    alone = GgufEngine(tiny_model, threads=1)
+    assert [words(alone, tiny.pair("And the heart?", 4, images=images)) for images in pairs] == said
+    assert [alone.score(tiny.pair("How?", images=images), choices) for images in pairs] == weighed
+    alone.close()
 
 
 def test_killed_while_idle_nobody_notices(gguf: GgufEngine) -> None:
@@ -199,6 +218,28 @@ def test_scores_do_not_depend_on_what_else_is_scored(gguf: GgufEngine) -> None:
     alone = [gguf.score(tiny.pair(), [choice]) for choice in choices]
     assert together.logprobs == pytest.approx([one.logprobs[0] for one in alone], abs=0.05)
     assert together.tokens == (4, 6, 7, 9, 9, 10, 2, 2, 3, 1)
+    assert gguf.timings.images_encoded == 0
+
+
+def test_questions_scored_together_are_those_scored_alone_and_encode_nothing_anew(gguf: GgufEngine) -> None:
+    """In one batch, also where it takes several: one question's words must not leak into another's."""
+    request = tiny.pair()
+    asked = [(f"How has the {name} changed?", ("worse", "stable", "improved", name)) for name in ("heart", "heart now", "nodule", "lung")]
+    together = scored(gguf, request, asked * 8)
+    for (question, choices), found in zip(asked * 8, together, strict=True):
+        one = gguf.score(tiny.pair(question), choices)
+        assert found.logprobs == pytest.approx(one.logprobs, abs=1e-3)
+        assert found.tokens == one.tokens
+    assert gguf.timings.images_encoded == 0
+
+
+def test_a_score_is_the_same_to_the_last_bit_whatever_was_asked_before(gguf: GgufEngine) -> None:
+    request, choices = tiny.pair("Is it worse?"), ("worse", "stable", "")
+    first = gguf.score(request, choices)
+    words(gguf, request)
+    assert gguf.score(request, choices) == first
+    gguf.score(tiny.pair("Is it so?", images=(tiny.picture(9),)), ["yes"])
+    assert gguf.score(request, choices) == first
     assert gguf.timings.images_encoded == 0
 
 
