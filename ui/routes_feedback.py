@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from fastapi import APIRouter, HTTPException
 
+from finetune import flags
 from storage.feedback import CLASSES, CODES, OVERALL
 from storage.roles import RIGHTS
 from storage.schema import now
 from storage.views import User
 from ui.context import Context, In, Reader
-from ui.wire_review import FeedbackIn, FormOut, MeOut, NameIn, SaidOut
+from ui.wire_review import FeedbackIn, FlagOut, FormOut, MeOut, NameIn, SaidOut
 
 router = APIRouter(prefix="/api")
 
@@ -28,6 +29,13 @@ def feedback(body: FeedbackIn, here: In, user: Reader) -> SaidOut:
 def form(user: Reader) -> FormOut:
     """What the form offers."""
     return FormOut(codes=tuple(CODES.items()), classes=CLASSES, overall=OVERALL)
+
+
+@router.get("/flags")
+def flagged(here: In, user: Reader) -> tuple[FlagOut, ...]:
+    """What the reader said of answers, newest first, how far reviewers came with it, and what candidates say to it now."""
+    found = flags.fates(here.settings)
+    return tuple(FlagOut(flag=one, fate=flags.of(found, one.statements)) for one in here.store.flags(user))
 
 
 @router.get("/me")

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from errors import StoreError
+from finetune import flags
 from storage.review import PAGE
 from storage.review_views import Agreement, Facets, QueueItem, QueuePage
 from storage.studies import Series, Study
@@ -91,4 +92,5 @@ def _case(here: Context, user: User, item_id: int) -> CaseOut:
         slots.append(hanging.slot_out(slot, found))
         items.append(found)
     relation = hanging.relation(items, view.turn.relationship)
-    return CaseOut(case=view, slots=tuple(slots), relation=relation, suggestion=guidelines.suggestion(view), lost=tuple(lost))
+    fate = flags.of(flags.fates(here.settings), [one.id for one in view.said])
+    return CaseOut(case=view, slots=tuple(slots), relation=relation, suggestion=guidelines.suggestion(view), lost=tuple(lost), fate=fate)

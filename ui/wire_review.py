@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from finetune.flags import Fate
 from storage.feedback import MAX_ANSWER, MAX_CELLS, MAX_COMMENT, Said
+from storage.flags import FlagView
 from storage.review_views import Decision, Filters, ItemView, Judgement, Order, Shown
 from storage.roles import MAX_NAME, Right
 from storage.statements import Statement
@@ -55,6 +57,13 @@ class SaidOut(BaseModel):
 
     id: int
     feedback: FeedbackView
+
+
+class FlagOut(BaseModel):
+    """What the reader said of an answer, and what became of it; `fate` is null until a candidate was asked again."""
+
+    flag: FlagView
+    fate: Fate | None
 
 
 class FormOut(BaseModel):
@@ -125,13 +134,14 @@ class SuggestionOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A case as the viewer and the review pane open it. `lost` names images that are no longer there."""
+    """A case as the viewer and the review pane open it. `lost` names images that are no longer there, `fate` is what became of it."""
 
     case: ItemView
     slots: tuple[SlotOut, ...]
     relation: RelationOut
     suggestion: SuggestionOut
     lost: tuple[str, ...] = ()
+    fate: Fate | None = None
 
 
 class ExampleOut(BaseModel):

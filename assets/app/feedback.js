@@ -2,6 +2,7 @@
 // the rows before it stay to be seen.
 import { post } from "./api.js";
 import { fill, h, icon, iconButton, moment, plural } from "./dom.js";
+import { fateOf, lookAtFlags } from "./flags.js";
 import { inWords, offer, statementForm } from "./statement.js";
 import { state, update } from "./state.js";
 import { attempt } from "./toast.js";
@@ -15,6 +16,7 @@ export async function keepStatement(turn, version, said) {
   if (!kept) return undefined;
   const add = (one) => (one.id === version.id ? { ...one, feedback: [...one.feedback, kept.feedback] } : one);
   update({ turns: state.turns.map((each) => (each.id === turn.id ? { ...each, versions: each.versions.map(add) } : each)) });
+  lookAtFlags();
   return kept.feedback;
 }
 
@@ -74,6 +76,7 @@ export class Feedback {
       last.corrected_answer && h("p.corrected", { dataset: { testid: "corrected-answer" } }, last.corrected_answer),
       last.mark && h("p.quiet", {}, `Points at ${last.mark.label || "a place"} on image ${last.mark.image + 1}`),
       last.preferred_over && h("p.quiet", {}, "Better than another version"),
+      fateOf(version.id),
       h("div.row", {},
         !this.open && h("button.button.plain.small", { type: "button", onclick: () => { this.open = true; this.redraw(); }, dataset: { testid: "edit-feedback" } }, icon("edit"), "Say more"),
         many > 1 && h("button.button.plain.small", { type: "button", "aria-expanded": String(this.past), onclick: () => { this.past = !this.past; this.redraw(); }, dataset: { testid: "feedback-history" } }, this.past ? "Hide history" : plural(many, "statement"))));

@@ -2,6 +2,7 @@
 // opened is held for this reviewer as long as it is looked at, and let go when they go elsewhere.
 import { get, post } from "./api.js";
 import { fill, h, icon, moment } from "./dom.js";
+import { fateLine, flagList } from "./flags.js";
 import { lend } from "./guest.js";
 import { guidelines } from "./guidelines.js";
 import { agreement } from "./agreement.js";
@@ -71,7 +72,7 @@ class Desk {
 
   nothing() {
     fill(this.body, h("div.nothing", {}, h("h2", {}, "Nothing is open"), h("p", {}, "Choose a case of the queue, or take the next one. It is yours for some minutes; nobody else can change it meanwhile."), h("button.button.main", { type: "button", onclick: () => this.next(), dataset: { testid: "take-next" } }, "Take the next case")));
-    fill(this.rest, tabsOf(this.lists));
+    fill(this.rest, this.tabs());
   }
 
   async next() {
@@ -128,7 +129,7 @@ class Desk {
     let saw = !blind;
     const reveal = () => {
       saw = true;
-      fill(before, voices(item, said, reviews, conflicts), rival && h("p.quiet", {}, "Preferred over: ", rival));
+      fill(before, voices(item, said, reviews, conflicts), found.fate && h("p.fate", { dataset: { testid: "fate" } }, fateLine(found.fate)), rival && h("p.quiet", {}, "Preferred over: ", rival));
     };
     if (saw) reveal();
     else fill(before, h("button.button.small", { type: "button", onclick: () => { reveal(); put(proposed); }, dataset: { testid: "show-voices" } }, icon("eye"), "Show what was said"));
@@ -151,8 +152,25 @@ class Desk {
       found.barred && h("p.note", { role: "status", dataset: { testid: "barred" } }, icon("info"), found.barred),
       place);
     put(blind ? {} : proposed);
-    fill(this.rest, tabsOf(this.lists, proposed.codes[0]));
+    fill(this.rest, this.tabs(proposed.codes[0]));
     this.body.scrollTop = 0;
+  }
+
+  /** Guidelines, agreement, and what became of one's own flags, below the case. */
+  tabs(code) {
+    const body = h("div");
+    const make = {
+      guidelines: () => guidelines(code),
+      agreement: () => agreement(() => this.lists.narrow({ state: "disputed" })),
+      flags: () => flagList((flag) => this.open(flag.item)),
+    };
+    const show = (name) => {
+      for (const one of bar.children) one.setAttribute("aria-selected", String(one.dataset.name === name));
+      fill(body, make[name]());
+    };
+    const bar = h("div.resttabs", { role: "tablist", "aria-label": "Beside the case" }, [["guidelines", "Guidelines"], ["agreement", "Agreement"], ["flags", "Your flags"]].map(([name, words]) => h("button.kind", { type: "button", role: "tab", onclick: () => show(name), dataset: { name, testid: `rest-${name}` } }, words)));
+    show("guidelines");
+    return [bar, body];
   }
 
   async decide(decision, value = {}, blind = false) {
@@ -172,18 +190,6 @@ class Desk {
     }
     this.lists.draw();
   }
-}
-
-/** Guidelines and agreement, below the case. */
-function tabsOf(lists, code) {
-  const body = h("div");
-  const show = (name) => {
-    for (const one of bar.children) one.setAttribute("aria-selected", String(one.dataset.name === name));
-    fill(body, name === "guidelines" ? guidelines(code) : agreement(() => lists.narrow({ state: "disputed" })));
-  };
-  const bar = h("div.resttabs", { role: "tablist", "aria-label": "Beside the case" }, [["guidelines", "Guidelines"], ["agreement", "Agreement"]].map(([name, words]) => h("button.kind", { type: "button", role: "tab", onclick: () => show(name), dataset: { name, testid: `rest-${name}` } }, words)));
-  show("guidelines");
-  return [bar, body];
 }
 
 function blindBox() {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from time import monotonic
 
@@ -12,6 +13,7 @@ from tests.browser.compare_page import Comparing
 from tests.browser.conftest import Served
 from tests.browser.room import Room
 from tests.browser.samples import pair
+from tests.finetune import ordered
 from tests.ui.desk import Tap
 
 pytestmark = pytest.mark.browser
@@ -111,6 +113,37 @@ def test_escape_leaves_the_form_and_what_was_written_outlives_other_news(answere
     expect(page.get_by_test_id("statement")).to_have_count(0)
     expect(page.get_by_test_id("verdict")).to_have_text("You disagree")
     page.get_by_test_id("theme").click()
+
+
+def test_whoever_flagged_sees_whether_it_was_fixed(answered: Room, served: Served) -> None:
+    """At the answer, in the list of what was flagged, and from there back to the answer."""
+    page = answered.page
+    page.keyboard.press("Shift+y")
+    expect(page.get_by_test_id("statement")).to_be_visible()
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("statement")).to_have_count(0)
+    expect(page.get_by_test_id("fate")).to_have_text("Waits for a reviewer.")
+    number: int = page.evaluate(STANDS)["id"]
+    sheet = {**ordered.sheet("next"), "replayed": [ordered.told(number, "fixed", "What changed?", "stable", "worse", "worse")]}
+    place = ordered.run(served.app.state.context.settings, "next", sheet=sheet)
+    try:
+        answered.reload()
+        expect(page.get_by_test_id("fate")).to_contain_text(
+            "Asked again next, which does not answer now, says worse where stable was said."
+        )
+        page.get_by_test_id("new-session").click()
+        expect(answered.turns).to_have_count(0)
+        page.get_by_test_id("case-more").click()
+        page.get_by_test_id("open-flags").click()
+        line = page.get_by_test_id("flag")
+        expect(line).to_contain_text("Change missed")
+        expect(line).to_contain_text("next: worse · not live")
+        line.click()
+        page.get_by_test_id("close-flags").click()
+        answered.expect_answered("The opacity is worse.")
+    finally:
+        shutil.rmtree(place)
 
 
 def test_a_refused_statement_is_a_sentence_and_the_form_stays(answered: Room, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -382,3 +382,25 @@ def test_roles_are_given_by_admins_alone(store: Store, reader: User) -> None:
     store.give_role(store.user(LOCAL), other.id, "educator")
     store.call(other, "  Dr.  Other ")
     assert [(one.name, one.role) for one in store.members() if one.id == other.id] == [("Dr. Other", "educator")]
+
+
+def test_a_reader_sees_how_far_each_of_their_flags_came(
+    store: Store, reader: User, second: User, case: int, item: int, version: int
+) -> None:
+    """Whoever flagged was never told what came of it."""
+    (flag,) = store.flags(reader)
+    assert (flag.item, flag.version, flag.state, flag.accepted) == (item, version, "pending", False)
+    assert flag.question == store.session(flag.session, reader).turns[0].question
+    first = flag.statements
+    store.add_feedback(version, reader, Said(severity="major"))
+    (flag,) = store.flags(reader)
+    assert flag.statements[:1] == first
+    assert (len(flag.statements), flag.said.severity) == (2, "major")
+    said = store.review_case(item, second).proposed
+    assert judge(store, item, second, Judgement("judged", said)) == "submitted"
+    (flag,) = store.flags(reader)
+    assert (flag.state, flag.accepted) == ("submitted", True)
+    assert store.flags(second) == ()
+    other = answered(store, reader, case)
+    store.add_feedback(other, reader, Said("agree"))
+    assert [one.version for one in store.flags(reader)] == [other, version], "newest first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from storage.schema import now
 from storage.store import Store
 from storage.views import LOCAL
 from tests.browser.samples import pair
+from tests.finetune import ordered
 from tests.ui.conftest import HERE, Running, events, send, slots
 from tests.ui.desk import Desk
 from ui import routes_feedback
@@ -182,3 +184,22 @@ def test_a_site_may_make_everybody_an_annotator(tmp_path: Path) -> None:
         client.get("/")
         assert client.get("/api/me").json()["rights"] == ["review"]
         assert client.get("/api/review/agreement").json()["items"] == 0
+
+
+def test_whoever_flagged_is_told_what_a_candidate_says_to_it(
+    running: Running, browser: TestClient, stranger: TestClient, answer: dict[str, Any]
+) -> None:
+    number = flagged(browser, answer)
+    (told,) = browser.get("/api/flags").json()
+    assert (told["flag"]["version"], told["flag"]["state"], told["fate"]) == (answer["id"], "pending", None)
+    sheet = {**ordered.sheet("asked-again"), "replayed": [ordered.told(number, "fixed", "What changed?", "better", "worse", "worse")]}
+    place = ordered.run(running.app.state.context.settings, "asked-again", sheet=sheet)
+    try:
+        (told,) = browser.get("/api/flags").json()
+        assert (told["fate"]["state"], told["fate"]["after"], told["fate"]["live"]) == ("fixed", "worse", False)
+        assert stranger.get("/api/flags").json() == []
+        promote(running, stranger, "annotator")
+        line = queued(stranger, answer)
+        assert stranger.get(f"/api/review/items/{line['id']}").json()["fate"]["run"] == "asked-again"
+    finally:
+        shutil.rmtree(place)
