@@ -22,6 +22,7 @@ from settings import Settings
 from storage import (
     agreement,
     audit,
+    branching,
     dialect,
     erasing,
     exchange,
@@ -218,6 +219,11 @@ class Store:
         """Give the session another title."""
         with self._database.write() as session:
             history.rename(session, session_id, user, title)
+
+    def branch(self, session_id: int, turn_id: int, user: User) -> int:
+        """Begin a case that holds everything of this one up to a question, feedback left out; its id. Raises `StoreError`."""
+        with self._database.write() as session:
+            return branching.branch(session, session_id, turn_id, user)
 
     def sessions(self, user: User, search: str = "", limit: int = 200) -> tuple[SessionSummary, ...]:
         """The user's sessions, last used first; `search` looks in titles, questions and answers, ignoring case."""

@@ -80,6 +80,15 @@ async def again(session_id: int, turn_id: int, request: Request, here: In, user:
     return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=STREAM)
 
 
+@router.post("/sessions/{session_id}/turns/{turn_id}/branch")
+def branch(session_id: int, turn_id: int, here: In, user: Reader) -> dict[str, int]:
+    """Another session that goes on from this question; this one stays as it is."""
+    try:
+        return {"id": here.store.branch(session_id, turn_id, user)}
+    except StoreError as error:
+        raise HTTPException(404, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+
+
 @router.post("/runs/{run}/stop")
 def stop(run: str, here: In, user: Reader) -> dict[str, bool]:
     """Stop an answer of this reader's; one that has ended already is fine."""

@@ -1,6 +1,7 @@
 // Asking: one question at a time in a tab, its words as they come, stopping, asking again.
 import { get, post, stream } from "./api.js";
 import { flush, leave, relationship, show, wire } from "./hang.js";
+import { flush as keepDrawn } from "./kept.js";
 import { filled, remember, state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
 import { check } from "./trust.js";
@@ -115,6 +116,16 @@ export async function open(id, quiet = false) {
   remember();
   session.lost.forEach((text) => say(text));
   return true;
+}
+
+/** Go on from a question in a session of its own; the one it is of stays as it is. */
+export async function branch(turn) {
+  if (state.running) return void say("An answer is on its way; stop it, or wait for its end.");
+  await Promise.all([flush(), keepDrawn()]);
+  const made = await attempt(() => post(`/api/sessions/${state.session.id}/turns/${turn.id}/branch`));
+  if (!made || !(await open(made.id))) return;
+  update({ sessions: (await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`))) ?? state.sessions });
+  say("This is a branch: its questions go their own way from here.", "good");
 }
 
 /** Begin another session with the same images. */

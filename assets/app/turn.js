@@ -1,7 +1,7 @@
 // One question and its answers: words as they come, versions side by side in time, what the reader says of them, and where
 // each came from. Text is only ever text here.
 import { letters } from "./along.js";
-import { again } from "./ask.js";
+import { again, branch } from "./ask.js";
 import { fill, h, icon, iconButton, moment, plural, seconds } from "./dom.js";
 import { chips, Evidence } from "./evidence.js";
 import { Feedback } from "./feedback.js";
@@ -107,6 +107,7 @@ export class TurnView {
     return h("div.row", {},
       this.feedback.buttons(this.turn, version),
       iconButton("copy", "Copy the answer", () => this.copy(version), { classes: "plain small" }),
+      iconButton("branch", "Go on from here in a session of its own", () => branch(this.turn), { classes: "plain small", "data-testid": "branch" }),
       this.againButton("Regenerate"), h("span.gap"), this.switcher());
   }
 

@@ -183,3 +183,21 @@ def test_an_engine_that_dies_leaves_its_words_and_the_next_question_works(room: 
     expect(room.toasts).to_contain_text("engine")
     room.ask("Again, please?")
     room.expect_answered("The opacity is worse on the right.", turn=2)
+
+
+def test_a_branch_goes_on_from_a_question_and_leaves_its_session_as_it_was(room: Room, served: Served, tmp_path: Path) -> None:
+    served.desk.says("The opacity is worse.", "The heart is larger.", "No effusion.")
+    room.upload(pair(tmp_path))
+    for number, (question, words) in enumerate((("What changed?", "The opacity is worse."), ("And the heart?", "The heart is larger.")), 1):
+        room.ask(question)
+        room.expect_answered(words, number)
+    room.turns.first.get_by_test_id("branch").click()
+    expect(room.page.get_by_test_id("session-title")).to_contain_text("(branch)")
+    expect(room.turns).to_have_count(1)
+    room.expect_answered("The opacity is worse.")
+    room.ask("Any effusion?")
+    room.expect_answered("No effusion.", 2)
+    expect(room.sessions).to_have_count(2)
+    room.sessions.last.locator("button").first.click()
+    expect(room.turns).to_have_count(2)
+    room.expect_answered("The heart is larger.", 2)

@@ -10,6 +10,7 @@ from sqlalchemy import event, insert
 
 from errors import InputError, StoreError
 from storage.feedback import Said
+from storage.marks import Mark, Marks
 from storage.schema import TurnRow, VersionRow
 from storage.store import Store
 from storage.studies.model import Source
@@ -203,3 +204,35 @@ def test_users_are_kept_by_key_and_the_key_is_not_in_the_database(store: Store, 
     assert not any(secret.encode() in path.read_bytes() for path in folder.rglob("interval.db*"))
     with pytest.raises(StoreError, match="needs a key"):
         store.user("")
+
+
+def test_a_branch_goes_its_own_way_from_a_question_on(store: Store, reader: User, session: int, slots: tuple[Slot, Slot]) -> None:
+    """What was said of the answers stays where it was said; prompts and figures come along."""
+    first = store.add_turn(
+        session, reader, "What changed?", "temporal", "temporal", [AskedMark(1, "A", "point", ((3, 4),))], Clinical(age="61")
+    )
+    store.add_version(first, values.record("Larger."))
+    whole = store.add_version(first, values.record("Much larger."))
+    store.add_feedback(whole, reader, Said("agree"))
+    store.save_marks(session, reader, Marks(marks=(Mark("m1", "point", slots[1].series_id, 0, ((3.0, 4.0),), "A"),)))
+    store.add_turn(session, reader, "And the heart?", "temporal", "temporal")
+    made = store.branch(session, first, reader)
+    before, after = store.session(session, reader), store.session(made, reader)
+    assert after.title == "Effusion, follow-up (branch)"
+    assert after.slots == before.slots
+    (copy,) = after.turns
+    assert (copy.question, copy.marks, copy.clinical) == ("What changed?", before.turns[0].marks, before.turns[0].clinical)
+    assert [(one.text, one.feedback) for one in copy.versions] == [("Larger.", ()), ("Much larger.", ())]
+    assert store.answer(copy.versions[1].id, reader) == store.answer(whole, reader)
+    assert store.marks(made, reader).marks == store.marks(session, reader).marks
+    store.add_turn(made, reader, "And the nodule?", "temporal", "temporal")
+    assert [len(store.session(one, reader).turns) for one in (session, made)] == [2, 2]
+    assert len(before.turns[0].versions[1].feedback) == 1
+
+
+def test_only_a_question_of_the_readers_own_session_is_branched_from(store: Store, reader: User, session: int) -> None:
+    turn = store.add_turn(session, reader, "What changed?", "temporal", "temporal")
+    elsewhere = store.start_session(reader, "Another", (), "temporal")
+    for where, who in ((elsewhere, reader), (session, store.user("another browser"))):
+        with pytest.raises(StoreError, match="was not found"):
+            store.branch(where, turn, who)
