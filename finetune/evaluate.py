@@ -2,7 +2,8 @@
 
 Closed questions are read twice: by likelihood (the shares of the option letters at the answer's first token, averaged over all
 cyclic orders of the options) and by generation (greedy words under the strict rule of `protocol.accept`). Open ones are
-generated. What the answers mean is another matter (`finetune.sheet`); here they are only asked for and kept.
+generated. How one is asked is in `finetune.answering`; what the answers mean is another matter (`finetune.sheet`); here they are
+chosen, handed out to one engine or several of the same model, and kept.
 
     python app.py evaluate --benchmark Med_MIM_benchmark_Held_out_RAD.json --image-root vqa_rad/images
 """
@@ -11,73 +12,47 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
+import queue
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal
 
 import numpy as np
 
-from errors import ContextFull, EngineDied, QuestionError, StudyError
-from finetune import medmim, pictures
+from errors import QuestionError
+from finetune import pictures
+from finetune.answering import CONDITIONS, LETTER_TOKENS, OPEN_TOKENS, Condition, Job, Told, answered, recalled
 from finetune.journal import Journal
 from finetune.medmim import Benchmark, Item
-from finetune.pictures import Shape
-from inference.engine import Engine, Image, ModelCard, Options, Request
+from inference.engine import Engine, ModelCard
 
-Condition = Literal["real", "blind", "shuffled", "exchanged"]
-CONDITIONS: tuple[Condition, ...] = ("real", "blind", "shuffled", "exchanged")
+__all__ = [
+    "CONDITIONS",
+    "LETTER_TOKENS",
+    "OPEN_TOKENS",
+    "PROTOCOL",
+    "SEED",
+    "Condition",
+    "Evaluation",
+    "Told",
+    "evaluate",
+    "jobs",
+    "selected",
+]
+
 PROTOCOL = "1"
 """Changed when what is asked, or how it is read, changes: answers of another protocol are not mixed with these."""
 SEED = 20250124
-LETTER_TOKENS = 16
-OPEN_TOKENS = 64
-GENERATED: tuple[Condition, ...] = ("real", "blind")
-"""Conditions in which closed questions are also answered in words."""
 ORDERED = ("temporal", "comparison")
 """Subsets whose answers should depend on the order of the images."""
-DECIDED = re.compile(r"\W*[A-Za-z]\s*[.:;,)\]*]")
-"""Beginning of an answer behind which no word can change the letter that the strict rule reads."""
 
+TOGETHER = 16
+"""Jobs that one of several engines takes at a time."""
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One item under one condition: the images shown (None: grey of that shape), and the address of the answer in the journal."""
-
-    item: Item
-    condition: Condition
-    paths: tuple[Path, ...]
-    shapes: tuple[Shape, ...]
-    address: str
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a model said to one item under one condition.
-
-    `shares` is for each cyclic order of the options the probability of each option, in the file's order of options (empty for
-    an open question); `text` the greedy words, None where they were not asked for; `refused` why the model could not read it,
-    which counts as a wrong answer; `broken` why its images could not be shown, which leaves the item out. `seconds` is the time
-    it took and `encoded` the images that had to be encoded for it.
-    """
-
-    shares: tuple[tuple[float, ...], ...] = ()
-    text: str | None = None
-    refused: str = ""
-    broken: str = ""
-    seconds: float = 0.0
-    encoded: int = 0
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Probability of each option, averaged over the orders; empty without any."""
-        return tuple(sum(column) / len(self.shares) for column in zip(*self.shares, strict=True))
 
 
 @dataclass(frozen=True)
@@ -116,25 +91,27 @@ def evaluate(
     conditions: Sequence[Condition] = CONDITIONS,
     limit: int | None = None,
     on_progress: Progress | None = None,
+    beside: Sequence[Engine] = (),
 ) -> Evaluation:
     """Ask the items of a benchmark under each condition; answers are kept in `folder` and not asked for again.
 
     Items whose images are missing are left out, except that a run of `blind` alone needs no image. `limit` takes that many items
-    spread evenly over the file. Raises `QuestionError` when nothing can be asked, `TuneError`, `EngineError`.
+    spread evenly over the file. `beside` are further engines of the same model that share the work; what is answered is the same.
+    Raises `QuestionError` when nothing can be asked, `TuneError`, `EngineError`.
     """
     chosen = tuple(condition for condition in CONDITIONS if condition in conditions)
     asked, left_out = selected(benchmark, chosen, limit)
     work = jobs(asked, chosen)
-    started, resumed = time.monotonic(), 0
+    started = time.monotonic()
     answers: dict[Condition, dict[str, Told]] = {condition: {} for condition in chosen}
     with Journal(folder / f"answers-{folder_name(benchmark, engine.card)}.jsonl") as journal:
-        for number, job in enumerate(work, 1):
-            told = recalled(journal.rows.get(job.address), job)
-            resumed += told is not None
-            if told is None:
-                told = answered(engine, job)
-                if not told.broken:
-                    journal.add(job.address, {"id": job.item.id, "condition": job.condition, **asdict(told)})
+        known = [(job, told) for job in work if (told := recalled(journal.rows.get(job.address), job)) is not None]
+        resumed = len(known)
+        there = {job.address for job, _ in known}
+        fresh = _answers((engine, *beside), [job for job in work if job.address not in there])
+        for number, (job, told) in enumerate(chain(known, fresh), 1):
+            if number > resumed and not told.broken:
+                journal.add(job.address, {"id": job.item.id, "condition": job.condition, **asdict(told)})
             answers[job.condition][job.item.key] = told
             if on_progress is not None:
                 on_progress(number, len(work))
@@ -143,6 +120,36 @@ def evaluate(
     kept = {condition: {item.key: rows[item.key] for item in whole if item.key in rows} for condition, rows in answers.items()}
     seconds = time.monotonic() - started
     return Evaluation(benchmark, engine.card, chosen, whole, (*left_out, *broken), kept, limit, seconds, resumed)
+
+
+def _answers(engines: Sequence[Engine], work: Sequence[Job]) -> Iterator[tuple[Job, Told]]:
+    """Each job with its answer, as they come; jobs that stand together go to one engine, which reads their images once.
+
+    Raises what an engine raises, once the others have finished the question they are at.
+    """
+    if len(engines) == 1:
+        yield from ((job, answered(engines[0], job)) for job in work)
+        return
+    free: queue.SimpleQueue[Engine] = queue.SimpleQueue()
+    for engine in engines:
+        free.put(engine)
+    stopped = Event()
+
+    def asked(some: Sequence[Job]) -> list[tuple[Job, Told]]:
+        engine = free.get()
+        try:
+            return [(job, answered(engine, job)) for job in some if not stopped.is_set()]
+        finally:
+            free.put(engine)
+
+    with ThreadPoolExecutor(len(engines), "evaluate") as pool:
+        parts = [pool.submit(asked, work[first : first + TOGETHER]) for first in range(0, len(work), TOGETHER)]
+        try:
+            for part in as_completed(parts):
+                yield from part.result()
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
 
 
 def _broken(item: Item, answers: Mapping[Condition, Mapping[str, Told]]) -> Told | None:
@@ -248,97 +255,3 @@ def _settle(group: Sequence[Item], given: list[Item]) -> None:
 
 def _strange(item: Item, donor: Item) -> bool:
     return item.patient != donor.patient and item.cluster != donor.cluster and not set(item.images) & set(donor.images)
-
-
-# Asking
-
-
-def answered(engine: Engine, job: Job) -> Told:
-    """Ask one job; an engine that died is asked once more. A question that does not fit the model is refused, not raised."""
-    try:
-        return _asked(engine, job)
-    except EngineDied:
-        return _asked(engine, job)
-
-
-def _asked(engine: Engine, job: Job) -> Told:
-    started = time.monotonic()
-    try:
-        images = shown(job)
-    except StudyError as error:
-        return Told(broken=str(error))
-    if len(images) > engine.card.max_images:
-        return Told(refused=f"{len(images)} images, and the model reads at most {engine.card.max_images}")
-    meter = _Meter(engine)
-    try:
-        shares = tuple(_letters(meter, job.item, order, images) for order in _orders(job.item))
-        text = _words(meter, job.item, images) if job.condition in GENERATED or not job.item.closed else None
-    except ContextFull as error:
-        return Told(refused=str(error), seconds=time.monotonic() - started)
-    return Told(shares[1:] + shares[:1], text, "", "", round(time.monotonic() - started, 4), meter.encoded)
-
-
-def shown(job: Job) -> tuple[Image, ...]:
-    """The images of a job as the engine is given them."""
-    if job.condition == "blind":
-        return tuple(pictures.grey(shape) for shape in job.shapes)
-    return tuple(pictures.picture(path) for path in job.paths)
-
-
-class _Meter:
-    """An engine with the count of images it encoded."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.encoded = 0
-
-    def count(self) -> None:
-        self.encoded += self.engine.timings.images_encoded
-
-
-def _orders(item: Item) -> Sequence[Sequence[int]]:
-    """The cyclic orders with the file's own last: the generated answer goes on from its prompt."""
-    turns = medmim.rotations(item) if item.closed else ()
-    return (*turns[1:], *turns[:1])
-
-
-def _request(item: Item, images: tuple[Image, ...], order: Sequence[int] | None = None) -> Request:
-    return Request(images, medmim.question(item, order), item.ability)
-
-
-def _letters(meter: _Meter, item: Item, order: Sequence[int], images: tuple[Image, ...]) -> tuple[float, ...]:
-    """Shares of the options, in the file's order, from the letters' likelihoods at the answer's first token."""
-    letters = [letter for letter, _ in item.options]
-    logprobs = meter.engine.score(_request(item, images, order), letters, whole=False).logprobs
-    meter.count()
-    largest = max(logprobs)
-    weights = [math.exp(logprob - largest) for logprob in logprobs]
-    by_place = dict(zip(order, weights, strict=True))
-    return tuple(by_place[place] / sum(weights) for place in range(len(letters)))
-
-
-def _words(meter: _Meter, item: Item, images: tuple[Image, ...]) -> str:
-    """The greedy answer, of a closed question no further than its letter."""
-    options = Options(max_tokens=LETTER_TOKENS if item.closed else OPEN_TOKENS)
-    text = ""
-    tokens = meter.engine.stream(replace(_request(item, images), options=options), Event())
-    for token in tokens:
-        text += token.text
-        if item.closed and DECIDED.match(text):
-            break
-    if isinstance(tokens, Generator):
-        tokens.close()  # lets the engine stop what it would still write
-    meter.count()
-    return text.strip()
-
-
-def recalled(row: Mapping[str, Any] | None, job: Job) -> Told | None:
-    """An answer from its row in the journal; None when there is none, or none that fits the item."""
-    try:
-        shares = tuple(tuple(float(share) for share in order) for order in row["shares"])  # type: ignore[index]
-        told = Told(shares, row["text"], str(row["refused"]), "", float(row["seconds"]), int(row["encoded"]))  # type: ignore[index]
-    except (KeyError, TypeError, ValueError):
-        return None
-    count = len(job.item.options) if job.item.closed else 0
-    fits = bool(told.refused) or (len(shares) == count and all(len(order) == count for order in shares))
-    return told if fits and (told.text is None or isinstance(told.text, str)) else None

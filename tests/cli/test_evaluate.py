@@ -62,6 +62,14 @@ def test_shuffled_alone_and_a_limit(run: Run, bench: tuple[Path, Path], tmp_path
     assert Path(ran.json["files"]["json"]).name == "sheet-shuffled-6.json"
 
 
+def test_copies_of_the_model_share_the_threads(run: Run, bench: tuple[Path, Path], opened: Opened) -> None:
+    ran = run("evaluate", "--benchmark", bench[0], "--image-root", bench[1], "--workers", 2, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["benchmark"]["asked"] == 13
+    assert len(opened.asked) == 3  # one to know the model, then two that share the threads
+    assert opened.engine.closed
+
+
 def test_two_image_roots(run: Run, bench: tuple[Path, Path], tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -196,7 +204,8 @@ def test_the_bundled_model_is_scored(bundled: Settings, tmp_path: Path, capsys: 
             Pillow.fromarray(pixels).save(root / name)
         items.append(benchmarks.closed(number, names, number % 3))
     file = benchmarks.written(tmp_path / "Med_MIM_benchmark_Held_in_Comparison.json", items)
-    code = main(["--data-dir", str(bundled.data_dir), "evaluate", "--benchmark", str(file), "--image-root", str(root), "--json"])
+    given = ["evaluate", "--benchmark", str(file), "--image-root", str(root), "--workers", "1", "--json"]
+    code = main(["--data-dir", str(bundled.data_dir), *given])
     content = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert code == 0
     assert content["model"]["name"] == "bundled"

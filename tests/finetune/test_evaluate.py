@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import EngineDied, QuestionError, TuneError
+from errors import EngineDied, EngineError, QuestionError, TuneError
 from finetune import medmim
 from finetune.evaluate import CONDITIONS, Evaluation, evaluate, jobs, strangers
 from inference.checks import GREY
@@ -102,6 +102,31 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
     assert again.requests == []
     assert second.answers == first.answers
     assert second.resumed == len(jobs(first.asked, CONDITIONS))
+
+
+def test_engines_that_share_the_work_answer_as_one_does_and_each_question_once(tmp_path: Path) -> None:
+    file, root = benchmarks.bright(tmp_path)
+    benchmark = medmim.load(file, root)
+    alone = evaluate(benchmarks.oracle(), benchmark, tmp_path / "alone")
+    crew = [benchmarks.oracle() for _ in range(3)]
+    shared = evaluate(crew[0], benchmark, tmp_path / "shared", beside=crew[1:])
+    assert {key: (told.shares, told.text) for key, told in shared.answers["real"].items()} == {
+        key: (told.shares, told.text) for key, told in alone.answers["real"].items()
+    }
+    assert list(shared.answers["blind"]) == list(alone.answers["blind"])
+    one = benchmarks.oracle()
+    evaluate(one, benchmark, tmp_path / "again")
+    assert sum(len(engine.scored) for engine in crew) == len(one.scored)
+
+
+def test_an_engine_that_fails_ends_the_run_and_what_was_answered_is_kept(tmp_path: Path) -> None:
+    file, root = benchmarks.bright(tmp_path)
+    benchmark = medmim.load(file, root)
+    broken = FakeEngine(scores=lambda _request: (_ for _ in ()).throw(EngineError("the model broke")))
+    with pytest.raises(EngineError, match="the model broke"):
+        evaluate(benchmarks.oracle(), benchmark, tmp_path / "out", beside=[broken])
+    done = evaluate(benchmarks.oracle(), benchmark, tmp_path / "out")
+    assert len(done.answers["real"]) == 13
 
 
 class Killed(BaseException):

@@ -16,6 +16,11 @@ from ui.cli.common import DataDir, Json, begin
 if TYPE_CHECKING:
     from finetune.evaluate import Condition
     from finetune.medmim import Benchmark
+    from inference.select import Selection
+    from settings import Settings
+
+HEADROOM = 1 << 30
+"""Memory in bytes that a copy of a model takes beside twice its files, at most."""
 
 
 def evaluate(
@@ -29,6 +34,9 @@ def evaluate(
     blind: Annotated[bool, typer.Option("--blind", help="Only with grey in place of every image; needs no image.")] = False,
     shuffled: Annotated[bool, typer.Option("--shuffled", help="Only with another patient's images.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Ask N items, spread over the file.", show_default="all")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Copies of the model that share the work.", show_default="as many as fit")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of answers and sheet.", show_default="in the data folder")] = None,
     as_json: Json = False,
     data_dir: DataDir = None,
@@ -39,23 +47,44 @@ def evaluate(
     from finetune import sheet
     from finetune.evaluate import evaluate as run
     from finetune.evaluate import folder_name, selected
+    from inference.hardware import physical_cores
     from inference.select import open_engine
 
     conditions = wanted(blind, shuffled)
     selected(file, conditions, limit)
     selection = open_engine(settings, model, engine)
-    folder = out or settings.data_dir / "evaluations" / folder_name(file, selection.engine.card)
+    engines = [selection.engine]
     try:
+        count = workers or copies(settings, model, selection)
+        if count > 1:
+            engines.pop().close()
+            shared = settings.model_copy(update={"threads": max(1, (settings.threads or physical_cores()) // count)})
+            for _ in range(count):
+                engines.append(open_engine(shared, model, engine).engine)
+        folder = out or settings.data_dir / "evaluations" / folder_name(file, engines[0].card)
         with bar() as progress:
-            done = run(selection.engine, file, folder, conditions, limit, progress)
+            done = run(engines[0], file, folder, conditions, limit, progress, engines[1:])
     finally:
-        selection.engine.close()
+        for opened in engines:
+            opened.close()
     content = sheet.content(done)
     files = sheet.write(content, folder, sheet.stem(done))
     for line in sheet.lines(content):
         output.say(line)
     output.note(f"{selection.reason} The sheet is {files['html']}.")
     output.result({**content, "files": files})
+
+
+def copies(settings: Settings, model: str | None, selection: Selection) -> int:
+    """How many copies of a GGUF model this machine's cores and free memory are good for; 1 of any other."""
+    from inference.hardware import memory_free, physical_cores
+    from inference.select import resolve
+
+    if selection.engine.card.engine != "gguf":
+        return 1
+    named = resolve(settings, model or settings.model)
+    size = sum((named.folder / name).stat().st_size for name in (named.manifest.text, named.manifest.mmproj))
+    return max(1, min(settings.threads or physical_cores(), memory_free() // (2 * size + HEADROOM)))
 
 
 def wanted(blind: bool, shuffled: bool) -> tuple[Condition, ...]:
