@@ -231,7 +231,7 @@ class Conversation:
         """Log-probability of each answer of the group behind the first `start` tokens."""
         self._model.check()
         totals = [0.0] * group.count
-        with self._model.branches(group.cells(start), group.count):
+        with self._model.branches(group.cells(start), group.branches):
             for place, due in group.due.items():
                 row = self._model.logprobs(place)
                 for number, token in due:
@@ -240,41 +240,52 @@ class Conversation:
 
 
 class Branches:
-    """Prompts' ends with answers behind them that are read in one batch, as a tree: what they begin with alike is read once."""
+    """Prompts' ends with answers behind them that are read in one batch, as a tree: what they begin with alike is read once.
+
+    An answer whose last token alone is its own (an option's letter) needs no branch of its own, since its last token is never read.
+    """
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
         self.due: dict[int, list[tuple[int, int]]] = {}  # place in the batch -> (answer, its token that follows there)
-        self.count = 0
+        self.count = self.branches = 0
         self._depths: list[int] = []
         self._sequences: list[list[int]] = []
         self._child: dict[tuple[int, int], int] = {}  # (parent or -1, token) -> place in the batch
 
     def takes(self, ids: Sequence[int], most: int) -> bool:
         """Whether the tree has room for one more; `most` is what a batch holds."""
-        at, known = -1, 0
-        while known < len(ids) - 1 and (at, ids[known]) in self._child:
-            at, known = self._child[at, ids[known]], known + 1
-        return self.count < BRANCHES - 1 and len(self.tokens) + len(ids) - 1 - known <= most
+        own = len(ids) - 1 - len(self._known(ids))
+        return not own or (self.branches < BRANCHES - 1 and len(self.tokens) + own <= most)
 
     def add(self, ids: Sequence[int], start: int, most: int) -> None:
         """Take in `ids`, of which those from `start` on are the answer. Raises `ContextFull` when one batch cannot hold them."""
         if len(ids) - 1 > most:
             raise ContextFull(f"a choice of {len(ids) - start} tokens is longer than the {most} that can be scored; shorten it")
-        at = -1
-        for depth, token in enumerate(ids):
-            if depth >= start:
-                self.due.setdefault(at, []).append((self.count, token))
-            if depth == len(ids) - 1:
-                break
-            place = self._child.setdefault((at, token), len(self.tokens))
-            if place == len(self.tokens):
-                self.tokens.append(token)
+        path = self._known(ids)
+        if len(path) < len(ids) - 1:
+            self.branches += 1
+            for depth in range(len(path), len(ids) - 1):
+                self._child[path[-1] if path else -1, ids[depth]] = len(self.tokens)
+                path.append(len(self.tokens))
+                self.tokens.append(ids[depth])
                 self._depths.append(depth)
                 self._sequences.append([])
-            self._sequences[place].append(self.count + 1)
-            at = place
+            for place in path:
+                self._sequences[place].append(self.branches)
+        for depth in range(start, len(ids)):
+            self.due.setdefault(path[depth - 1], []).append((self.count, ids[depth]))
         self.count += 1
+
+    def _known(self, ids: Sequence[int]) -> list[int]:
+        """Places of the tokens before the last that are in the tree already."""
+        path: list[int] = []
+        for token in ids[:-1]:
+            place = self._child.get((path[-1] if path else -1, token))
+            if place is None:
+                break
+            path.append(place)
+        return path
 
     def cells(self, start: int) -> list[Cell]:
         """What to read, behind `start` tokens that all have in common."""

@@ -20,6 +20,7 @@ import pytest
 from errors import Cancelled, ContextFull, EngineDied, EngineError, ModelNotLoaded
 from finetune import layout
 from inference import manifest
+from inference.conversation import Branches
 from inference.engine import Options, Request, Stage, Token, scored
 from inference.gguf import GgufEngine
 from tests.inference import tiny
@@ -231,6 +232,18 @@ def test_questions_scored_together_are_those_scored_alone_and_encode_nothing_ane
         assert found.logprobs == pytest.approx(one.logprobs, abs=1e-3)
         assert found.tokens == one.tokens
     assert gguf.timings.images_encoded == 0
+
+
+def test_letters_of_one_question_take_one_branch_and_what_is_alike_is_read_once() -> None:
+    tree = Branches()
+    for stem in ([5, 6, 7], [5, 6, 8]):
+        for letter in (1, 2, 3):
+            tree.add([*stem, letter], 3, 512)
+    assert (tree.tokens, tree.branches, tree.count) == ([5, 6, 7, 8], 2, 6)
+    assert tree.due == {2: [(0, 1), (1, 2), (2, 3)], 3: [(3, 1), (4, 2), (5, 3)]}
+    assert [cell.position for cell in tree.cells(10)] == [10, 11, 12, 12]
+    assert [cell.sequences for cell in tree.cells(10)] == [(1, 2), (1, 2), (1,), (2,)]
+    assert not tree.takes(list(range(20, 40)), 12)
 
 
 def test_a_score_is_the_same_to_the_last_bit_whatever_was_asked_before(gguf: GgufEngine) -> None:
