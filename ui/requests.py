@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
@@ -11,16 +12,23 @@ from inference.images import frame_image
 from inference.suggest import kind, scope
 from storage.store import Store
 from storage.views import AnswerRecord, AskedMark, Slot, TurnView, User
-from ui.rendering import window_of
+from ui.rendering import Kept, tag, window_of
 
 REMEMBERED = 8
 """Earlier questions about the same images that a new one is asked after."""
+_shown: Kept[Image] = Kept(96 << 20, lambda image: int(image.pixels.nbytes))
+"""Images of the last questions, so that the next one about them renders and hashes nothing again."""
 
 
 def image(store: Store, user: User, slot: Slot, marks: Sequence[AskedMark] = ()) -> Image:
     """The slot's frame as the model is shown it, the marks on this image drawn into it. Raises `StoreError`, `StudyError`."""
-    series = store.series(slot.series_id, user)[1]
-    return frame_image(series.frames[slot.frame], slot.role, slot.when, window_of(slot.window), marks)
+    frame, window = store.series(slot.series_id, user)[1].frames[slot.frame], window_of(slot.window)
+    key = f"{tag(frame, window, 0)}|{tuple(marks)!r}"
+    kept = _shown.get(key)
+    if kept is None:
+        kept = frame_image(frame, window=window, marks=marks)
+        _shown.put(key, kept)
+    return replace(kept, role=slot.role, when=slot.when)
 
 
 def images(store: Store, user: User, turn: TurnView) -> tuple[Image, ...]:

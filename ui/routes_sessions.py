@@ -127,19 +127,30 @@ def begin(here: Context, user: User, body: AskIn) -> asking.Asked:
         title = f"{body.question[:100]} · {items[-1][0].patient_id}"
         session_id = here.store.start_session(user, title, chosen, body.relationship)
     else:
-        session_id = _session(here, user, body.session_id).id
-        here.store.update_slots(session_id, user, chosen, body.relationship)
+        session_id = body.session_id
+        try:
+            here.store.update_slots(session_id, user, chosen, body.relationship)
+        except StoreError as error:
+            raise HTTPException(404, "There is no such session, or it is not yours.") from error
     if blocking:
         here.store.audit(user, "mismatch", "session", session_id)
     marks, clinical = [mark.mark() for mark in body.marks], body.clinical.clinical()
     turn_id = here.store.add_turn(session_id, user, body.question, body.ability, body.relationship, marks, clinical)
-    return _turn(here, user, session_id, turn_id)
+    return _found(here, user, session_id, turn_id)
 
 
 def _turn(here: Context, user: User, session_id: int, turn_id: int) -> asking.Asked:
-    _session(here, user, session_id)
-    asked = asking.find(here, user, session_id, turn_id)
+    """A kept question whose images are all still there."""
+    asked = _found(here, user, session_id, turn_id)
+    _items(here, user, list(asked.turn.slots))
+    return asked
+
+
+def _found(here: Context, user: User, session_id: int, turn_id: int) -> asking.Asked:
+    try:
+        asked = asking.find(here, user, session_id, turn_id)
+    except StoreError as error:
+        raise HTTPException(404, "There is no such session, or it is not yours.") from error
     if asked is None:
         raise HTTPException(404, "There is no such question in this session.")
-    _items(here, user, list(asked.turn.slots))
     return asked

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
+from inference.engine import Image
+from inference.images import frame_image
 from inference.marked import YELLOW
 from tests.browser.samples import pair
 from tests.ui.conftest import Running, events, send, slots
@@ -45,6 +47,30 @@ def test_marks_are_drawn_into_the_image_told_in_the_prompt_and_shown_again(
     assert "Marks on image 2, in per cent of its width and height: A, a box from" in seen["prompt"]
     picture = np.asarray(Pillow.open(io.BytesIO(browser.get(seen["images"][1]["url"]).content)))
     assert np.any(np.all(picture == YELLOW, axis=2)), "what the page shows has the mark in it"
+
+
+def test_the_next_question_about_the_same_images_renders_nothing_and_another_mark_or_window_does(
+    browser: TestClient, running: Running, hung: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rendering and hashing a pair took longer than a warm model takes to its first word."""
+    made: list[str] = []
+
+    def counted(*args: Any, **more: Any) -> Image:
+        made.append("image")
+        return frame_image(*args, **more)
+
+    monkeypatch.setattr("ui.requests.frame_image", counted)
+    asked(browser, hung, marks=[{**BOX, "points": [[1, 2], [3, 2], [1, 4], [3, 4]]}])
+    made.clear()
+    asked(browser, hung, marks=[{**BOX, "points": [[1, 2], [3, 2], [1, 4], [3, 4]]}])
+    assert made == []
+    asked(browser, hung, marks=[{**BOX, "points": [[2, 2], [4, 2], [2, 4], [4, 4]]}])
+    assert made == ["image"]
+    first, second, third = running.desk.engine.requests
+    assert [one.sha256 for one in first.images] == [one.sha256 for one in second.images]
+    assert first.images[0].sha256 == third.images[0].sha256
+    assert first.images[1].sha256 != third.images[1].sha256
+    assert [one.role for one in third.images] == ["prior", "current"]
 
 
 def test_an_answer_made_again_sees_the_marks_of_its_question(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
