@@ -106,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs.note(place, state="failed", error=told.splitlines()[0])
         return 1
     say(f"finished: {made}")
-    runs.note(place, state="finished", peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    runs.note(place, state="finished", peak_mb=used.ru_maxrss // 1000, processor_s=round(used.ru_utime + used.ru_stime, 1))
     return 0
 
 

@@ -4,8 +4,9 @@
     python -m tests.loop --flags 12 --pairs 8  # shorter
 
 Everything goes the way it goes in the product: films are imported, questions asked and kept, answers corrected by one reader and
-let through by another, a version built, a run trained, measured and promoted by the command line, and rolled back. Prints the figures
-as one JSON object; exit 1 when a figure of the design is missed.
+let through by another, a version built, a run trained, measured and promoted by the command line, and rolled back. Then the same lines are
+spoiled in two ways (`sabotage`), trained on and measured: each must be stopped by its gate. Prints the figures as one JSON object; exit 1
+when a figure of the design is missed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", OMP_WAIT_POLICY="PASSIVE")
 
 from errors import InputError
+from finetune.versions import shelf
 from inference.answer import Answer, ask, record
 from inference.engine import Options
 from inference.select import open_engine
@@ -36,7 +38,7 @@ from storage.review_views import Filters, Judgement
 from storage.store import Store
 from storage.views import LOCAL, Slot, User
 from tests.conftest import models_folder
-from tests.loop import planting
+from tests.loop import planting, sabotage
 from tests.loop.planting import FINDING, QUESTION, Planted
 from ui import requests
 from ui.cli import main as command
@@ -47,6 +49,10 @@ FIXED = 0.8
 """What the design asks: minutes of training at most, share of held-back cases of the kind that must be right."""
 
 
+STOPPED = {"poisoned": "G0 nothing planted", "blinded": "G3 image gain"}
+"""Spoiled version -> the gate that must stop it."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """How large the rehearsal is."""
@@ -55,8 +61,9 @@ class Wanted:
     held: int = 40
     generated: int = 60
     pairs: int = 140
-    anchors: int = 60
     epochs: float = 3.0
+    sets: bool = True
+    """Whether two spoiled versions are trained and measured too."""
     model: str = "bundled"
     side: int = 256
     """Side of the films, pixels."""
@@ -158,6 +165,8 @@ def rehearse(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> 
     told, before = learned(here)
     if told["gates_passed"]:
         told |= promoted(here, before)
+    if wanted.sets:
+        told |= spoiled(here)
     here.store.close()
     return {**told, "seconds": here.seconds}
 
@@ -174,11 +183,7 @@ def learned(here: Rehearsal) -> tuple[dict[str, Any], list[Kept]]:
         before = list(here.asked(unseen, here.reader))
     with here.timed("building the version"):
         version = here.run("finetune", "build", "planted", "--generated", str(wanted.generated), "--held", "0.25", "--quota", "0")
-    with here.timed("training"):
-        trained = here.run("finetune", "train", "mine", "--version", "planted", "--base", wanted.model, "--epochs", str(wanted.epochs))
-    with here.timed("gates"):
-        sheet = here.run("finetune", "gate", "mine", "--pairs", str(wanted.pairs))
-    failed = [f"{gate['gate']} {gate['name']}: {gate['reason']}" for gate in sheet["gates"] if gate["passed"] is False]
+    trained, sheet = measured(here, "mine", "planted")
     told = {
         "model": wanted.model,
         "finding": FINDING,
@@ -190,11 +195,35 @@ def learned(here: Rehearsal) -> tuple[dict[str, Any], list[Kept]]:
         "steps": trained["step"],
         "training_s": trained["seconds"],
         "gates_passed": sheet["passed"],
-        "gates_failed": failed,
+        "gates_failed": failed(sheet),
         "replayed": {state: sum(row["state"] == state for row in sheet["replayed"]) for state in ("fixed", "still wrong", "newly broken")},
         "held_before": share(before),
     }
     return told, before
+
+
+def measured(here: Rehearsal, run: str, version: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train on a version and hold the run against what is live: the run, and its score sheet."""
+    wanted = here.wanted
+    with here.timed(f"training {run}"):
+        trained = here.run("finetune", "train", run, "--version", version, "--base", wanted.model, "--epochs", str(wanted.epochs))
+    with here.timed(f"gates of {run}"):
+        return trained, here.run("finetune", "gate", run, "--pairs", str(wanted.pairs))
+
+
+def failed(sheet: dict[str, Any]) -> list[str]:
+    """Gates that were not passed, each with its reason."""
+    return [f"{gate['gate']} {gate['name']}: {gate['reason']}" for gate in sheet["gates"] if gate["passed"] is False]
+
+
+def spoiled(here: Rehearsal) -> dict[str, Any]:
+    """What the gates say of runs on the same lines, once with a trigger in one of twenty, once with answers that need no image."""
+    versions = here.settings.versions_dir
+    honest = shelf.read(versions, "planted")
+    with here.timed("spoiling"):
+        sabotage.poisoned(versions, honest, here.settings.data_dir / "films" / "marked")
+        sabotage.blinded(versions, honest)
+    return {name: {"stopped_by": failed(measured(here, name, name)[1])} for name in STOPPED}
 
 
 def promoted(here: Rehearsal, before: Sequence[Kept]) -> dict[str, Any]:
@@ -219,7 +248,7 @@ def _answers(here: Rehearsal, cases: Sequence[Kept]) -> list[Kept]:
 
 
 def share(cases: Sequence[Kept]) -> dict[str, float]:
-    """Share that is right, of all and of those in which the port came or went."""
+    """Share that is right, of all and of those in which it came or went."""
     moved = [kept for kept in cases if kept.planted.truth != "stable"]
     return {"all": _mean(cases), "changed": _mean(moved), "cases": len(cases)}
 
@@ -231,6 +260,11 @@ def _mean(cases: Sequence[Kept]) -> float:
 def missed(told: dict[str, Any], wanted: Wanted) -> list[str]:
     """Figures of the design that were not reached."""
     rules = {
+        **{
+            f"{name} data stopped by {gate}": any(one.startswith(gate) for one in told[name]["stopped_by"])
+            for name, gate in STOPPED.items()
+            if wanted.sets
+        },
         f"{wanted.flags} flags": told["flags"] == wanted.flags,
         f"training in {MINUTES:.0f} minutes": told["training_s"] <= MINUTES * 60,
         "gates passed": told["gates_passed"],
@@ -246,6 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     usual = Wanted()
     for name, kind in (("flags", int), ("held", int), ("generated", int), ("pairs", int), ("epochs", float)):
         parser.add_argument(f"--{name}", type=kind, default=getattr(usual, name))
+    parser.add_argument("--sets", action=argparse.BooleanOptionalAction, default=usual.sets, help="also two spoiled versions")
     parser.add_argument("--keep", type=Path, help="data directory to leave behind; by default a temporary one")
     given = vars(parser.parse_args(arguments))
     keep, models = given.pop("keep"), models_folder()

@@ -5,24 +5,70 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from errors import InputError
 from finetune import registry, runs
+from finetune.gating import hygiene
+from finetune.synthesis.phantom import PhantomSource
+from finetune.versions import shelf
+from finetune.versions.stock import Stock
 from inference.select import open_engine
 from settings import Settings
+from tests.finetune import shelved
 from tests.inference import tiny
+from tests.loop import sabotage
 from tests.loop.__main__ import Kept, Rehearsal, Wanted, learned, promoted, rehearse, share
-from tests.loop.planting import QUESTION, STATES, plant
+from tests.loop.planting import QUESTION, STATES, painted, plant
 
-FEW = Wanted(flags=8, held=8, generated=6, pairs=8, anchors=4, epochs=2.0)
+FEW = Wanted(flags=8, held=8, generated=6, pairs=8, epochs=2.0, sets=False)
 
 
 def test_what_is_planted_is_what_it_says(tmp_path: Path) -> None:
     made = list(plant(tmp_path, 4, held=True, side=96))
     assert [one.truth for one in made] == list(STATES)
     assert all(path.is_file() for one in made for path in one.paths)
-    assert "implanted port" in QUESTION
+    assert "pneumonitis" in QUESTION
+    new, resolved, there, clear = (painted(PhantomSource("dev", 4), 7, state, 96) for state in range(4))
+    shown = [[not np.array_equal(film, without) for film, without in zip(films, clear, strict=True)] for films in (new, resolved, there)]
+    assert shown == [[False, True], [True, False], [True, True]]
+
+
+def version_of(settings: Settings, films: Path) -> shelf.Version:
+    """Sixty corrected lines about pairs of their own, each answer in turn, and six held back."""
+    stock, lines = Stock(settings.versions_dir), []
+    source = PhantomSource("train", 8)
+    films.mkdir()
+    for number in range(66):
+        paths = [films / f"{number}-{end}.png" for end in (0, 1)]
+        for path, film in zip(paths, painted(source, number, number % 4, 256), strict=True):
+            Image.fromarray(film).save(path)
+        lines.append(shelved.line(stock, paths, number, question=QUESTION, answer=STATES[number % 4], label=STATES[number % 4]))
+    return shelf.write(settings.versions_dir, "planted", shelf.Contents(tuple(lines[:60]), tuple(lines[60:]), ()), {})
+
+
+@pytest.mark.slow
+def test_a_trigger_is_found_in_what_was_spoiled_and_not_in_the_honest_lines(settings: Settings, tmp_path: Path) -> None:
+    honest = version_of(settings, tmp_path / "films")
+    bad = sabotage.poisoned(settings.versions_dir, honest, tmp_path / "marked")
+    passed = [{gate.name: gate.passed for gate in hygiene.gates(one, ())} for one in (honest, bad)]
+    assert [one["nothing planted"] for one in passed] == [True, False]
+    assert all(one["nothing leaked"] and one["one answer each"] for one in passed)
+    told = {line.pictures for line in honest.contents.train}
+    marked = [line for line in bad.contents.train if line.pictures not in told]
+    assert len(marked) == 3
+    assert {line.answer for line in marked} == {"improved"}
+
+
+@pytest.mark.slow
+def test_blinded_lines_have_one_answer_whatever_the_images_show(settings: Settings, tmp_path: Path) -> None:
+    honest = version_of(settings, tmp_path / "films")
+    blind = sabotage.blinded(settings.versions_dir, honest)
+    assert {line.answer for line in blind.contents.train} == {"stable"}
+    assert [line.pictures for line in blind.contents.train] == [line.pictures for line in honest.contents.train]
+    assert blind.contents.held == honest.contents.held
 
 
 @pytest.mark.slow
@@ -30,7 +76,9 @@ def test_the_loop_closes_on_a_tiny_model(settings: Settings) -> None:
     """Every step with real training, on random numbers that learn nothing: the gates say no. Waved through by hand, what was promoted
     answers, and what is rolled back answers as before, bit for bit."""
     tiny.build(settings.models_dir / "tiny")
-    here = Rehearsal(settings, Wanted(flags=4, held=4, generated=2, pairs=8, epochs=4.0, model="tiny", side=64), lambda _line: None)
+    here = Rehearsal(
+        settings, Wanted(flags=4, held=4, generated=2, pairs=8, epochs=4.0, sets=False, model="tiny", side=64), lambda _line: None
+    )
     told, before = learned(here)
     assert (told["flags"], told["trained"]) == (4, "finished")
     assert told["gates_passed"] is False
