@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -30,6 +30,7 @@ from inference.child import Child
 from inference.engine import Asked, OnStage, Request, Scores, Stage, Timings, Token
 from inference.hardware import physical_cores
 from inference.manifest import Manifest
+from inference.meter import Meter
 from inference.order import ordered
 from inference.turnstile import Turnstile
 from inference.wire import Frame
@@ -94,24 +95,6 @@ def _frame(head: dict[str, Any], requests: Sequence[Request], listed: Manifest, 
     shown = [{"sha256": name, "height": tile.shape[0], "width": tile.shape[1]} for name, tile in images]
     packed = [wire.pack_segments(chat.segments(ordered(request, listed.image_order), listed.family)) for request in requests]
     return Frame({**head, "prompts": packed, "images": shown}, b"".join(tile.tobytes() for _, tile in images))
-
-
-@dataclass
-class _Meter:
-    """Collects the timings of one request."""
-
-    started: float
-    load_s: float = 0.0
-    first_token_s: float = 0.0
-    tokens: int = 0
-
-    def timings(self, head: dict[str, Any]) -> Timings:
-        """All figures, the child's own among them."""
-        names = {field.name for field in fields(Timings)}
-        own = {name: value for name, value in head.items() if name in names}
-        total = time.monotonic() - self.started
-        mine = {"load_s": self.load_s, "first_token_s": self.first_token_s, "tokens": self.tokens, "total_s": total}
-        return Timings(**(own | mine))
 
 
 class GgufEngine:
@@ -187,16 +170,18 @@ class GgufEngine:
         tell = on_stage or _nobody
         head = {"op": "stream", "max_tokens": options.max_tokens, "temperature": options.temperature, "seed": options.seed}
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        meter = _Meter(time.monotonic())
-        for frame in self._exchange(head, [request], cancel, tell, meter):
-            if frame.head["kind"] == "token":
-                if not meter.tokens:
-                    meter.first_token_s = time.monotonic() - meter.started
-                    tell(Stage("writing"))
-                text = decoder.decode(bytes.fromhex(frame.head["hex"]))
-                yield Token(text, frame.head["logprob"], meter.tokens, frame.head["id"])
-                meter.tokens += 1
-            self._mine.timings = meter.timings(frame.head)
+        meter, done = Meter(time.monotonic()), {}
+        try:
+            for frame in self._exchange(head, [request], cancel, tell, meter):
+                done = frame.head
+                for token, logprob, raw in done.get("said", ()):
+                    if not meter.tokens:
+                        meter.first_token_s = time.monotonic() - meter.started
+                        tell(Stage("writing"))
+                    yield Token(decoder.decode(bytes.fromhex(raw)), logprob, meter.tokens, token)
+                    meter.tokens += 1
+        finally:
+            self._mine.timings = meter.timings(done)
 
     def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
         """Log-probability of each choice; with `whole`, of the token that ends the answer behind it too."""
@@ -208,7 +193,7 @@ class GgufEngine:
         led = [[form.lead + choice for choice in choices] for _, choices in asked]
         head = {"op": "score", "choices": led, "end": form.closing.name if whole else ""}
         requests = [replace(request, question=question) for question, _ in asked]
-        meter = _Meter(time.monotonic())
+        meter = Meter(time.monotonic())
         found: tuple[Scores, ...] = ()
         for frame in self._exchange(head, requests, cancel or Event(), _nobody, meter):
             if frame.head["kind"] == "scores":
@@ -219,7 +204,7 @@ class GgufEngine:
 
     def token_ids(self, request: Request) -> list[int]:
         """Token ids of the prompt as the model reads it; -1 for each image token."""
-        meter = _Meter(time.monotonic())
+        meter = Meter(time.monotonic())
         frames = list(self._exchange({"op": "tokens"}, [request], Event(), _nobody, meter))
         return [int(token) for token in frames[-1].head["ids"]]
 
@@ -266,7 +251,7 @@ class GgufEngine:
             raise ModelNotLoaded(f"{self._folder} makes {found} tokens of an image and its manifest says {listed}; {manifest.REBUILD}")
         self._loaded = True
 
-    def _exchange(self, head: dict[str, Any], requests: Sequence[Request], cancel: Event, tell: OnStage, meter: _Meter) -> Iterator[Frame]:
+    def _exchange(self, head: dict[str, Any], requests: Sequence[Request], cancel: Event, tell: OnStage, meter: Meter) -> Iterator[Frame]:
         """Send one operation in turn and yield its frames; the last one ends it. Raises what the child raised."""
         ticket = self._line.enter(cancel, lambda: tell(Stage("waiting")))
         try:
@@ -304,7 +289,7 @@ class GgufEngine:
                 if frame is None:
                     continue
                 kind = frame.head["kind"]
-                ended = kind not in ("stage", "token")
+                ended = kind not in ("stage", "words")
                 if kind == "error":
                     raise _error(frame)
                 if kind == "stage":
@@ -334,7 +319,7 @@ class GgufEngine:
     def _drain(self, stopped_at: float) -> None:
         """Read what a stopped operation still says until it ends."""
         try:
-            while (frame := self._receive(stopped_at)) is None or frame.head["kind"] in ("stage", "token"):
+            while (frame := self._receive(stopped_at)) is None or frame.head["kind"] in ("stage", "words"):
                 pass
         except (Cancelled, EngineDied):
             return

@@ -217,9 +217,8 @@ class Model:
         """(vocabulary,) natural log-probabilities at output `row` of the last decode."""
         raw = llama.llama_get_logits_ith(self._context, row)
         logits = np.ctypeslib.as_array(raw, (self._tokens,))
-        largest = logits.max()
-        whole = np.exp(logits - largest).sum(dtype=np.float64)
-        logprobs: NDArray[np.float32] = logits - np.float32(largest + np.log(whole))
+        logprobs: NDArray[np.float32] = logits - logits.max()
+        logprobs -= np.log(np.exp(logprobs).sum())
         return logprobs
 
     def keep(self, tokens: int) -> None:

@@ -12,6 +12,7 @@ import queue
 import resource
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,9 @@ from inference.llama import Model
 from inference.wire import Frame
 
 Send = Callable[[Frame], None]
+
+FRAME = 0.016
+"""Seconds between two frames of words at least: no screen shows more, and each wakes a process that takes a processor from this one."""
 
 
 class Worker:
@@ -110,12 +114,19 @@ class Worker:
         assert self._conversation is not None
         model = self._model
         work = self._conversation.read(parts, head["max_tokens"], self._tell)
+        said: list[tuple[int, float, str]] = []
+        sent = 0.0
 
         def say(token: int, logprob: float) -> None:
-            self._send(Frame({"kind": "token", "id": token, "logprob": logprob, "hex": model.piece(token).hex()}))
+            nonlocal sent
+            said.append((token, logprob, model.piece(token).hex()))
+            if time.monotonic() - sent >= FRAME:
+                self._send(Frame({"kind": "words", "said": said}))
+                said.clear()
+                sent = time.monotonic()
 
         count = self._conversation.write(head["max_tokens"], head["temperature"], head["seed"], say)
-        return Frame({"kind": "done", "tokens": count, **vars(work)})
+        return Frame({"kind": "done", "said": said, "tokens": count, **vars(work)})
 
     def _score(self, head: dict[str, Any], prompts: list[list[Part]]) -> Frame:
         assert self._model is not None
