@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import queue
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 
 from errors import QuestionError
-from finetune import pictures
+from finetune import crew, pictures
 from finetune.answering import CONDITIONS, LETTER_TOKENS, OPEN_TOKENS, Condition, Job, Told, answered, recalled
+from finetune.crew import Crew
 from finetune.journal import Journal
 from finetune.medmim import Benchmark, Item
 from inference.engine import Engine, ModelCard
@@ -85,30 +83,29 @@ def folder_name(benchmark: Benchmark, card: ModelCard) -> str:
 
 
 def evaluate(
-    engine: Engine,
+    engine: Engine | Crew,
     benchmark: Benchmark,
     folder: Path,
     conditions: Sequence[Condition] = CONDITIONS,
     limit: int | None = None,
     on_progress: Progress | None = None,
-    beside: Sequence[Engine] = (),
 ) -> Evaluation:
     """Ask the items of a benchmark under each condition; answers are kept in `folder` and not asked for again.
 
     Items whose images are missing are left out, except that a run of `blind` alone needs no image. `limit` takes that many items
-    spread evenly over the file. `beside` are further engines of the same model that share the work; what is answered is the same.
-    Raises `QuestionError` when nothing can be asked, `TuneError`, `EngineError`.
+    spread evenly over the file. Raises `QuestionError` when nothing can be asked, `TuneError`, `EngineError`.
     """
+    some = crew.of(engine)
     chosen = tuple(condition for condition in CONDITIONS if condition in conditions)
     asked, left_out = selected(benchmark, chosen, limit)
     work = jobs(asked, chosen)
     started = time.monotonic()
     answers: dict[Condition, dict[str, Told]] = {condition: {} for condition in chosen}
-    with Journal(folder / f"answers-{folder_name(benchmark, engine.card)}.jsonl") as journal:
+    with Journal(folder / f"answers-{folder_name(benchmark, some.card)}.jsonl") as journal:
         known = [(job, told) for job in work if (told := recalled(journal.rows.get(job.address), job)) is not None]
         resumed = len(known)
         there = {job.address for job, _ in known}
-        fresh = _answers((engine, *beside), [job for job in work if job.address not in there])
+        fresh = some.each([job for job in work if job.address not in there], answered, TOGETHER)
         for number, (job, told) in enumerate(chain(known, fresh), 1):
             if number > resumed and not told.broken:
                 journal.add(job.address, {"id": job.item.id, "condition": job.condition, **asdict(told)})
@@ -119,37 +116,7 @@ def evaluate(
     whole = tuple(item for item in asked if item.key not in {one.item.key for one in broken})
     kept = {condition: {item.key: rows[item.key] for item in whole if item.key in rows} for condition, rows in answers.items()}
     seconds = time.monotonic() - started
-    return Evaluation(benchmark, engine.card, chosen, whole, (*left_out, *broken), kept, limit, seconds, resumed)
-
-
-def _answers(engines: Sequence[Engine], work: Sequence[Job]) -> Iterator[tuple[Job, Told]]:
-    """Each job with its answer, as they come; jobs that stand together go to one engine, which reads their images once.
-
-    Raises what an engine raises, once the others have finished the question they are at.
-    """
-    if len(engines) == 1:
-        yield from ((job, answered(engines[0], job)) for job in work)
-        return
-    free: queue.SimpleQueue[Engine] = queue.SimpleQueue()
-    for engine in engines:
-        free.put(engine)
-    stopped = Event()
-
-    def asked(some: Sequence[Job]) -> list[tuple[Job, Told]]:
-        engine = free.get()
-        try:
-            return [(job, answered(engine, job)) for job in some if not stopped.is_set()]
-        finally:
-            free.put(engine)
-
-    with ThreadPoolExecutor(len(engines), "evaluate") as pool:
-        parts = [pool.submit(asked, work[first : first + TOGETHER]) for first in range(0, len(work), TOGETHER)]
-        try:
-            for part in as_completed(parts):
-                yield from part.result()
-        finally:
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
+    return Evaluation(benchmark, some.card, chosen, whole, (*left_out, *broken), kept, limit, seconds, resumed)
 
 
 def _broken(item: Item, answers: Mapping[Condition, Mapping[str, Told]]) -> Told | None:

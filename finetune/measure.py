@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import settings
-from finetune import files, heldout, outcomes, terminal
+from finetune import crew, files, heldout, outcomes, terminal
+from finetune.crew import Crew
 from finetune.heldout import Held
 from finetune.journal import Journal
 from finetune.outcomes import Asked, Reading
@@ -36,7 +37,6 @@ from inference import pixels
 from inference.engine import Engine, ModelCard, Request
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, TEMPLATES, progression_question
 from inference.reading import likelihoods
-from inference.select import open_engine
 
 Film = NDArray[np.uint8]
 """(H, W)."""
@@ -132,38 +132,29 @@ def _changes(pair: Pair, rng: np.random.Generator) -> list[Closed]:
 
 
 def read(engine: Engine, held: Held, other: Film) -> Reading:
-    """Everything asked about one pair, without offsets, images in an order that reads each pair of images once.
-
-    `other` is another patient's film.
-    """
+    """Everything asked about one pair, without offsets, what is about the same images in one go. `other` is another patient's film."""
     pair = held.pair
+    asked, change = closed(pair), (OVERALL_QUESTION, OVERALL)
 
     def overall(prior: Film, current: Film) -> tuple[float, ...]:
-        return tuple(likelihoods(engine, request(prior, current), OVERALL_QUESTION, OVERALL).values())
+        return tuple(likelihoods(engine, request(prior, current), [change])[0].values())
 
-    given = request(pair.prior, pair.current)
-    asked = [_asked(engine, given, question) for question in closed(pair)]
-    ahead = overall(pair.prior, pair.current)
+    ahead, *answers = likelihoods(engine, request(pair.prior, pair.current), [change, *((one.question, one.choices) for one in asked)])
     back, same = overall(pair.current, pair.prior), overall(pair.current, pair.current)
     replaced = overall(pair.prior, other)
-    cannot = likelihoods(engine, alone(pair.current), OVERALL_QUESTION, (wording.CANNOT_SINGLE, *OVERALL))
+    (cannot,) = likelihoods(engine, alone(pair.current), [(OVERALL_QUESTION, (wording.CANNOT_SINGLE, *OVERALL))])
     return Reading(
         source=held.source,
         patient=pair.patient,
         truth=pair.overall,
-        ahead=ahead,
+        ahead=tuple(ahead.values()),
         back=back,
         same=same,
         replaced=replaced,
         cannot=cannot[wording.CANNOT_SINGLE],
         brightness=_middle(pair.current) - _middle(pair.prior),
-        asked=tuple(asked),
+        asked=tuple(Asked(one.kind, one.finding, one.truth, tuple(odds.values())) for one, odds in zip(asked, answers, strict=True)),
     )
-
-
-def _asked(engine: Engine, given: Request, question: Closed) -> Asked:
-    found = likelihoods(engine, given, question.question, question.choices)
-    return Asked(question.kind, question.finding, question.truth, tuple(found.values()))
 
 
 def _middle(film: Film) -> float:
@@ -173,23 +164,21 @@ def _middle(film: Film) -> float:
     return float(middle.mean() - film[film > 0].mean()) if (film > 0).any() else 0.0
 
 
-def readings(engine: Engine, held: Sequence[Held], kept: Path, say: Say = lambda _line: None) -> list[Reading]:
+def readings(engine: Engine | Crew, held: Sequence[Held], kept: Path, say: Say = lambda _line: None) -> list[Reading]:
     """Readings of every pair, those in the journal `kept` taken from there. Raises what the engine raises."""
-    found: list[Reading] = []
-    asked, started = 0, time.monotonic()
+    some = crew.of(engine)
+    started = time.monotonic()
+    others = [_stranger(held, number) for number in range(len(held))]
+    addresses = [_address(some.card, one, other) for one, other in zip(held, others, strict=True)]
     with Journal(kept) as journal:
-        for number, one in enumerate(held):
-            other = _stranger(held, number)
-            address = _address(engine.card, one, other)
-            row = journal.rows.get(address)
-            if row is None:
-                row = journal.add(address, asdict(read(engine, one, other)))
-                asked += 1
-                if asked in (3, 10) or asked % 25 == 0:
-                    left = (time.monotonic() - started) / asked * (len(held) - number - 1)
-                    say(f"{number + 1} of {len(held)} pairs, about {left:.0f} s to go")
-            found.append(outcomes.recalled(row))
-    return found
+        new = [number for number, address in enumerate(addresses) if address not in journal.rows]
+        asked = some.each(new, lambda one, number: read(one, held[number], others[number]))
+        for done, (number, found) in enumerate(asked, 1):
+            journal.add(addresses[number], asdict(found))
+            if done in (3, 10) or done % 25 == 0:
+                left = (time.monotonic() - started) / done * (len(new) - done)
+                say(f"{len(held) - len(new) + done} of {len(held)} pairs, about {left:.0f} s to go")
+        return [outcomes.recalled(journal.rows[address]) for address in addresses]
 
 
 def _stranger(held: Sequence[Held], number: int) -> Film:
@@ -231,15 +220,12 @@ def report(card: ModelCard, found: Sequence[Reading], seconds: float) -> dict[st
 def measure(model: str, count: int, data_root: Path | None, data_dir: Path | None = None, say: Say = lambda _line: None) -> dict[str, Any]:
     """Measure `model` on `count` pairs of each source. Raises `ModelNotLoaded`, `TuneError`."""
     here = settings.load(data_dir=data_dir)
-    engine = open_engine(here, model).engine
     started = time.monotonic()
-    try:
-        held = heldout.draw(count, engine.card.tile or 256, data_root)
-        say(f"reading {len(held)} held-out pairs, about ten questions each, with {engine.card.name} {engine.card.revision}")
-        found = readings(engine, held, here.data_dir / "measured" / f"{engine.card.sha256[:12]}.jsonl", say)
-    finally:
-        engine.close()
-    return report(engine.card, found, time.monotonic() - started)
+    with crew.opened(here, model) as some:
+        held = heldout.draw(count, some.card.tile or 256, data_root)
+        say(f"reading {len(held)} held-out pairs, about a dozen questions each, with {some.card.name} {some.card.revision}")
+        found = readings(some, held, here.data_dir / "measured" / f"{some.card.sha256[:12]}.jsonl", say)
+    return report(some.card, found, time.monotonic() - started)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,17 +25,17 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 import settings
-from finetune import bundled, files, heldout, measure, score, terminal
+from finetune import bundled, crew, files, heldout, measure, score, terminal
+from finetune.crew import Crew
 from finetune.heldout import Held
 from finetune.journal import Journal
 from finetune.measure import Closed
 from finetune.synthesis import pairs
-from inference.engine import Engine, Request
+from inference.engine import Engine, ModelCard, Request
 from inference.offsets import LEAST as LEAST_SHARE
 from inference.offsets import Offset, plain, weighed
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
 from inference.reading import INVERSE, exchanged, likelihoods
-from inference.select import open_engine
 
 VERSION = "1"
 """Of the questions; readings of another version are asked again."""
@@ -100,16 +100,19 @@ def drawn(count: int, size: int, data_root: Path | None) -> list[Held]:
 def read(engine: Engine, held: Held) -> list[Example]:
     """Every closed question about one pair, without offsets; the overall change in both orders of the films."""
     pair, given = held.pair, measure.request(held.pair.prior, held.pair.current)
-    found = [_example(engine, given, pair.patient, one) for one in questions(held)]
+    found = _examples(engine, given, pair.patient, questions(held))
     if pair.overall in OVERALL:
         back = Closed("overall", OVERALL_QUESTION, OVERALL.index(INVERSE[pair.overall]))
-        found.append(_example(engine, exchanged(given), pair.patient, back))
+        found += _examples(engine, exchanged(given), pair.patient, [back])
     return found
 
 
-def _example(engine: Engine, given: Request, patient: str, one: Closed) -> Example:
-    odds = likelihoods(engine, given, one.question, one.choices)
-    return Example(ASKED.get(one.kind, one.kind), patient, one.choices, tuple(odds.values()), one.truth)
+def _examples(engine: Engine, given: Request, patient: str, asked: Sequence[Closed]) -> list[Example]:
+    found = likelihoods(engine, given, [(one.question, one.choices) for one in asked])
+    return [
+        Example(ASKED.get(one.kind, one.kind), patient, one.choices, tuple(odds.values()), one.truth)
+        for one, odds in zip(asked, found, strict=True)
+    ]
 
 
 def questions(held: Held) -> list[Closed]:
@@ -121,26 +124,24 @@ def questions(held: Held) -> list[Closed]:
     return [Closed("overall", OVERALL_QUESTION, OVERALL.index(pair.overall)), *measure.closed(pair)]
 
 
-def examples(engine: Engine, held: Sequence[Held], kept: Path, say: Callable[[str], None]) -> list[Example]:
+def examples(engine: Engine | Crew, held: Sequence[Held], kept: Path, say: Callable[[str], None]) -> list[Example]:
     """The examples of every pair, those in the journal `kept` taken from there. Raises what the engine raises."""
-    found: list[Example] = []
-    started, asked = time.monotonic(), 0
+    some = crew.of(engine)
+    started = time.monotonic()
+    addresses = [_address(some.card, one) for one in held]
     with Journal(kept) as journal:
-        for number, one in enumerate(held, 1):
-            address = _address(engine, one)
-            row = journal.rows.get(address)
-            if row is None:
-                row = journal.add(address, {"examples": [asdict(example) for example in read(engine, one)]})
-                asked += 1
-                if asked in (3, 10) or asked % 25 == 0:
-                    left = (time.monotonic() - started) / asked * (len(held) - number)
-                    say(f"{number} of {len(held)} pairs, about {left:.0f} s to go")
-            found += [Example(**{**each, "answers": tuple(each["answers"]), "odds": tuple(each["odds"])}) for each in row["examples"]]
-    return found
+        new = [number for number, address in enumerate(addresses) if address not in journal.rows]
+        for done, (number, made) in enumerate(some.each(new, lambda one, number: read(one, held[number])), 1):
+            journal.add(addresses[number], {"examples": [asdict(example) for example in made]})
+            if done in (3, 10) or done % 25 == 0:
+                left = (time.monotonic() - started) / done * (len(new) - done)
+                say(f"{len(held) - len(new) + done} of {len(held)} pairs, about {left:.0f} s to go")
+        rows = [row for address in addresses for row in journal.rows[address]["examples"]]
+    return [Example(**{**row, "answers": tuple(row["answers"]), "odds": tuple(row["odds"])}) for row in rows]
 
 
-def _address(engine: Engine, one: Held) -> str:
-    digest = hashlib.sha256("|".join((VERSION, engine.card.sha256, one.source, one.pair.kind, str(one.pair.seed))).encode())
+def _address(card: ModelCard, one: Held) -> str:
+    digest = hashlib.sha256("|".join((VERSION, card.sha256, one.source, one.pair.kind, str(one.pair.seed))).encode())
     for film in (one.pair.prior, one.pair.current):
         digest.update(film.tobytes())
     return digest.hexdigest()[:32]
@@ -219,9 +220,8 @@ def _table(answers: Sequence[str], some: Sequence[Example]) -> tuple[Values, NDA
     return logs, np.array([place.index(one.truth) for one, place in zip(some, places, strict=True)])
 
 
-def report(engine: Engine, held: Sequence[Held], found: Sequence[Fit], seconds: float) -> dict[str, Any]:
+def report(card: ModelCard, held: Sequence[Held], found: Sequence[Fit], seconds: float) -> dict[str, Any]:
     """`offsets.json`."""
-    card = engine.card
     return {
         "model": card.name,
         "revision": card.revision,
@@ -255,16 +255,13 @@ def _told(offset: Offset | None) -> str:
 def run(model: str, count: int, data_root: Path | None, data_dir: Path | None, out: Path, say: Callable[[str], None]) -> list[Fit]:
     """Read, fit and write. Raises `ModelNotLoaded`, `TuneError`."""
     here = settings.load(data_dir=data_dir)
-    engine = open_engine(here, model).engine
     started = time.monotonic()
-    try:
-        held = drawn(count, engine.card.tile or 256, data_root)
-        say(f"reading {len(held)} pairs, about eight questions each, with {engine.card.name} {engine.card.revision}")
-        some = examples(engine, held, here.data_dir / "measured" / f"offsets-{engine.card.sha256[:12]}.jsonl", say)
-    finally:
-        engine.close()
-    found = [fit(kind, [one for one in some if one.kind == kind]) for kind in KINDS]
-    files.write_json(out, report(engine, held, found, time.monotonic() - started))
+    with crew.opened(here, model) as some:
+        held = drawn(count, some.card.tile or 256, data_root)
+        say(f"reading {len(held)} pairs, about eight questions each, with {some.card.name} {some.card.revision}")
+        asked = examples(some, held, here.data_dir / "measured" / f"offsets-{some.card.sha256[:12]}.jsonl", say)
+    found = [fit(kind, [one for one in asked if one.kind == kind]) for kind in KINDS]
+    files.write_json(out, report(some.card, held, found, time.monotonic() - started))
     return found
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
 
-from inference.engine import Engine, Image, Request, scored
+from inference.engine import Asked, Engine, Image, Request, scored
 from inference.offsets import weighed
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
 
@@ -64,12 +64,13 @@ class PairReading:
 
 def shares(engine: Engine, request: Request, question: str, choices: Sequence[str], cancel: Event | None = None) -> dict[str, float]:
     """Probability of each choice among `choices` as the answer to `question` about the request's images, with the model's offsets."""
-    return weighed(likelihoods(engine, request, question, choices, cancel), engine.card.offsets)
+    return weighed(likelihoods(engine, request, [(question, choices)], cancel)[0], engine.card.offsets)
 
 
-def likelihoods(engine: Engine, request: Request, question: str, choices: Sequence[str], cancel: Event | None = None) -> dict[str, float]:
-    """The same without offsets: the likelihood of each choice as its share of all, from one order of the images; they sum to 1."""
-    return _likelihoods(choices, engine.score(replace(request, question=question, history=()), choices, cancel).logprobs)
+def likelihoods(engine: Engine, request: Request, asked: Asked, cancel: Event | None = None) -> tuple[dict[str, float], ...]:
+    """The likelihood of each choice as its share of all, for each question about the request's images, without offsets."""
+    found = scored(engine, replace(request, history=()), asked, cancel)
+    return tuple(_likelihoods(choices, one.logprobs) for (_, choices), one in zip(asked, found, strict=True))
 
 
 def _likelihoods(choices: Sequence[str], logprobs: Sequence[float]) -> dict[str, float]:
@@ -122,9 +123,7 @@ def read_pair(
 
 def _one_way(engine: Engine, request: Request, findings: Sequence[str], cancel: Event | None) -> OneWay:
     asked = [(OVERALL_QUESTION, OVERALL), *((progression_question(finding), PROGRESSION) for finding in findings)]
-    found = scored(engine, replace(request, history=()), asked, cancel)
-    likely = (_likelihoods(choices, one.logprobs) for (_, choices), one in zip(asked, found, strict=True))
-    overall, *progression = (weighed(one, engine.card.offsets) for one in likely)
+    overall, *progression = (weighed(one, engine.card.offsets) for one in likelihoods(engine, request, asked, cancel))
     return OneWay(dict(zip(findings, progression, strict=True)), overall)
 
 

@@ -162,7 +162,7 @@ def test_an_engine_that_dies_costs_one_pair(predict: Predict, opened: Opened, mo
     engine, deaths = opened.engine, [True]
     score = engine.score
 
-    def dies(request: Request, choices: object, cancel: object = None) -> Scores:
+    def dies(request: Request, choices: object, cancel: object = None, **_: object) -> Scores:
         if deaths:
             deaths.pop()
             raise EngineDied("the engine's process ended (signal 9); it is started again with the next question")

@@ -11,6 +11,7 @@ import pytest
 
 from errors import EngineDied, EngineError, QuestionError, TuneError
 from finetune import medmim
+from finetune.crew import Crew
 from finetune.evaluate import CONDITIONS, Evaluation, evaluate, jobs, strangers
 from inference.checks import GREY
 from inference.engine import Request
@@ -109,7 +110,7 @@ def test_engines_that_share_the_work_answer_as_one_does_and_each_question_once(t
     benchmark = medmim.load(file, root)
     alone = evaluate(benchmarks.oracle(), benchmark, tmp_path / "alone")
     crew = [benchmarks.oracle() for _ in range(3)]
-    shared = evaluate(crew[0], benchmark, tmp_path / "shared", beside=crew[1:])
+    shared = evaluate(Crew(tuple(crew)), benchmark, tmp_path / "shared")
     assert {key: (told.shares, told.text) for key, told in shared.answers["real"].items()} == {
         key: (told.shares, told.text) for key, told in alone.answers["real"].items()
     }
@@ -124,7 +125,7 @@ def test_an_engine_that_fails_ends_the_run_and_what_was_answered_is_kept(tmp_pat
     benchmark = medmim.load(file, root)
     broken = FakeEngine(scores=lambda _request: (_ for _ in ()).throw(EngineError("the model broke")))
     with pytest.raises(EngineError, match="the model broke"):
-        evaluate(benchmarks.oracle(), benchmark, tmp_path / "out", beside=[broken])
+        evaluate(Crew((benchmarks.oracle(), broken)), benchmark, tmp_path / "out")
     done = evaluate(benchmarks.oracle(), benchmark, tmp_path / "out")
     assert len(done.answers["real"]) == 13
 

@@ -32,7 +32,7 @@ def test_a_model_without_offsets_reads_as_its_likelihoods_say() -> None:
     shares = {"worse": 0.2, "stable": 0.7, "improved": 0.1}
     assert weighed(shares, ()) == shares
     found = read_pair(engine(offsets=False), tiny.pair(), ["nodule"])
-    assert found.ahead.overall == likelihoods(engine(), tiny.pair(), OVERALL_QUESTION, OVERALL)
+    assert found.ahead.overall == likelihoods(engine(), tiny.pair(), [(OVERALL_QUESTION, OVERALL)])[0]
 
 
 def test_answers_a_model_shies_from_are_put_right_in_every_reading() -> None:

@@ -16,11 +16,6 @@ from ui.cli.common import DataDir, Json, begin
 if TYPE_CHECKING:
     from finetune.evaluate import Condition
     from finetune.medmim import Benchmark
-    from inference.select import Selection
-    from settings import Settings
-
-HEADROOM = 1 << 30
-"""Memory in bytes that a copy of a model takes beside twice its files, at most."""
 
 
 def evaluate(
@@ -44,47 +39,21 @@ def evaluate(
     """Score a model on a benchmark file, with the controls beside each figure; a run that was stopped goes on."""
     settings, output = begin(context, data_dir, as_json)
     file = read(benchmark, image_root or ())
-    from finetune import sheet
+    from finetune import crew, sheet
     from finetune.evaluate import evaluate as run
     from finetune.evaluate import folder_name, selected
-    from inference.hardware import physical_cores
-    from inference.select import open_engine
 
     conditions = wanted(blind, shuffled)
     selected(file, conditions, limit)
-    selection = open_engine(settings, model, engine)
-    engines = [selection.engine]
-    try:
-        count = workers or copies(settings, model, selection)
-        if count > 1:
-            engines.pop().close()
-            shared = settings.model_copy(update={"threads": max(1, (settings.threads or physical_cores()) // count)})
-            for _ in range(count):
-                engines.append(open_engine(shared, model, engine).engine)
-        folder = out or settings.data_dir / "evaluations" / folder_name(file, engines[0].card)
-        with bar() as progress:
-            done = run(engines[0], file, folder, conditions, limit, progress, engines[1:])
-    finally:
-        for opened in engines:
-            opened.close()
+    with crew.opened(settings, model, engine, workers) as some, bar() as progress:
+        folder = out or settings.data_dir / "evaluations" / folder_name(file, some.card)
+        done = run(some, file, folder, conditions, limit, progress)
     content = sheet.content(done)
     files = sheet.write(content, folder, sheet.stem(done))
     for line in sheet.lines(content):
         output.say(line)
-    output.note(f"{selection.reason} The sheet is {files['html']}.")
+    output.note(f"{some.reason} The sheet is {files['html']}.")
     output.result({**content, "files": files})
-
-
-def copies(settings: Settings, model: str | None, selection: Selection) -> int:
-    """How many copies of a GGUF model this machine's cores and free memory are good for; 1 of any other."""
-    from inference.hardware import memory_free, physical_cores
-    from inference.select import resolve
-
-    if selection.engine.card.engine != "gguf":
-        return 1
-    named = resolve(settings, model or settings.model)
-    size = sum((named.folder / name).stat().st_size for name in (named.manifest.text, named.manifest.mmproj))
-    return max(1, min(settings.threads or physical_cores(), memory_free() // (2 * size + HEADROOM)))
 
 
 def wanted(blind: bool, shuffled: bool) -> tuple[Condition, ...]:
