@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import ContextFull, EngineError
+from errors import EngineError
+from inference.branches import Branches
 from inference.chat import Control, Segment
 from inference.context import Key, common_prefix, refuse_overfull
-from inference.llama import BRANCHES, Cell, Model, Tile
+from inference.llama import Model, Tile
 from inference.prompts import ImageSlot
 from inference.sampling import pick
 
@@ -27,6 +28,8 @@ WORTH = 8
 """Tokens that must be spared for a conversation to be taken up again."""
 ASIDE = 512 << 20
 """Bytes of conversations put aside, at most."""
+CONVERSATIONS = 64
+"""Conversations put aside, at most."""
 ALONG = 48
 """Tokens of text behind the images that are read with each question rather than once for all."""
 
@@ -53,6 +56,14 @@ class Seen:
     embedding: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True)
+class Aside:
+    """A conversation that was put aside: what was read, and the keys and values of it."""
+
+    kept: list[Key]
+    state: Any
+
+
 @dataclass
 class Work:
     """What one request cost."""
@@ -72,7 +83,7 @@ class Conversation:
         self._most = images
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._kept: list[Key] = []
-        self._aside: OrderedDict[tuple[Key, ...], Any] = OrderedDict()  # what was read -> its state, the oldest first
+        self._aside: OrderedDict[tuple[Key, ...], Aside] = OrderedDict()  # by what was read up to the last image, the oldest first
 
     def parts(self, segments: Sequence[Segment], images: Sequence[tuple[str, NDArray[np.uint8]]]) -> list[Part]:
         """Tokenise a prompt; `images` are (sha256, pixels) and are prepared if they are new."""
@@ -120,24 +131,23 @@ class Conversation:
     def _taken_up(self, parts: Sequence[Part], keys: Sequence[Key]) -> int:
         """Go on with the conversation that has most in common with the prompt; this one is put aside where its images would be lost."""
         here = _reusable(parts, keys, self._kept)
-        known = {aside: common for aside in self._aside if (common := _reusable(parts, keys, aside)) >= here + WORTH}
-        best = max(known, key=lambda aside: known[aside], default=None)
+        known = {name: common for name, aside in self._aside.items() if (common := _reusable(parts, keys, aside.kept)) >= here + WORTH}
+        best = self._aside[max(known, key=lambda name: known[name])] if known else None
         if any(isinstance(key, tuple) for key in self._kept[here:]):
             self._put_aside()
         if best is None:
             return here
-        self._model.restore(self._aside[best])
-        self._aside.move_to_end(best)
-        self._kept = list(best)
-        return known[best]
+        self._model.restore(best.state)
+        self._kept = list(best.kept)
+        return max(known.values())
 
     def _put_aside(self) -> None:
-        kept = tuple(self._kept)
-        if kept not in self._aside:
-            self._model.keep(len(kept))
-            self._aside[kept] = self._model.state()
-        self._aside.move_to_end(kept)
-        while sum(map(len, self._aside.values())) > ASIDE:
+        name = tuple(self._kept[: _behind(self._kept)])
+        if name not in self._aside or self._aside[name].kept != self._kept:
+            self._model.keep(len(self._kept))
+            self._aside[name] = Aside(list(self._kept), self._model.state())
+        self._aside.move_to_end(name)
+        while len(self._aside) > CONVERSATIONS or sum(len(aside.state) for aside in self._aside.values()) > ASIDE:
             self._aside.popitem(last=False)
 
     def _encode(self, parts: Sequence[Part], work: Work, tell: Callable[[str, int, int], None]) -> None:
@@ -239,60 +249,6 @@ class Conversation:
         return totals
 
 
-class Branches:
-    """Prompts' ends with answers behind them that are read in one batch, as a tree: what they begin with alike is read once.
-
-    An answer whose last token alone is its own (an option's letter) needs no branch of its own, since its last token is never read.
-    """
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.due: dict[int, list[tuple[int, int]]] = {}  # place in the batch -> (answer, its token that follows there)
-        self.count = self.branches = 0
-        self._depths: list[int] = []
-        self._sequences: list[list[int]] = []
-        self._child: dict[tuple[int, int], int] = {}  # (parent or -1, token) -> place in the batch
-
-    def takes(self, ids: Sequence[int], most: int) -> bool:
-        """Whether the tree has room for one more; `most` is what a batch holds."""
-        own = len(ids) - 1 - len(self._known(ids))
-        return not own or (self.branches < BRANCHES - 1 and len(self.tokens) + own <= most)
-
-    def add(self, ids: Sequence[int], start: int, most: int) -> None:
-        """Take in `ids`, of which those from `start` on are the answer. Raises `ContextFull` when one batch cannot hold them."""
-        if len(ids) - 1 > most:
-            raise ContextFull(f"a choice of {len(ids) - start} tokens is longer than the {most} that can be scored; shorten it")
-        path = self._known(ids)
-        if len(path) < len(ids) - 1:
-            self.branches += 1
-            for depth in range(len(path), len(ids) - 1):
-                self._child[path[-1] if path else -1, ids[depth]] = len(self.tokens)
-                path.append(len(self.tokens))
-                self.tokens.append(ids[depth])
-                self._depths.append(depth)
-                self._sequences.append([])
-            for place in path:
-                self._sequences[place].append(self.branches)
-        for depth in range(start, len(ids)):
-            self.due.setdefault(path[depth - 1], []).append((self.count, ids[depth]))
-        self.count += 1
-
-    def _known(self, ids: Sequence[int]) -> list[int]:
-        """Places of the tokens before the last that are in the tree already."""
-        path: list[int] = []
-        for token in ids[:-1]:
-            place = self._child.get((path[-1] if path else -1, token))
-            if place is None:
-                break
-            path.append(place)
-        return path
-
-    def cells(self, start: int) -> list[Cell]:
-        """What to read, behind `start` tokens that all have in common."""
-        rows = enumerate(zip(self.tokens, self._depths, self._sequences, strict=True))
-        return [Cell(token, start + depth, tuple(sequences), place in self.due) for place, (token, depth, sequences) in rows]
-
-
 def _reusable(parts: Sequence[Part], keys: Sequence[Key], kept: Sequence[Key]) -> int:
     """Length of the prefix both have, never inside an image, and never so that one token alone is left to read of a text."""
     common = common_prefix(keys, kept)
@@ -310,9 +266,14 @@ def _reusable(parts: Sequence[Part], keys: Sequence[Key], kept: Sequence[Key]) -
 def _cut(prompts: Sequence[Sequence[Key]]) -> int:
     """Where prompts that are scored together are parted from what all have in common: behind the images, or behind a long text."""
     first = prompts[0]
-    behind = max((place + 1 for place, key in enumerate(first) if isinstance(key, tuple)), default=0)
+    behind = _behind(first)
     shared = min(common_prefix(one, first if number else one) for number, one in enumerate(prompts))
     return behind if shared - behind <= ALONG else shared - 1
+
+
+def _behind(keys: Sequence[Key]) -> int:
+    """Where the last image ends."""
+    return max((place + 1 for place, key in enumerate(keys) if isinstance(key, tuple)), default=0)
 
 
 def _first(parts: Sequence[Part], tokens: int) -> list[Part]:

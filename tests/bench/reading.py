@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -45,7 +46,9 @@ def checks(models: Path) -> list[Figure]:
     anew = 0
     with engine_of(models) as engine:
         for seed in range(PAIRS + 1):
-            request = Request(small_pair(300 + seed), QUESTION, options=Options(max_tokens=WHOLE))
+            prior, current = small_pair(300 + seed)
+            apart = replace(current, when=f"{30 + seed} days later")  # so that nothing of another pair's prompt is of use to the checks
+            request = Request((prior, apart), QUESTION, options=Options(max_tokens=WHOLE))
             whole = timed(engine, request).whole()
             began = time.perf_counter()
             for _ in examined(engine, request, "It is worse.", Event(), ALWAYS):

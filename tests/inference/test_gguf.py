@@ -20,7 +20,7 @@ import pytest
 from errors import Cancelled, ContextFull, EngineDied, EngineError, ModelNotLoaded
 from finetune import layout
 from inference import manifest
-from inference.conversation import Branches
+from inference.branches import Branches
 from inference.engine import Options, Request, Stage, Token, scored
 from inference.gguf import GgufEngine
 from tests.inference import tiny
