@@ -21,9 +21,9 @@ import numpy as np
 from finetune.gating.cases import ABILITY, FLAG, TARGET, Case, place
 from finetune.journal import Journal
 from inference import checks, closed, pixels
-from inference.engine import Engine, Image, Options, Request
+from inference.engine import Asked, Engine, Image, Options, Request, scored
 
-VERSION = "1"
+VERSION = "2"
 """Of what is asked; readings of another are made again."""
 WORDS = 24
 """Tokens of an answer that is read in words."""
@@ -63,16 +63,20 @@ def ask(engine: Engine, cases: Sequence[Case], journal: Path, say: Say) -> dict[
     """
     found: dict[str, Said] = {}
     with Journal(journal) as kept:
-        for _, some in groupby(cases, lambda case: [(image.sha256, image.role, image.when) for image in case.request.images]):
+        for _, some in groupby(cases, _context):
             group = list(some)
             new = [case for case in group if _address(engine.card.sha256, case) not in kept.rows]
-            for case, said in zip(new, asked(engine, new), strict=True):
+            for case, said in zip(new, asked(engine, new) if new else (), strict=True):
                 kept.add(_address(engine.card.sha256, case), asdict(said))
             before = len(found) // 200
             found |= {case.key: recalled(kept.rows[_address(engine.card.sha256, case)]) for case in group}
             if len(found) // 200 > before:
                 say(f"{engine.card.name}: {len(found)} of {len(cases)} cases")
     return found
+
+
+def _context(case: Case) -> tuple[object, ...]:
+    return tuple((image.sha256, image.role, image.when) for image in case.request.images), case.request.clinical
 
 
 def recalled(row: Mapping[str, Any]) -> Said:
@@ -82,18 +86,21 @@ def recalled(row: Mapping[str, Any]) -> Said:
 
 
 def asked(engine: Engine, cases: Sequence[Case]) -> list[Said]:
-    """Cases about the same images, each in every way that fits it, one way after the other."""
-    given = [case.request for case in cases]
-    turning = [case.turns and len(case.request.images) == 2 for case in cases]
-    real = [shares(engine, case.request, case.choices) for case in cases]
+    """Cases about the same images under the same context, each in every way that fits it; what the images are the same for in one go."""
+    given, plain = cases[0].request, [(case.request.question, case.choices) for case in cases]
+    other = [_turned(case) if case.group == ABILITY and case.listed else None for case in cases]
+    found = _shares(engine, given, [*plain, *((question, choices) for question, choices, _ in filter(None, other))])
+    real, rest = found[: len(cases)], iter(found[len(cases) :])
+    turned = [() if one is None else next(rest)[:: -1 if one[2] else 1] for one in other]
     words = [_words(engine, case.request) if case.listed or case.item else "" for case in cases]
-    turned = [_turned(engine, case) if case.group == ABILITY and case.listed else () for case in cases]
-    back = [shares(engine, _exchanged(one), case.choices) if turns else () for one, case, turns in zip(given, cases, turning, strict=True)]
-    same = [shares(engine, _twice(one), case.choices) if turns else () for one, case, turns in zip(given, cases, turning, strict=True)]
-    blind = [
-        shares(engine, replace(one, images=tuple(map(_grey, one.images))), case.choices) if _looked(case) else ()
-        for one, case in zip(given, cases, strict=True)
-    ]
+
+    def shown(images: tuple[Image, ...], chosen: Sequence[bool]) -> list[Shares]:
+        some = iter(_shares(engine, replace(given, images=images), [one for one, wanted in zip(plain, chosen, strict=True) if wanted]))
+        return [next(some) if wanted else () for wanted in chosen]
+
+    turning = [case.turns and len(given.images) == 2 for case in cases]
+    back, same = (shown(make(given.images), turning) for make in (_exchanged, _twice))
+    blind = shown(tuple(map(_grey, given.images)), [_looked(case) for case in cases])
     return [Said(*row) for row in zip(real, blind, back, same, turned, words, strict=True)]
 
 
@@ -104,10 +111,16 @@ def _looked(case: Case) -> bool:
 
 def shares(engine: Engine, request: Request, choices: Sequence[str]) -> Shares:
     """Probability of each answer among those offered."""
-    logprobs = engine.score(request, choices).logprobs
-    largest = max(logprobs)
-    weights = [math.exp(one - largest) for one in logprobs]
-    return tuple(round(weight / sum(weights), 6) for weight in weights)
+    return _shares(engine, request, [(request.question, choices)])[0]
+
+
+def _shares(engine: Engine, request: Request, some: Asked) -> list[Shares]:
+    """The same of several questions about the request's images."""
+    found = []
+    for one in scored(engine, request, some) if some else ():
+        weights = [math.exp(logprob - max(one.logprobs)) for logprob in one.logprobs]
+        found.append(tuple(round(weight / sum(weights), 6) for weight in weights))
+    return found
 
 
 def _words(engine: Engine, request: Request) -> str:
@@ -119,28 +132,31 @@ def _grey(image: Image) -> Image:
     return replace(pixels.image(grey), role=image.role, when=image.when)
 
 
-def _exchanged(request: Request) -> Request:
-    first, second = request.images
-    turned = replace(first, pixels=second.pixels, sha256=second.sha256), replace(second, pixels=first.pixels, sha256=first.sha256)
-    return replace(request, images=turned)
+def _exchanged(images: tuple[Image, ...]) -> tuple[Image, ...]:
+    """The pictures of two images in each other's places; () of other numbers of images."""
+    if len(images) != 2:
+        return ()
+    first, second = images
+    return replace(first, pixels=second.pixels, sha256=second.sha256), replace(second, pixels=first.pixels, sha256=first.sha256)
 
 
-def _twice(request: Request) -> Request:
-    first, second = request.images
-    return replace(request, images=(replace(first, pixels=second.pixels, sha256=second.sha256), second))
+def _twice(images: tuple[Image, ...]) -> tuple[Image, ...]:
+    """The second picture in both places; () of other numbers of images."""
+    if len(images) != 2:
+        return ()
+    first, second = images
+    return replace(first, pixels=second.pixels, sha256=second.sha256), second
 
 
-def _turned(engine: Engine, case: Case) -> Shares:
-    """Shares in the case's own order, asked with the listed options in the other one."""
+def _turned(case: Case) -> tuple[str, Sequence[str], bool] | None:
+    """The question with its listed options in the other order, its answers, and whether these are in the other order too."""
     lettered = closed.options(case.request.question)
     if lettered is not None:
         classes = lettered.classes[::-1]
-        question, offered = lettered.asked(classes), [f"{letter}: {text}" for letter, text in zip(closed.LETTERS, classes, strict=False)]
-        return shares(engine, replace(case.request, question=question), offered)[::-1]
+        return lettered.asked(classes), [f"{letter}: {text}" for letter, text in zip(closed.LETTERS, classes, strict=False)], True
     listing, reverse = (_listing(order) for order in (case.choices, case.choices[::-1]))
-    if listing not in case.request.question:
-        return ()
-    return shares(engine, replace(case.request, question=case.request.question.replace(listing, reverse)), case.choices)
+    question = case.request.question
+    return (question.replace(listing, reverse), case.choices, False) if listing in question else None
 
 
 def _listing(classes: Sequence[str]) -> str:
@@ -158,6 +174,5 @@ def spoken(case: Case, said: Said) -> bool:
 
 
 def _address(model: str, case: Case) -> str:
-    shown = [(image.sha256, image.role, image.when) for image in case.request.images]
-    told = (VERSION, model, case.key, case.request.question, case.choices, case.group, bool(case.item), shown, case.request.clinical)
+    told = (VERSION, model, case.key, case.request.question, case.choices, case.group, bool(case.item), _context(case))
     return hashlib.sha256(repr(told).encode()).hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from finetune.encoding import Words
 from finetune.orders import Order
 from inference.adapter import FILES
 from settings import Settings
-from tests.finetune import shelved
+from tests.finetune import ordered, shelved
 from tests.finetune.test_registry import sheet
 from tests.finetune.test_sft import learner, run
 from tests.inference import adapters, tiny
@@ -81,14 +82,31 @@ def test_what_was_said_before_is_where_the_distance_starts_and_learning_another_
     assert 0 <= moved[20.0] < 0.3 * moved[0.0]
 
 
-def test_a_run_goes_on_from_the_adapter_that_answers_unless_it_is_told_otherwise(settings: Settings, tmp_path: Path) -> None:
+def promoted(settings: Settings) -> str:
+    """A run of the tiny model whose random adapter answers now."""
     model = tiny.build(settings.models_dir / "tiny")
     shelved.version(settings)
     first = runs.create(settings, Order("one", "tiny", "v1", orders.recipe("sft"), "ana"))
     assert first.order["start"] == ""
     adapters.build(settings.runs_dir / "one" / "adapter", model)
     sheet(settings, "one")
-    live = registry.promote(settings, "one", "ana", "better").adapter
+    return registry.promote(settings, "one", "ana", "better").adapter
+
+
+@pytest.mark.slow
+def test_preferences_are_held_to_the_adapter_they_go_on_from(settings: Settings) -> None:
+    """Before it has learned anything the model prefers nothing over its reference, whatever adapter both wear: a loss of log 2."""
+    promoted(settings)
+    how = orders.recipe("dpo", precision="fp32", sft_weight=0.0, steps=2, batch=2, micro=2, rate=1e-12, warmup=0.0)
+    assert runs.create(settings, Order("two", "tiny", "v1", how, "ana")).order["start"].startswith("one-")
+    runs.start(settings, "two")
+    ordered.wait(settings.runs_dir / "two")
+    assert runs.view(settings, "two").state == "finished", runs.log(settings, "two")
+    assert runs.curve(settings, "two")[-1]["loss"] == pytest.approx(math.log(2), abs=1e-3)
+
+
+def test_a_run_goes_on_from_the_adapter_that_answers_unless_it_is_told_otherwise(settings: Settings) -> None:
+    live = promoted(settings)
     second = runs.create(settings, Order("two", "tiny", "v1", orders.recipe("sft"), "ana")).order
     assert second["start"] == live
     assert (second["recipe"]["adapter"]["rank"], second["recipe"]["adapter"]["alpha"]) == (4, 8), "of the adapter's shape"

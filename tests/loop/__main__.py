@@ -28,6 +28,7 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", OMP_WAIT_POLICY="PASSIVE")
 
 from errors import InputError
+from finetune import files, runs
 from finetune.versions import shelf
 from inference.answer import Answer, ask, record
 from inference.engine import Options
@@ -61,7 +62,9 @@ class Wanted:
     held: int = 40
     generated: int = 60
     pairs: int = 140
-    epochs: float = 3.0
+    epochs: float = 6.0
+    rate: float = 0.001
+    """Ten times what larger models want: the bundled one has ten layers of 576."""
     sets: bool = True
     """Whether two spoiled versions are trained and measured too."""
     model: str = "bundled"
@@ -194,6 +197,7 @@ def learned(here: Rehearsal) -> tuple[dict[str, Any], list[Kept]]:
         "trained": trained["state"],
         "steps": trained["step"],
         "training_s": trained["seconds"],
+        "training_processor_s": files.read_json(runs.folder(here.settings, "mine") / runs.STATE, runs.REMEDY)["processor_s"],
         "gates_passed": sheet["passed"],
         "gates_failed": failed(sheet),
         "replayed": {state: sum(row["state"] == state for row in sheet["replayed"]) for state in ("fixed", "still wrong", "newly broken")},
@@ -206,7 +210,8 @@ def measured(here: Rehearsal, run: str, version: str) -> tuple[dict[str, Any], d
     """Train on a version and hold the run against what is live: the run, and its score sheet."""
     wanted = here.wanted
     with here.timed(f"training {run}"):
-        trained = here.run("finetune", "train", run, "--version", version, "--base", wanted.model, "--epochs", str(wanted.epochs))
+        how = ("--base", wanted.model, "--epochs", str(wanted.epochs), "--rate", str(wanted.rate))
+        trained = here.run("finetune", "train", run, "--version", version, *how)
     with here.timed(f"gates of {run}"):
         return trained, here.run("finetune", "gate", run, "--pairs", str(wanted.pairs))
 
@@ -278,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.loop", description="The whole loop with planted flags.")
     usual = Wanted()
-    for name, kind in (("flags", int), ("held", int), ("generated", int), ("pairs", int), ("epochs", float)):
+    for name, kind in (("flags", int), ("held", int), ("generated", int), ("pairs", int), ("epochs", float), ("rate", float)):
         parser.add_argument(f"--{name}", type=kind, default=getattr(usual, name))
     parser.add_argument("--sets", action=argparse.BooleanOptionalAction, default=usual.sets, help="also two spoiled versions")
     parser.add_argument("--keep", type=Path, help="data directory to leave behind; by default a temporary one")
