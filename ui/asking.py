@@ -23,7 +23,7 @@ from errors import Cancelled, IntervalError
 from inference import answer
 from inference.engine import Options, Stage, Token
 from storage.views import SessionView, TurnView, User, VersionView
-from ui import requests
+from ui import pace, requests
 from ui.context import Context
 
 log = logging.getLogger(__name__)
@@ -104,9 +104,9 @@ class Run(ABC):
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._queue.put_nowait, payload)
 
-    def tell(self, stage: Stage) -> None:
-        """Hand on what the engine is doing."""
-        self.emit({"type": "stage", "name": stage.name, "text": stage.text})
+    def tell(self, stage: Stage, left: float | None = None) -> None:
+        """Hand on what the engine is doing, and the seconds it still takes where they are known."""
+        self.emit({"type": "stage", "name": stage.name, "text": stage.text, "left": left})
 
     def waiting(self, ahead: int) -> None:
         """Hand on how many are before this one; -1 while the model loads."""
@@ -147,14 +147,17 @@ class Answering(Run):
         history, told = requests.remembered(self.asked.history, turn)
         request = requests.of_turn(here.store, self.asked.user, turn, history, options(turn, here.settings.max_answer_tokens))
         with here.engine.use(self.cancel, self.waiting) as engine:
+            model = engine.card.sha256, engine.card.engine
             for item in answer.ask(engine, request, self.cancel, warnings=told):
                 match item:
                     case Stage():
-                        self.tell(item)
+                        self.tell(item, pace.left(here.paces.get(model), item))
                     case Token():
                         self.emit({"type": "token", "text": item.text})
                     case answer.Answer():
                         version_id = here.store.add_version(turn.id, answer.record(item))
+                        if item.state == "complete":
+                            here.paces[model] = pace.after(here.paces.get(model), item.timings)
                         self.emit({"type": "answer", "version": self.version(version_id), "error": _sentence(item.error)})
 
 

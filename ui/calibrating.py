@@ -12,7 +12,7 @@ from storage.store import Store
 from storage.views import Ability, AnswerRecord
 from ui.wire_trust import BinOut, CalibratedOut, CalibrationOut, ReliabilityOut
 
-WORDS = {"coreference": "co-reference questions", FINDING: "findings that readers weighed themselves"}
+WORDS = {"coreference": "co-reference questions", FINDING: "findings"}
 Model = tuple[str, str]
 
 
@@ -65,8 +65,8 @@ def _why(shares: dict[str, float], count: int, words: str) -> str:
     if not shares:
         return "No percentage: the model weighed no classes here."
     if count < LEAST:
-        return f"No percentage: {count} reviewed of the {LEAST} that it takes ({words}, answered by this model)."
-    return f"No percentage: over {count} reviewed ({words}) this model's likelihood does not tell right from wrong."
+        return f"No percentage yet: it takes {LEAST} reviewed {words} answered by this model, and there are {count}."
+    return f"No percentage: over {count} reviewed {words} this model's likelihood does not tell right from wrong."
 
 
 def _diagram(found: Diagram) -> ReliabilityOut:

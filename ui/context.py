@@ -22,6 +22,7 @@ from ui.aligning import Alignments
 from ui.calibrating import Calibrators
 from ui.demo import DemoCase
 from ui.engine_room import EngineRoom
+from ui.pace import Pace
 from ui.rendering import Renderer
 from ui.security import reader_token
 from ui.training import Measuring
@@ -41,6 +42,7 @@ class Context:
     alignments: Alignments = field(default_factory=Alignments)
     measuring: Measuring = field(default_factory=Measuring)
     calibrators: Calibrators = field(default_factory=Calibrators)
+    paces: dict[tuple[str, str], Pace] = field(default_factory=dict)
     runs: dict[str, tuple[int, Event]] = field(default_factory=dict)
     ready: Event = field(default_factory=Event)
     cases: tuple[DemoCase, ...] = ()

@@ -41,7 +41,7 @@ async function run(url, body, turnId, onKept = () => undefined) {
 function heard(running, event, onKept) {
   if (running !== state.running) return;
   if (event.type === "turn") begun(running, event, onKept);
-  else if (event.type === "stage") update({ running: Object.assign(running, { stage: event.text }) });
+  else if (event.type === "stage") update({ running: Object.assign(running, { stage: event.text, until: event.left ? performance.now() + 1000 * event.left : null }) });
   else if (event.type === "token") word(running, event.text);
   else if (event.type === "answer") kept(running, event);
   else if (event.type === "stopped") ended(running);
@@ -87,7 +87,7 @@ function ended(running) {
 export function stop() {
   const { running } = state;
   if (!running) return;
-  update({ running: Object.assign(running, { stopping: true, stage: "stopping" }) });
+  update({ running: Object.assign(running, { stopping: true, stage: "stopping", until: null }) });
   if (running.run) attempt(() => post(`/api/runs/${running.run}/stop`));
 }
 

@@ -42,7 +42,7 @@ export function choiceRows(send, leave) {
     rows.querySelectorAll("input")[at]?.focus();
   };
   const input = (text, at) => {
-    const field = h("input", { type: "text", maxlength: "300", value: text, "aria-label": `Option ${LETTERS[at]}`, placeholder: at < 2 ? "An answer to choose" : "Another answer", dataset: { testid: "choice" } });
+    const field = h("input", { type: "text", value: text, "aria-label": `Option ${LETTERS[at]}`, placeholder: at < 2 ? "An answer to choose" : "Another answer", dataset: { testid: "choice" } });
     field.addEventListener("input", () => { update({ choices: state.choices.with(at, field.value) }); });
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;

@@ -13,7 +13,7 @@ const JUDGEMENTS = [["0", "Left is better", "left"], ["1", "Right is better", "r
 export function duel() {
   let models = [];
   let run = null; // {id, turn, session, sides: [{text, state, version}], stage, abort, judged, kept}
-  const field = h("textarea", { rows: "2", maxlength: "8000", "aria-label": "Question for both", placeholder: "What changed since the prior?", dataset: { testid: "duel-question" } });
+  const field = h("textarea", { rows: "2", "aria-label": "Question for both", placeholder: "What changed since the prior?", dataset: { testid: "duel-question" } });
   const first = menu("First model", [], "", () => draw(), { classes: "small", "data-testid": "duel-first" });
   const second = menu("Second model", [], "", () => draw(), { classes: "small", "data-testid": "duel-second" });
   const blind = h("button.button.small", { type: "button", "aria-pressed": "true", title: "In an order that is drawn, names after the judgement", onclick: () => { blind.setAttribute("aria-pressed", String(!unseen())); }, dataset: { testid: "duel-blind" } }, icon("eye"), "Blind");
@@ -32,6 +32,7 @@ export function duel() {
     if (models.length < 2) return "Only one model is on this machine. Add another (python app.py models add NAME), or train an adapter.";
     if (first.value === second.value) return "Choose two different models.";
     if (state.running) return "An answer is on its way; wait for its end.";
+    if (field.value.trim().length > state.limits.max_question) return `The question has ${field.value.trim().length} characters and at most ${state.limits.max_question} are read; shorten it.`;
     return state.relation?.blocking && !state.anyway ? "The images are of different patients; give the reason in the warning first." : "";
   };
   const running = () => Boolean(run && !run.ended);

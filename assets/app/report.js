@@ -14,7 +14,7 @@ export function report() {
   let of = null; // the session it is of
   let busy = Promise.resolve();
   const told = h("span.quiet", { role: "status", dataset: { testid: "report-saved" } });
-  const fields = Object.fromEntries(PARTS.map(([name, words, rows]) => [name, h("textarea", { rows: String(rows), maxlength: "20000", "aria-label": words, spellcheck: "true", dataset: { testid: `report-${name}` } })]));
+  const fields = Object.fromEntries(PARTS.map(([name, words, rows]) => [name, h("textarea", { rows: String(rows), "aria-label": words, spellcheck: "true", dataset: { testid: `report-${name}` } })]));
   const mark = h("p.draftmark", { dataset: { testid: "report-mark" } });
   const again = h("button.button.plain.small", { type: "button", onclick: () => redraft(), dataset: { testid: "report-again" } }, icon("again"), "Draft again");
   const about = h("details.about", { dataset: { testid: "report-about" } });

@@ -70,7 +70,16 @@ export class TurnView {
       this.follow();
     };
     fill(this.answer, h("p.words", {}, words, h("span.caret", { "aria-hidden": "true" })));
-    fill(this.foot, h("p.stage-words", { role: "status", dataset: { testid: "stage" } }, h("span.pulse", { "aria-hidden": "true" }), running.stage));
+    const left = h("span", { "aria-hidden": "true", dataset: { testid: "left" } });
+    fill(this.foot, h("p.stage-words", { dataset: { testid: "stage" } }, h("span.pulse", { "aria-hidden": "true" }), h("span", { role: "status" }, running.stage), left));
+    this.count(left, running.until);
+  }
+
+  /** Seconds that are left, told every second until none is. */
+  count(element, until) {
+    const rest = until ? Math.round((until - performance.now()) / 1000) : 0;
+    element.textContent = rest > 0 ? `about ${rest} s left` : "";
+    if (element.textContent) setTimeout(() => element.isConnected && this.count(element, until), 1000);
   }
 
   /** Words that mean an image become chips once it is known what they mean; what is written meanwhile stays. */

@@ -58,7 +58,7 @@ def test_a_percentage_stands_beside_its_diagram_once_enough_was_reviewed(
     page, store = room.page, served.app.state.context.store
     answered(room, served, tmp_path, "The opacity is worse.")
     page.get_by_test_id("trust-state").click()
-    expect(page.get_by_test_id("no-percentage")).to_contain_text("0 reviewed of the 200 that it takes")
+    expect(page.get_by_test_id("no-percentage")).to_contain_text("it takes 200 reviewed temporal questions")
     expect(page.get_by_test_id("calibrated")).to_have_count(0)
     monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
     monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
