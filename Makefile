@@ -72,9 +72,11 @@ model-connector: ## 2: the connector learns to speak to the language model
 model-joint: ## 3: connector and low-rank adapters learn questions and answers
 	@$(TRAIN) --stage joint
 
-model-ship: ## 4: the trained parts go to assets/bundled, and are built from there as set-up does
+model-ship: ## 4: the trained parts go to assets/bundled, are built from there as set-up does, and offsets of their likelihoods are fitted
 	@$(BIN)/python -m finetune.ship --recipe $(RECIPE) --run $(RUN)
 	@$(BIN)/python app.py --data-dir $(MEASURED) models build bundled --hf
+	@$(BIN)/python -m finetune.offsets --data-dir $(MEASURED) --data-root $(DATA_ROOT)
+	@$(BIN)/python app.py --data-dir $(MEASURED) models build bundled
 
 model-measure: ## 5: figures on held-out pairs, GGUF against torch, real pairs, Held-out RAD; reports in docs/model
 	@$(BIN)/python -m finetune.measure --data-dir $(MEASURED) --data-root $(DATA_ROOT) --pairs $(PAIRS) --out $(REPORTS)/figures.json

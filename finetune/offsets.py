@@ -238,6 +238,9 @@ def report(card: ModelCard, held: Sequence[Held], found: Sequence[Fit], seconds:
 def lines(found: Sequence[Fit]) -> Iterator[str]:
     """Each kind for a terminal."""
     for one in found:
+        if np.isnan(one.loss[0]):
+            yield f"{one.kind:11} {one.items} answers of {one.patients} patients are too few to fit on"
+            continue
         was, numbers, scales = (f"{value:.2f}" for value in one.balanced)
         yield (
             f"{one.kind:11} {one.items} answers of {one.patients} patients; balanced accuracy of patients left out: as it is {was}, "

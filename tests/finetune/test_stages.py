@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from errors import TuneError
-from finetune import base, bundled, card, dataset, heldout, loop, measure, parity, ship, train
+from finetune import base, bundled, card, dataset, heldout, loop, measure, offsets, parity, ship, train
 from finetune.dataset import Sources
 from finetune.recipe import STAGES, Recipe
 from settings import load
@@ -116,6 +116,7 @@ def test_the_shipped_run_is_measured_and_its_card_written(made: Made, capsys: py
     """The commands as `make model` gives them, in one go from the run's folder."""
     reports, data = made.folder / "reports", made.folder / "data"
     common = ["--data-dir", str(data), "--model", "bundled"]
+    assert offsets.main([*common, "--pairs", "3", "--out", str(made.parts / bundled.OFFSETS_FILE)]) == 0
     assert measure.main([*common, "--pairs", "3", "--out", str(reports / "figures.json")]) == 0
     assert parity.main([*common, "--pairs", "2", "--out", str(reports / "parity.json")]) == 0
     recipe = made.folder / "tiny.yaml"
@@ -126,6 +127,9 @@ def test_the_shipped_run_is_measured_and_its_card_written(made: Made, capsys: py
     page = (made.parts / "card.md").read_text()
     assert f"{greedy['equal']} of {greedy['asked']} greedy answers equal" in page
     assert bundled.caution(made.parts) in page
+    fitted = json.loads((made.parts / bundled.OFFSETS_FILE).read_text())
+    assert fitted["revision"] == json.loads((reports / "figures.json").read_text())["revision"]
+    assert {row["kind"] for row in fitted["left_out"]} == set(offsets.KINDS)
     folder = bundled.build(load(data_dir=data), parts=made.parts)
     assert json.loads((folder / bundled.MANIFEST).read_text())["summary"] == bundled.caution(made.parts) != bundled.UNMEASURED
 
