@@ -271,11 +271,11 @@ def _named(ids: list[int], shared: int, words: Vocabulary) -> list[int]:
 
 
 def choose(
-    pair: Pair, count: int, rng: np.random.Generator, abilities: Sequence[str] = ABILITIES, rounds: int = 2, lists: int = 0
+    pair: Pair, count: int, rng: np.random.Generator, abilities: Sequence[str] = ABILITIES, rounds: int = 2, lists: int = 0, looks: int = 0
 ) -> list[questions.Item]:
     """At most `count` questions of `abilities` about `pair`, made to share images, order, roles and times so that they pack into one
     row: short answers first, whose few words all hang on the images, then one in free text, then at most `lists` that name several
-    findings. `rounds` draws of questions are mixed."""
+    findings and `looks` whether and where one finding is in one image. `rounds` draws of questions are mixed."""
     drawn = (item for _ in range(rounds) for item in questions.items(pair, rng))
     every = list({(item.images, item.question): item for item in drawn if item.ability in abilities}.values())
     if not every:
@@ -288,4 +288,5 @@ def choose(
     kept = short[: max(1, count - 1)]
     named = questions.lists(pair, view, rng) if lists and len(view.images) > 1 else []
     listed = [item for item in named if item.ability in abilities][:lists]
-    return [replace(item, roles=view.roles, whens=view.whens) for item in [*[*kept, *long][:count], *listed]]
+    looked = [item for item in questions.looks(pair, view, rng, looks) if item.ability in abilities]
+    return [replace(item, roles=view.roles, whens=view.whens) for item in [*[*kept, *long][:count], *listed, *looked]]

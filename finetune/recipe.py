@@ -82,6 +82,8 @@ class LanguageStage:
     """Questions asked of each pair, each read alone after the same images."""
     lists: int = 0
     """Questions besides, each naming several findings at once."""
+    looks: int = 0
+    """Questions besides, each whether or where one finding is in one image."""
     exchanged: bool = False
     """Whether each pair is also asked about with prior and current exchanged, in the same step."""
     gaze: float = 0.0

@@ -228,7 +228,7 @@ def question_form(stage: LanguageStage, known: Words, seed: int) -> Callable[[Se
         rows = []
         for pair in [*batch, *map(exchanged, batch)] if stage.exchanged else batch:
             rng = np.random.default_rng([seed, pair.seed])
-            asked = dataset.choose(pair, stage.questions, rng, stage.abilities, lists=stage.lists)
+            asked = dataset.choose(pair, stage.questions, rng, stage.abilities, lists=stage.lists, looks=stage.looks)
             if asked:
                 rows.append(dataset.row(pair, asked, vocabulary, shape.tokens, shape.tile, sliced))
         return language.pack(rows)

@@ -269,19 +269,32 @@ def _which(view: _Shown, question: str, difference: float, dead: float, rng: Ran
 def _one_image(pair: Pair, rng: Random) -> list[Item]:
     """Presence and side of a finding in one named image of the pair, or in the only image."""
     end = 1 if pair.kind == "single" else int(rng.integers(2))
-    truth = (pair.prior_truth, pair.current_truth)[end]
     view = _Shown((1,), ("",), ("",), "temporal") if pair.kind == "single" else shown(pair, rng, turned=0.15)
-    where = "this image" if pair.kind == "single" else f"the {view.name(end)} image"
-    if pair.kind != "single" and pair.kind != "unrelated" and view.roles[0] in ("prior", "current") and rng.random() < 0.5:
-        where = f"the {('prior', 'current')[end]}"
-    ability: Ability = "coreference" if pair.kind != "single" else "reasoning"
+    made = _looked(pair, view, end, rng)
+    device = (pair.prior_truth, pair.current_truth)[end].get(DEVICE)
+    if device and pair.clean[end]:
+        question, answer, kind = _tip(device, _where(pair, view, end, rng), rng)
+        made.append(view.item(question, answer, "coreference" if pair.kind != "single" else "reasoning", kind))
+    return made
+
+
+def _where(pair: Pair, view: _Shown, end: int, rng: Random) -> str:
+    """How a question names the image of `end`."""
+    if pair.kind == "single":
+        return "this image"
+    if pair.kind != "unrelated" and view.roles[0] in ("prior", "current") and rng.random() < 0.5:
+        return f"the {('prior', 'current')[end]}"
+    return f"the {view.name(end)} image"
+
+
+def _looked(pair: Pair, view: _Shown, end: int, rng: Random) -> list[Item]:
+    """Whether findings are in the image of `end`, and on which side one of them is."""
+    truth, where = (pair.prior_truth, pair.current_truth)[end], _where(pair, view, end, rng)
     made = _present(truth.findings, pair.clean[end], where, rng)
     sided = [finding for finding in truth.findings if finding.side]
     if sided:
         made.append(_side(_pick(rng, sided), where, rng))
-    device = truth.get(DEVICE)
-    if device and pair.clean[end]:
-        made.append(_tip(device, where, rng))
+    ability: Ability = "coreference" if pair.kind != "single" else "reasoning"
     return [view.item(question, answer, ability, kind) for question, answer, kind in made]
 
 
@@ -376,6 +389,14 @@ def lists(pair: Pair, view: Item, rng: Random, most: int = 4) -> list[Item]:
             rows = [f"{name} {wording.placed(truth.get(name))}" for name in names]
             made.append(shown.item(asked, f"{', '.join(rows)}.", "coreference", "list"))
     return [made[int(index)] for index in rng.permutation(len(made))]
+
+
+def looks(pair: Pair, view: Item, rng: Random, count: int) -> list[Item]:
+    """At most `count` questions whether one finding is in one image, and where, about the images as `view` shows them."""
+    shown, found = _Shown(view.images, view.roles, view.whens, view.relationship), dict[str, Item]()
+    for _ in range(2 * count):
+        found.update((item.question, item) for item in _looked(pair, shown, view.images[int(rng.integers(len(view.images)))], rng))
+    return [list(found.values())[int(index)] for index in rng.permutation(len(found))[:count]]
 
 
 def _named(pair: Pair, rng: Random, most: int) -> list[str]:

@@ -37,6 +37,7 @@ RECIPE = {
         "train": ["connector", "lora"],
         "questions": 2,
         "lists": 1,
+        "looks": 1,
         "gaze": 0.5,
         "heard": 0.5,
         "muon": True,

@@ -192,6 +192,30 @@ def test_a_list_tells_the_truth_of_every_finding_it_names(source: PhantomSource)
     assert {"absent", "new", "worse", "stable", "improved", "resolved", "right mild", "left severe", "both moderate"} <= set(told)
 
 
+def test_looks_ask_of_one_image_and_say_what_is_true_of_it(source: PhantomSource) -> None:
+    said: Counter[str] = Counter()
+    for seed in range(60):
+        rng, pair = np.random.default_rng(seed), pairs.generate(seed, source, 16)
+        view = questions.items(pair, rng)[0]
+        made = questions.looks(pair, view, rng, 4)
+        assert len(made) <= 4
+        assert len({item.question for item in made}) == len(made)
+        for item in made:
+            assert item.images == view.images
+            named = {"prior": 0, "current": 1, "second": item.images[-1]}
+            end = next((end for word, end in named.items() if word in item.question), item.images[0])
+            truth = (pair.prior_truth, pair.current_truth)[end]
+            name = next(name for name in FINDINGS if name in item.question)
+            if item.kind == "present":
+                assert item.answer == ("Yes." if truth.get(name) else "No.")
+                said[item.answer] += 1
+            else:
+                found = truth.get(name)
+                assert found
+                assert wording.SIDE_WORDS[found.side] in item.answer
+    assert min(said["Yes."], said["No."]) > 0.3 * said.total()
+
+
 def test_films_with_disease_of_their_own_are_never_listed_as_free_of_a_finding(source: PhantomSource) -> None:
     for seed in range(40):
         pair = replace(pairs.generate(seed, source, 16, "pair"), clean=(False, False))
