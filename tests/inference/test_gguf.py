@@ -19,10 +19,12 @@ import pytest
 
 from errors import Cancelled, ContextFull, EngineDied, EngineError, ModelNotLoaded
 from finetune import layout
-from inference import manifest
+from inference import chat, manifest
 from inference.branches import Branches
+from inference.conversation import Conversation
 from inference.engine import Options, Request, Stage, Token, scored
 from inference.gguf import GgufEngine
+from inference.llama import Model
 from tests.inference import tiny
 
 
@@ -181,6 +183,23 @@ def test_readers_who_take_turns_read_nothing_twice_and_hear_what_they_would_hear
     assert [words(alone, tiny.pair("And the heart?", 4, images=images)) for images in pairs] == said
     assert [alone.score(tiny.pair("How?", images=images), choices) for images in pairs] == weighed
     alone.close()
+
+
+def test_no_more_conversations_are_kept_than_there_is_room_for(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one nobody went on with for longest goes; the others are still taken up behind their images."""
+    monkeypatch.setattr("inference.conversation.CONVERSATIONS", 2)
+    model = Model(str(tiny_model / "text-q8_0.gguf"), str(tiny_model / "mmproj-f16.gguf"), 512, 1)
+    conversation = Conversation(model, 64)
+
+    def read(seed: int) -> int:
+        request = tiny.pair(images=(tiny.picture(seed), tiny.picture(seed + 1)))
+        shown = [(image.sha256, image.pixels) for image in request.images]
+        return conversation.read(conversation.parts(chat.request_segments(request), shown), 8, lambda *_: None).reused_tokens
+
+    begun = [read(seed) for seed in (10, 20, 30, 40)]
+    again = [read(seed) for seed in (40, 30, 20, 10)]
+    assert [reused > 20 for reused in begun] == [False] * 4
+    assert [reused > 20 for reused in again] == [True, True, True, False]
 
 
 def test_killed_while_idle_nobody_notices(gguf: GgufEngine) -> None:
