@@ -224,13 +224,14 @@ class Conversation:
         """
         keys = [[key for part in prompt for key in part.keys] for prompt in prompts]
         cut = _cut(keys)
+        room = min(self._model.batch, self._model.context_tokens - cut)
         groups: list[Branches] = []
         for one, listed in zip(keys, choices, strict=True):
             suffix = [key for key in one[cut:] if isinstance(key, int)]
             if len(suffix) < len(one) - cut:
                 raise EngineError("questions that are scored together must show the same images; ask them one by one")
             for ids in listed:
-                if not groups or not groups[-1].takes([*suffix, *ids], self._model.batch):
+                if not groups or not groups[-1].takes([*suffix, *ids], room):
                     groups.append(Branches())
                 groups[-1].add([*suffix, *ids], len(suffix), self._model.batch)
         work = self.read(_first(prompts[0], cut), max((len(group.tokens) for group in groups), default=0), tell, ahead=False)
