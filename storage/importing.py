@@ -115,7 +115,7 @@ def _keep_study(session: Session, content: ContentStore, study: Study, user: Use
         row.acquired, row.description = _wall_clock(study.acquired), study.description
         session.add(row)
     row.shared = row.shared or shared
-    row.synthetic = bool(row.synthetic) or _synthetic(study)
+    row.synthetic = bool(row.synthetic) or synthetic(study)
     row.warnings = _union(row.warnings, study.warnings)
     session.flush()
     known = select(SeriesRow).where(SeriesRow.study_id == row.id).options(selectinload(SeriesRow.instances))
@@ -297,7 +297,7 @@ def ordered(known: Sequence[Frame], new: Sequence[Frame]) -> tuple[Frame, ...]:
     return tuple(sorted(frames, key=lambda frame: frame.location or 0.0))
 
 
-def _synthetic(study: Study) -> bool:
+def synthetic(study: Study) -> bool:
     """Whether the study calls itself generated, in its own description or in one of its series'."""
     return any("SYNTHETIC" in text.upper() for text in (study.description, *(series.description for series in study.series)))
 

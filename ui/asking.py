@@ -12,7 +12,7 @@ import logging
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Thread
 from typing import Literal
 
@@ -20,8 +20,9 @@ from fastapi import Request as Connection
 from fastapi.encoders import jsonable_encoder
 
 from errors import Cancelled, IntervalError
-from inference import answer
+from inference import answer, burned
 from inference.engine import Options, Stage, Token
+from storage.importing import synthetic
 from storage.views import SessionView, TurnView, User, VersionView
 from ui import pace, requests
 from ui.context import Context
@@ -155,10 +156,15 @@ class Answering(Run):
                     case Token():
                         self.emit({"type": "token", "text": item.text})
                     case answer.Answer():
+                        item = replace(item, warnings=(*item.warnings, *burned.told(request.images, self._printed())))
                         version_id = here.store.add_version(turn.id, answer.record(item))
                         if item.state == "complete":
                             here.paces[model] = pace.after(here.paces.get(model), item.timings)
                         self.emit({"type": "answer", "version": self.version(version_id), "error": _sentence(item.error)})
+
+    def _printed(self) -> list[bool]:
+        """Images that say on themselves that they are synthetic."""
+        return [synthetic(self.here.store.series(slot.series_id, self.asked.user)[0]) for slot in self.asked.turn.slots]
 
 
 def _event(payload: Payload) -> bytes:

@@ -13,6 +13,7 @@ from errors import StoreError
 from inference import report
 from inference.engine import RGB
 from inference.report import Report, Shown, Source, Words
+from storage.importing import synthetic
 from storage.reports import ReportText
 from storage.studies import Frame, Series, Study
 from storage.views import FeedbackView, SessionView, Slot, TurnView, User, VersionView
@@ -57,7 +58,7 @@ def gathered(here: Context, user: User, session: SessionView) -> Gathered:
         words=kept,
         images=images,
         sources=sources,
-        cautions=report.cautions(sources, synthetic=_synthetic(here, user, slots)),
+        cautions=report.cautions(sources, synthetic=any(synthetic(item[0]) for item in items if item is not None)),
         relationship=relationship,
         edited=kept != words,
         shifted=not here.settings.keep_identity,
@@ -145,17 +146,6 @@ def _shown(slot: Slot, item: tuple[Study, Series] | None, number: int, sources: 
     said = series.description.removeprefix("SYNTHETIC ") or series.body_part.lower()
     words = " ".join(dict.fromkeys(part for part in (series.modality, said, series.view, several) if part))
     return Shown(words, series.acquired or study.acquired, slot.role, slot.when, digest)
-
-
-def _synthetic(here: Context, user: User, slots: tuple[Slot, ...]) -> bool:
-    for slot in slots:
-        try:
-            studies = here.store.patient_of(slot.series_id, user).studies
-        except StoreError:
-            continue
-        if any(study.synthetic and slot.series_id in {one.id for one in study.series} for study in studies):
-            return True
-    return False
 
 
 def _places(slots: tuple[Slot, ...]) -> list[tuple[int, int]]:

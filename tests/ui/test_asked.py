@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from inference.engine import Image
 from inference.images import frame_image
 from inference.marked import YELLOW
-from tests.browser.samples import pair
+from tests.browser.samples import pair, radiograph
+from tests.inference.test_burned import printed
 from tests.ui.conftest import Running, events, send, slots
 
 BOX = {"image": 1, "label": "A", "kind": "box", "points": [[20, 30], [80, 30], [20, 70], [80, 70]]}
@@ -112,3 +113,12 @@ def test_what_cannot_go_along_is_refused_before_anything_is_kept(browser: TestCl
     assert answer.status_code == 422
     assert answer.json()["error"]
     assert browser.get("/api/sessions").json() == before
+
+
+def test_text_in_the_picture_is_told_with_the_answer(browser: TestClient, tmp_path: Path) -> None:
+    prior, current = (printed(text, grey=10, ink=255)[..., 0].astype(np.uint16) * 16 for text in ("", "DOE JANE"))
+    films = radiograph(tmp_path / "prior.dcm", prior, date="20240102"), radiograph(tmp_path / "current.dcm", current, date="20240116")
+    hang = send(browser, *films)["hang"]
+    told = events(browser.post("/api/ask", json={"question": "What changed?", "slots": slots(hang)}).text)
+    (said,) = told[-1]["version"]["warnings"]
+    assert said.startswith("Image 2 has text in its picture")

@@ -145,10 +145,12 @@ def check_given(paths: Sequence[Path], roles: Sequence[str], question: str, sett
 
 def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) -> tuple[Answer, int, int]:
     """Import the images, keep the question, ask, keep the answer; the answer, the session's id and the answer's own."""
+    from inference import burned
     from inference.answer import ask as stream
     from inference.answer import record
     from inference.checks import ON_REQUEST, checked
     from inference.suggest import kind, scope
+    from storage.importing import synthetic
     from storage.store import Store
     from storage.studies import relate_many
     from storage.views import LOCAL, Clinical
@@ -164,6 +166,7 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
         request, slots = asked(taken, relation, asking, settings, drawn)
         request = replace(request, clinical=clinical.labelled)
         warnings = (*(text for one in taken for text in one.warnings), *relation.warnings)
+        warnings += burned.told(request.images, [synthetic(one.study) for one in taken])
         session = store.start_session(reader, request.question[:TITLE_LENGTH], slots, request.relationship)
         if relation.blocking:
             store.audit(reader, "mismatch", "session", session)
