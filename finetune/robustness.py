@@ -1,11 +1,12 @@
 """How a model's reading of change holds when films get worse: a curve for each degradation over five severities.
 
-    python -m finetune.robustness --model bundled --pairs 40 --out docs/model      # robustness.json, robustness.svg
+    python -m finetune.robustness --model bundled --data-root ../data --out docs/model      # robustness.json, robustness.svg
 
 Held-out pairs of the generator (the phantom; with `--data-root` also pairs painted on real films) are degraded at both ends, each end
-by a draw of its own, and read one way: the balanced accuracy of worse, stable and improved, and how often one film degraded twice
-is still called stable. Where the prior goes missing there is less and less to compare; what counts there is how often the model
-says that it cannot tell instead of inventing a change. Every reading is kept in a journal, so a run that was stopped goes on.
+by a draw of its own, and read both ways, as `predict` reads: the balanced accuracy of worse, stable and improved, and how often one
+film degraded twice is still called stable. Where the prior goes missing there is less and less to compare; what counts there is how
+often the model says that it cannot tell instead of inventing a change. Every reading is kept in a journal, so a run that was stopped
+goes on.
 """
 
 from __future__ import annotations
@@ -21,23 +22,25 @@ from typing import Any
 
 import numpy as np
 
-from finetune import files, heldout, terminal, uncertainty
+from finetune import crew, files, heldout, terminal, uncertainty
+from finetune.crew import Crew
 from finetune.curves import Curve, Panel, panels
 from finetune.degrade import AMOUNTS, DEGRADATIONS, MISSING, SEVERITIES, UNITS, Film, degrade
 from finetune.heldout import Held
 from finetune.journal import Journal
 from finetune.synthesis import wording
 from inference import pixels
-from inference.engine import Engine, Request
+from inference.engine import Engine, ModelCard, Request
 from inference.offsets import digest
 from inference.prompts import OVERALL, OVERALL_QUESTION, TEMPLATES
-from inference.reading import shares
-from inference.select import open_engine
+from inference.reading import both_ways, shares, top
 from settings import load
 
 Say = Callable[[str], None]
-VERSION = "1"
+VERSION = "2"
 """Of degradations and questions; readings of another version are asked again."""
+TOGETHER = 4
+"""Readings that one of several engines takes at a time, so that what stands beside each other shares its films."""
 ABSENT = 6
 """Severity of a missing prior that was never there: one image is shown."""
 CANNOT = (wording.CANNOT_SINGLE, wording.CANNOT_UNRELATED)
@@ -110,8 +113,8 @@ def shown(held: Held, asked: Asked) -> tuple[Film, ...]:
 
 
 def _draw(held: Held, asked: Asked, end: int) -> np.random.Generator:
-    """Draws of one film: the same at every severity, its own at each end."""
-    return np.random.default_rng([held.pair.seed, DEGRADATIONS.index(asked.condition.kind), end, int(asked.measure == IDENTICAL)])
+    """Draws of one film: the same at every severity and for both measures, its own at each end."""
+    return np.random.default_rng([held.pair.seed, DEGRADATIONS.index(asked.condition.kind), end])
 
 
 def request(seen: Sequence[Film]) -> Request:
@@ -121,36 +124,32 @@ def request(seen: Sequence[Film]) -> Request:
 
 
 def read(engine: Engine, asked: Asked, given: Request) -> str:
-    """The likeliest answer of one reading: a class of `OVERALL`, or for a prior that may be missing one of `SENTENCES`."""
-    question, choices = (TEMPLATES["temporal"][1], SENTENCES) if asked.measure == TELLS else (OVERALL_QUESTION, OVERALL)
-    found = shares(engine, given, question, choices)
-    return max(found, key=lambda choice: found[choice])
+    """The likeliest answer of one reading: a class of `OVERALL`, or for a prior that may be missing one of `SENTENCES`; `` for a tie."""
+    if asked.measure == TELLS:
+        return top(shares(engine, given, TEMPLATES["temporal"][1], SENTENCES))
+    return top(both_ways(engine, given, OVERALL_QUESTION, OVERALL).mean)
 
 
-def readings(engine: Engine, held: Sequence[Held], kept: Path, say: Say) -> dict[Asked, str]:
+def readings(engine: Engine | Crew, held: Sequence[Held], kept: Path, say: Say) -> dict[Asked, str]:
     """Every reading of the plan, those in the journal `kept` taken from there. Raises what the engine raises."""
-    asked = plan(len(held))
-    found: dict[Asked, str] = {}
-    made, started = 0, time.monotonic()
+    some, asked = crew.of(engine), plan(len(held))
+    started = time.monotonic()
+    pairs = [hashlib.sha256(one.pair.prior.tobytes() + one.pair.current.tobytes()).hexdigest() for one in held]
+    addresses = {one: _address(some.card, pairs[one.pair], one) for one in asked}
     with Journal(kept) as journal:
-        for number, one in enumerate(asked):
-            given = request(shown(held[one.pair], one))
-            address = _address(engine, one, given)
-            row = journal.rows.get(address)
-            if row is None:
-                row = journal.add(address, {"answer": read(engine, one, given)})
-                made += 1
-                if made in (5, 30) or made % 200 == 0:
-                    pace = (time.monotonic() - started) / made
-                    say(
-                        f"{number + 1} of {len(asked)} readings, {pace:.2f} s each, about {pace * (len(asked) - number) / 60:.0f} min to go"
-                    )
-            found[one] = str(row["answer"])
-    return found
+        new = [one for one in asked if addresses[one] not in journal.rows]
+        made = some.each(new, lambda engine, one: read(engine, one, request(shown(held[one.pair], one))), TOGETHER)
+        for done, (one, answer) in enumerate(made, 1):
+            journal.add(addresses[one], {"answer": answer})
+            if done in (5, 30) or done % 200 == 0:
+                pace = (time.monotonic() - started) / done
+                left = pace * (len(new) - done) / 60
+                say(f"{len(asked) - len(new) + done} of {len(asked)} readings, {pace:.2f} s each, about {left:.0f} min to go")
+        return {one: str(journal.rows[addresses[one]]["answer"]) for one in asked}
 
 
-def _address(engine: Engine, asked: Asked, given: Request) -> str:
-    parts = (VERSION, engine.card.sha256, digest(engine.card.offsets), asked.measure == TELLS, *(image.sha256 for image in given.images))
+def _address(card: ModelCard, pair: str, asked: Asked) -> str:
+    parts = (VERSION, card.sha256, digest(card.offsets), pair, asked.condition.kind, asked.condition.severity, asked.measure)
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
@@ -226,10 +225,9 @@ def drawing(drawn: Sequence[Point], title: str, note: str) -> str:
     return panels(title, plots, note)
 
 
-def report(engine: Engine, held: Sequence[Held], found: dict[Asked, str], seconds: float) -> dict[str, Any]:
+def report(card: ModelCard, held: Sequence[Held], found: dict[Asked, str], seconds: float) -> dict[str, Any]:
     """`robustness.json`."""
     drawn = list(points(held, found))
-    card = engine.card
     sources = {source: sum(one.source == source for one in held) for source in sorted({one.source for one in held})}
     return {
         "model": {"name": card.name, "revision": card.revision, "sha256": card.sha256, "engine": card.engine},
@@ -244,20 +242,18 @@ def report(engine: Engine, held: Sequence[Held], found: dict[Asked, str], second
 def measure(model: str | None, count: int, data_root: Path | None, data_dir: Path | None, out: Path, say: Say) -> dict[str, Any]:
     """Read everything and write both files. Raises `ModelNotLoaded`, `TuneError`."""
     here = load(data_dir=data_dir)
-    engine = open_engine(here, model).engine
     started = time.monotonic()
-    try:
-        held = heldout.draw(count, engine.card.tile or 256, data_root)
-        say(f"{len(plan(len(held)))} readings of {len(held)} held-out pairs with {engine.card.name}; the first tell how long it takes")
-        found = readings(engine, held, here.data_dir / "measured" / f"robustness-{engine.card.sha256[:12]}.jsonl", say)
-        made = report(engine, held, found, time.monotonic() - started)
-        drawn = [Point(**one) for one in made["points"]]
-        note = f"{engine.card.name} {engine.card.revision}, {len(held)} held-out pairs; band: 95 % over patients, dashed: chance"
-        files.write_json(out / "robustness.json", made)
-        files.write_text(out / "robustness.svg", drawing(drawn, "How reading change holds when films get worse", note))
-        return made
-    finally:
-        engine.close()
+    with crew.opened(here, model) as some:
+        card = some.card
+        held = heldout.draw(count, card.tile or 256, data_root)
+        say(f"{len(plan(len(held)))} readings of {len(held)} held-out pairs with {card.name}; the first tell how long it takes")
+        found = readings(some, held, here.data_dir / "measured" / f"robustness-{card.sha256[:12]}.jsonl", say)
+    made = report(card, held, found, time.monotonic() - started)
+    drawn = [Point(**one) for one in made["points"]]
+    note = f"{card.name} {card.revision}, {len(held)} held-out pairs; band: 95 % over patients, dashed: chance"
+    files.write_json(out / "robustness.json", made)
+    files.write_text(out / "robustness.svg", drawing(drawn, "How reading change holds when films get worse", note))
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -266,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m finetune.robustness", description="Measure how reading change holds on degraded films."
     )
     parser.add_argument("--model", help="model to measure, name or path; @gguf or @torch forces the engine")
-    parser.add_argument("--pairs", type=int, default=40, help="held-out pairs of each source")
+    parser.add_argument("--pairs", type=int, default=20, help="held-out pairs of each source")
     parser.add_argument("--data-root", type=Path, help="folder of the folders of real films; without it the phantom alone is read")
     parser.add_argument("--data-dir", type=Path, help="where the model is; by default Interval's own data directory")
     parser.add_argument("--out", type=Path, default=Path("docs/model"), help="folder for robustness.json and robustness.svg")

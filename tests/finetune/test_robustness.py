@@ -76,6 +76,8 @@ def test_ends_are_degraded_apart_and_the_absent_prior_is_one_image(tmp_path: Pat
     same = robustness.Asked(robustness.Condition("noise", 3), IDENTICAL, 0)
     prior, current = robustness.shown(held()[0], same)
     assert (prior != current).any()
+    change = robustness.Asked(robustness.Condition("noise", 3), CHANGE, 0)
+    assert (robustness.shown(held()[0], change)[1] == current).all()  # encoded once for both measures
     clean = robustness.Asked(robustness.Condition("", 0), IDENTICAL, 0)
     assert len({film.tobytes() for film in robustness.shown(held()[0], clean)}) == 1
 
@@ -96,7 +98,7 @@ def test_the_plan_is_counted_before_it_is_read() -> None:
 
 
 def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(robustness, "open_engine", lambda _settings, _model: Selection(honest(), "a fake"))
+    monkeypatch.setattr("inference.select.open_engine", lambda *_asked: Selection(honest(), "a fake"))
     monkeypatch.setattr(robustness, "load", lambda **_given: Settings(data_dir=tmp_path / "data"))
     monkeypatch.setattr(robustness.heldout, "draw", lambda *_given: list(held()[:2]))
     assert robustness.main(["--pairs", "2", "--out", str(tmp_path / "out")]) == 0
