@@ -30,7 +30,7 @@ def test_a_folder_is_added_listed_verified_and_removed(run: Run, model: Path) ->
 def test_terms_are_shown_and_nothing_is_fetched_before_they_are_accepted(run: Run) -> None:
     done = run("models", "add", "llava-med-v1.5")
     assert done.code == 2
-    assert "research only, no clinical use" in done.err
+    assert "research and reproduction alone" in done.err
     assert "then add --accept-licence" in done.err.splitlines()[-1]
 
 
