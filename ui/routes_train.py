@@ -145,7 +145,7 @@ def _order(body: RunIn, user: User) -> Any:
     from finetune import orders
 
     changes = {} if body.epochs is None else {"epochs": body.epochs}
-    return orders.Order(body.name, body.base, body.version, orders.recipe(body.recipe, **changes), _who(user))
+    return orders.Order(body.name, body.base, body.version, orders.recipe(body.recipe, **changes), _who(user), body.start)
 
 
 def _run(view: runs.View) -> dict[str, Any]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 GATE_LOG = "gate.log"
+MEASURE = ("finetune", "gate")
+"""The command that measures a run, whose name goes behind it."""
 POLITE = 10
 """How far measuring stands behind answering: its niceness."""
 LISTED = ("left_out_lines", "missing_images")
@@ -103,7 +105,7 @@ class Measuring:
         with self._lock:
             if self.running(name):
                 raise InputError(f"run {name} is being measured already")
-            command = [sys.executable, str(ROOT / "app.py"), "--data-dir", str(settings.data_dir), "finetune", "gate", name]
+            command = [sys.executable, str(ROOT / "app.py"), "--data-dir", str(settings.data_dir), *MEASURE, name]
             with (runs.folder(settings, name) / GATE_LOG).open("wb") as log:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
             os.setpriority(os.PRIO_PROCESS, process.pid, POLITE)

@@ -22,12 +22,13 @@ class VersionIn(Incoming):
 
 
 class RunIn(Incoming):
-    """A run as it is ordered."""
+    """A run as it is ordered; `start` is what it goes on from: the adapter that answers now, or the model alone."""
 
     name: Name
     base: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     version: Name
     recipe: Name
+    start: Literal["live", "none"] = "live"
     epochs: float | None = Field(None, gt=0, le=100)
 
 

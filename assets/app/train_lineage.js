@@ -2,6 +2,7 @@
 import { get } from "./api.js";
 import { fill, h, moment } from "./dom.js";
 import { attempt } from "./toast.js";
+import { STATES } from "./train_words.js";
 
 const COLUMNS = [[["base", "version"], "Base and data"], [["run"], "Run"], [["adapter"], "Adapter"]];
 const WIDE = 236;
@@ -41,8 +42,10 @@ function graph({ nodes, edges }, hands) {
   for (const { from, to } of edges) {
     const [start, end] = [places.get(from), places.get(to)];
     if (!start || !end) continue;
-    const [x1, y1, x2, y2] = [start.x + WIDE, start.y + TALL / 2, end.x, end.y + TALL / 2];
+    const back = start.x > end.x; // a run that went on from an adapter: the sides that face each other
+    const [x1, y1, x2, y2] = [start.x + (back ? 0 : WIDE), start.y + TALL / 2 + (back ? 10 : 0), end.x + (back ? WIDE : 0), end.y + TALL / 2 + (back ? 10 : 0)];
     const path = document.createElementNS(SVG, "path");
+    if (back) path.setAttribute("class", "back");
     path.setAttribute("d", `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`);
     svg.append(path);
   }
@@ -53,7 +56,7 @@ function graph({ nodes, edges }, hands) {
 
 function box(node, place, hands) {
   const opens = node.kind === "run" || node.kind === "version";
-  const told = { base: "model", version: "dataset version", run: [node.method, node.state, node.gated && `gates ${node.gated}`].filter(Boolean).join(" · "), adapter: `${node.live ? "live, " : ""}signed by ${node.who || "nobody named"}` }[node.kind];
+  const told = { base: "model", version: "dataset version", run: [node.method?.toUpperCase(), STATES[node.state], node.gated && `gates ${node.gated}`].filter(Boolean).join(" · "), adapter: `${node.live ? "live, " : ""}signed by ${node.who || "nobody named"}` }[node.kind];
   const inside = [h("strong.clip", {}, node.label), h("span.quiet.clip", {}, told)];
   const props = { style: { left: `${place.x}px`, top: `${place.y}px` }, title: [node.label, told, node.reason].filter(Boolean).join("\n"), dataset: { kind: node.kind, live: String(Boolean(node.live)), gated: node.gated || "" } };
   return opens && hands.known()[`${node.kind}s`].some((one) => one.name === node.label) ? h("button.node", { type: "button", onclick: () => hands.choose({ kind: node.kind, name: node.label }), ...props }, inside) : h("div.node", props, inside);

@@ -1,6 +1,6 @@
 // Two forms: a version of what reviewers let through, and a run on a version, with what it will take told before it starts.
 import { get, post } from "./api.js";
-import { fill, h, icon, menu, plural } from "./dom.js";
+import { fill, h, icon, menu, plural, setOptions } from "./dom.js";
 import { attempt, say } from "./toast.js";
 import { lasting } from "./train_words.js";
 
@@ -44,11 +44,13 @@ export function buildForm(_, hands) {
 }
 
 export function runForm(given, hands) {
-  const { versions, bases, recipes, runs } = hands.known();
+  const { versions, bases, recipes, runs, live } = hands.known();
   const names = versions.map((one) => one.name).toReversed();
   const free = (stem) => { for (let index = 1; ; index += 1) if (!runs.some((run) => run.name === `${stem}-${index}`)) return `${stem}-${index}`; };
   const version = menu("Dataset version", names.map((one) => [one, one]), given || names[0], () => { rename(); reckon(); }, { "data-testid": "run-version" });
-  const base = menu("Base model", bases.map((one) => [one, one]), bases[0], reckon, { "data-testid": "run-base" });
+  const base = menu("Base model", bases.map((one) => [one, one]), bases[0], () => { goesOn(); reckon(); }, { "data-testid": "run-base" });
+  const first = menu("Starts from", [], "live", reckon, { "data-testid": "run-start" });
+  const starts = field("Starts from", first, "the adapter that answers now keeps what it learnt before");
   const recipe = menu("Recipe", recipes.map((one) => [one.name, METHODS[one.name] ?? one.name]), recipes[0].name, () => { explain(); rename(); reckon(); }, { "data-testid": "run-recipe" });
   const name = h("input", { type: "text", "aria-label": "Name", autocomplete: "off", dataset: { testid: "run-name" }, onchange: reckon });
   const epochs = number("Times each example is read", "", { onchange: reckon, "data-testid": "run-epochs" });
@@ -60,7 +62,14 @@ export function runForm(given, hands) {
   let asked = 0;
   name.addEventListener("input", () => { typed = true; });
 
-  const body = () => ({ name: name.value.trim(), base: base.value, version: version.value, recipe: recipe.value, epochs: Number(epochs.value) || null });
+  const body = () => ({ name: name.value.trim(), base: base.value, version: version.value, recipe: recipe.value, start: first.value || "live", epochs: Number(epochs.value) || null });
+
+  /** What a run of this model goes on from, where there is a choice. */
+  function goesOn() {
+    const now = live.find((entry) => entry.base === base.value);
+    setOptions(first, now ? [["live", `${now.adapter}, which answers now`], ["none", `${base.value} alone`]] : [["none", `${base.value} alone`]], now ? "live" : "none");
+    starts.hidden = !now;
+  }
 
   function rename() {
     if (!typed) name.value = free(`${version.value}-${recipe.value}`);
@@ -76,7 +85,7 @@ export function runForm(given, hands) {
   async function reckon() {
     const mine = ++asked;
     const order = body();
-    command.textContent = `python app.py finetune train ${order.name} --version ${order.version} --base ${order.base} --recipe ${order.recipe}${order.epochs ? ` --epochs ${order.epochs}` : ""}`;
+    fill(command, `python app.py finetune train ${order.name} --version ${order.version} --base ${order.base} --recipe ${order.recipe}${order.epochs ? ` --epochs ${order.epochs}` : ""}${order.start === "none" && !starts.hidden ? " --start none" : ""}`.split(" ").flatMap((word) => [h("span.word", {}, word), " "])); // an option is not broken in two
     if (!bases.length) return fill(told, h("p", {}, "No model here can learn: the bundled model needs its transformers weights (python app.py models build bundled)."));
     fill(told, h("p.quiet", {}, "Reckoning time and memory ..."));
     try {
@@ -101,10 +110,11 @@ export function runForm(given, hands) {
   }
 
   const form = h("form.trainform", { onsubmit: start },
-    field("Base model", base), field("Dataset version", version), field("Recipe", recipe, about), field("Times each example is read", epochs), field("Name", name),
+    field("Base model", base), starts, field("Dataset version", version), field("Recipe", recipe, about), field("Times each example is read", epochs), field("Name", name),
     told, h("div.actions", {}, button, h("span.quiet", {}, "It runs with low priority; questions are answered meanwhile.")), h("p.quiet.same", {}, "The same from a terminal: ", command));
   explain();
   rename();
+  goesOn();
   reckon();
   const element = h("article.trainview", { dataset: { testid: "run-form" } }, h("header.viewhead", {}, h("div", {}, h("h1", {}, "Train"), h("p.quiet", {}, "A new adapter on top of a model; nothing goes live before it passed the gates and somebody signed."))), form);
   return { element };

@@ -1,7 +1,7 @@
 // One run: live curves, log, score sheet before and after, and the decisions that belong to it. While it is at work it is looked at again.
 import { get, post } from "./api.js";
 import { clear, colour, draw } from "./charts.js";
-import { fill, h, icon, moment } from "./dom.js";
+import { fill, h, icon, moment, sentence } from "./dom.js";
 import { attempt, say } from "./toast.js";
 import { sign } from "./train_sign.js";
 import { sheetView } from "./train_sheet.js";
@@ -24,6 +24,7 @@ export function runView(name, hands) {
     h("section.block", {}, h("h2", {}, "Log"), log));
   let timer = 0;
   let closed = false;
+  let measuring = false;
 
   async function refresh() {
     clearTimeout(timer);
@@ -31,6 +32,8 @@ export function runView(name, hands) {
     if (!found || closed) return;
     show(found);
     if (found.measuring) timer = setTimeout(refresh, PACE);
+    else if (measuring) hands.again(); // the list tells what the gates said
+    measuring = found.measuring;
   }
 
   function show(found) {
@@ -39,7 +42,7 @@ export function runView(name, hands) {
     const done = run.steps ? Math.round((100 * run.step) / run.steps) : 0;
     renew(head, [run, found.measuring, found.sheet?.passed], () => [h("div", {},
       h("h1", {}, run.name, h(`span.state.${run.state}`, {}, h(`span.dot.${run.state}`, {}), STATES[run.state]), gateTag(run), run.live && h("span.tag.live", {}, "live")),
-      h("p.quiet", {}, `${run.base} on ${run.version}, ${run.method.toUpperCase()}, ordered by ${run.by || "nobody named"} ${moment(run.order.created)}`)), h("div.buttons", {}, buttons(found))]);
+      h("p.quiet", {}, `${run.base} on ${run.version}, ${run.method.toUpperCase()}, ${run.order.start ? `from ${run.order.start} on, ` : ""}ordered by ${run.by || "nobody named"} ${moment(run.order.created)}`)), h("div.buttons", {}, buttons(found))]);
     track.firstChild.style.width = `${done}%`;
     track.setAttribute("aria-valuenow", String(done));
     fill(figures,
@@ -47,7 +50,7 @@ export function runView(name, hands) {
       figure(run.state === "running" ? "To go" : "Took", run.state === "running" ? (run.eta_s === null ? "–" : lasting(run.eta_s)) : run.seconds ? lasting(run.seconds) : "–"),
       figure("Estimate", run.estimate?.seconds ? `${lasting(run.estimate.seconds)}, ${(run.estimate.memory_mb / 1000).toFixed(1)} GB` : "–"));
     trouble.hidden = !run.error;
-    trouble.textContent = run.error;
+    trouble.textContent = sentence(run.error);
     plot(curve);
     if (log.textContent !== found.log) {
       const below = log.scrollHeight - log.scrollTop - log.clientHeight < 24;

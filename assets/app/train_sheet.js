@@ -47,7 +47,7 @@ function replayed(cases) {
 
 function value(found) {
   if (found === null || found === undefined || found === "") return "–";
-  if (typeof found === "number") return Number.isInteger(found) ? String(found) : found.toFixed(3);
+  if (typeof found === "number") return (Number.isInteger(found) ? String(found) : found.toFixed(3)).replace("-", "−");
   return typeof found === "object" ? JSON.stringify(found) : String(found);
 }
 

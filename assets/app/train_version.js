@@ -21,7 +21,7 @@ export function versionView(name, hands) {
       version.missing_images > 0 && h("p.quiet", {}, `${plural(version.missing_images, "image")} under no folder; the version's manifest.json lists them.`)),
     h("section.block", {}, h("h2", {}, "Made from"),
       h("table.plain.short", {}, h("tbody", {}, (version.sources ?? []).map((one) => h("tr", {}, h("th", { scope: "row" }, one.name), h("td.number", {}, plural(one.items, "item")), h("td.hash", { title: one.sha256 }, one.sha256.slice(0, 12)))))),
-      h("p.quiet", {}, `${Math.round(100 * (version.held_share ?? 0))} % of patients held back by the hash of their name, at most ${version.quota ?? 0} items of one reader${version.checked_against ? `, every item fits ${version.checked_against}` : ""}.`)));
+      h("p.quiet", {}, `${Math.round(100 * (version.held_share ?? 0))} % of patients held back by the hash of their name, ${version.quota ? `at most ${plural(version.quota, "item")}` : "as many items as there are"} of one reader${version.checked_against ? `, every item fits ${version.checked_against}` : ""}.`)));
   return { element };
 }
 

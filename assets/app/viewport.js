@@ -143,7 +143,7 @@ export class Viewport {
     this.applied = {};
     this.element.dataset.state = "empty";
     delete this.element.dataset.series;
-    fill(this.message, h("p", {}, this.index === 0 ? "Choose a case on the left, or drop files anywhere." : "Choose a series on the left, or drag it here."),
+    fill(this.message, h("p.ofread", {}, this.index === 0 ? "Choose a case on the left, or drop files anywhere." : "Choose a series on the left, or drag it here."), h("p.ofreview", {}, "Images of a case hang here."),
       state.slots.length > 2 && h("button.button.small", { type: "button", onclick: () => clearSlot(this.index) }, "Remove this place"));
     this.area.setAttribute("aria-label", `Image ${this.index + 1}: empty`);
   }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -69,18 +70,39 @@ def test_a_run_is_estimated_before_it_is_ordered(served: tuple[Settings, TestCli
     assert found["memory_mb"] > 0
     assert served[1].post("/api/train/estimate", json={**body, "version": "v9"}).status_code == 400
     assert served[1].post("/api/train/estimate", json={**body, "name": "../out"}).status_code == 422
+    assert served[1].post("/api/train/estimate", json={**body, "start": "whatever"}).status_code == 422
 
 
 @pytest.mark.slow
 def test_a_run_is_ordered_stopped_and_finished_from_the_page(served: tuple[Settings, TestClient]) -> None:
+    """Stopped in the middle, it keeps its steps, and goes on from there to the end."""
     client = served[1]
-    body = {"name": "mine", "base": "tiny", "version": "v1", "recipe": "sft", "epochs": 1}
-    started = client.post("/api/train/runs", json=body).json()
-    assert (started["state"], started["by"].startswith("reader")) == ("running", True)
+    body = {"name": "mine", "base": "tiny", "version": "v1", "recipe": "sft", "epochs": 100}
+    told = client.post("/api/train/runs", json=body)
+    assert told.status_code == 200, told.text
+    started = told.json()
+    assert started["order"]["start"] == "", "nothing is live, so it starts from the model alone"
+    assert (started["state"], started["steps"], started["by"].startswith("reader")) == ("running", 75, True)
     assert client.post("/api/train/runs", json=body).status_code == 400, "the name is taken"
+
+    def run() -> dict[str, Any]:
+        found: dict[str, Any] = client.get("/api/train/runs/mine").json()
+        return found
+
+    while (at := run())["run"]["state"] == "running" and at["run"]["step"] < 10:
+        pass
+    stopped = client.post("/api/train/runs/mine/stop")
+    assert stopped.status_code == 200, at["log"]
     ordered.wait(served[0].runs_dir / "mine")
-    run = client.get("/api/train/runs/mine").json()["run"]
-    assert run["state"] == "finished", client.get("/api/train/runs/mine").json()["log"]
+    at = run()
+    assert at["run"]["state"] == "stopped", at["log"]
+    assert 10 <= at["run"]["step"] < 75
+    assert client.post("/api/train/runs/mine/gate").status_code == 400, "it left no adapter yet"
+    assert client.post("/api/train/runs/mine/start").json()["state"] == "running"
+    ordered.wait(served[0].runs_dir / "mine")
+    at = run()
+    assert (at["run"]["state"], at["run"]["step"]) == ("finished", 75), at["log"]
+    assert [row["step"] for row in at["curve"]] == [*range(10, 71, 10), 75]
     assert client.post("/api/train/runs/mine/stop").status_code == 400
     assert {"from": "version:v1", "to": "run:mine"} in client.get("/api/train/lineage").json()["edges"]
 
