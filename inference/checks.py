@@ -171,11 +171,15 @@ def _rotation(_engine: Engine, subject: Subject, _cancel: Event) -> Check:
 
 
 def _no_image(engine: Engine, subject: Subject, cancel: Event) -> Check:
-    """C1: do the shares move without the images (total variation)? Of an open answer: do its own words get less likely?"""
+    """C1: do the shares move without the images (total variation)? Of an open answer: do its own words get less likely?
+
+    Both are asked with the options as they are listed: the other order would say the same of the images at twice the cost.
+    """
     blind = without_images(subject.request)
     if subject.closed is None:
         return _no_image_words(engine, subject, blind, cancel)
-    seen, found = subject.seen.shares, read(engine, blind, subject.closed, cancel=cancel).shares
+    seen, found = subject.seen.orders[0], read(engine, blind, subject.closed, (subject.closed.classes,), cancel).shares
+    subject = replace(subject, seen=Reading(seen))
     before, after = _name(seen), _name(found)
     moved = sum(abs(share - found[name]) for name, share in seen.items()) / 2
     figures = {"moved": moved}

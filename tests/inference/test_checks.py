@@ -15,6 +15,7 @@ from inference import checks, pixels, trust
 from inference.answer import Answer, as_json, ask, record
 from inference.engine import Engine, Request, Scores, Stage
 from inference.gguf import GgufEngine
+from inference.prompts import OVERALL, OVERALL_QUESTION
 from inference.trust import WORDS, Check, judged
 from tests import readers
 from tests.fakes import FakeEngine
@@ -191,6 +192,20 @@ def test_a_tie_that_tips_without_the_images_is_no_proof_that_they_were_used() ->
     found = made(FakeEngine(scores=hardly)).checks["no_image"]
     assert found.verdict == "not image-dependent"
     assert found.explanation.endswith("worse, then improved, by next to nothing.")
+
+
+def test_the_pass_without_images_is_held_against_the_same_order_of_the_options() -> None:
+    """A model that takes whatever stands first is not said to have looked because two orders were averaged on one side only."""
+    grey = checks.without_images(PAIR).images[0].sha256
+
+    def first(request: Request) -> Mapping[str, float]:
+        return {name: 0.0 if request.question.startswith(f"Overall, is the disease {name}") else -6.0 for name in OVERALL}
+
+    engine = FakeEngine(scores=first)
+    found = made(engine).checks["no_image"]
+    assert (found.verdict, found.seen) == ("not image-dependent", found.found)
+    blind = [request.question for request, _ in engine.scored if grey in shown(request)]
+    assert blind == [OVERALL_QUESTION]
 
 
 def test_an_open_answer_depends_on_the_images_when_its_words_get_less_likely_without_them() -> None:
