@@ -184,7 +184,8 @@ def _sentences(app: FastAPI) -> None:
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-        return JSONResponse({"error": f"The request is not right at {where or 'its body'}: {first['msg']}."}, 422)
+        why = str(first["msg"]).removeprefix("Value error, ")
+        return JSONResponse({"error": f"The request is not right at {where or 'its body'}: {why}."}, 422)
 
     @app.exception_handler(Exception)
     async def broke(request: Request, error: Exception) -> JSONResponse:

@@ -2,7 +2,7 @@
 // each came from. Text is only ever text here.
 import { letters } from "./along.js";
 import { again, branch } from "./ask.js";
-import { fill, h, icon, iconButton, moment, plural, seconds } from "./dom.js";
+import { fill, h, icon, iconButton, moment, plural, seconds, sentence } from "./dom.js";
 import { chips, Evidence } from "./evidence.js";
 import { Feedback } from "./feedback.js";
 import { saw } from "./saw.js";
@@ -103,7 +103,7 @@ export class TurnView {
     fill(this.answer,
       h("p.words", {}, version.text || "The answer is empty."),
       note && h("p.note", {}, icon("warning"), note),
-      version.warnings.map((text) => h("p.note", {}, icon("warning"), text)));
+      version.warnings.map((text) => h("p.note", {}, icon("warning"), sentence(text))));
     fill(this.foot, this.actions(version), this.feedback.element(this.turn, version), this.provenance(version), this.opened && this.panel(version));
   }
 
