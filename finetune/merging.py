@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def merge(settings: Settings, run: str, name: str, quant: Any = Quant.Q8_0) -> P
             said = (
                 f"{base.name} with the adapter {listed.name} of run {run} merged in; measured by that run's gates before it was quantised."
             )
-            bundled.write_manifest(made, model.shape, name, f"{base.revision}+{listed.files[adapters.FILES[1]][:12]}", said)
+            revision = f"{base.revision}+{listed.files[adapters.FILES[1]][:12]}"
+            bundled.write_manifest(made, model.shape, name, revision, said, offsets=[asdict(one) for one in base.offsets])
             made.rename(target)
     except OSError as error:
         raise TuneError(f"{target} cannot be written ({error.strerror or error}); free some disk and try again") from error

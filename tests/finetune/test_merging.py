@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from threading import Event
 
@@ -11,7 +12,7 @@ from errors import InputError
 from finetune import merging, orders, runs
 from finetune.export import Quant
 from finetune.orders import Order
-from inference import catalogue
+from inference import catalogue, manifest
 from inference.select import open_engine
 from settings import Settings
 from tests.finetune import shelved
@@ -37,7 +38,11 @@ def said(settings: Settings, model: str) -> list[int]:
 
 
 def test_a_merged_model_says_what_the_adapter_says_on_both_engines(here: Settings) -> None:
+    listed = here.models_dir / "tiny" / manifest.MANIFEST
+    offset = {"kind": "overall", "groups": [["stable"], ["worse", "improved"]], "added": [0.0, 1.0], "level": 1.0, "contrast": 2.0}
+    listed.write_text(json.dumps({**json.loads(listed.read_text()), "offsets": [offset]}))
     folder: Path = merging.merge(here, "mine", "tiny-mine", Quant.F32)
+    assert manifest.read(folder).offsets == manifest.read(listed.parent).offsets != ()
     worn = said(here, "tiny+mine@gguf")
     assert said(here, "tiny@gguf") != worn
     assert said(here, "tiny-mine@gguf") == worn
