@@ -61,7 +61,7 @@ class Wanted:
     flags: int = 60
     held: int = 40
     generated: int = 60
-    pairs: int = 140
+    pairs: int = 100
     epochs: float = 3.0
     rate: float = 0.0005
     """More than larger models want: the bundled one has ten layers of 576."""
@@ -168,7 +168,7 @@ def rehearse(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> 
     told, before = learned(here)
     if told["gates_passed"]:
         told |= promoted(here, before)
-    if wanted.sets:
+    elif wanted.sets:
         told |= spoiled(here)
     here.store.close()
     return {**told, "seconds": here.seconds}
@@ -232,15 +232,20 @@ def spoiled(here: Rehearsal) -> dict[str, Any]:
 
 
 def promoted(here: Rehearsal, before: Sequence[Kept]) -> dict[str, Any]:
-    """Promote, ask the held-back kind again, roll back, and ask once more: the last answers are the first ones, bit for bit."""
-    with here.timed("promoting, asking, rolling back, asking"):
+    """Promote, ask the held-back kind again, roll back, and ask once more: the last answers are the first ones, bit for bit.
+
+    Spoiled versions are learned while the promoted adapter is live: it looks at the images, so there is something to lose.
+    """
+    with here.timed("promoting, asking"):
         entry = here.run("finetune", "promote", "mine", "--reason", "planted flags", "--by", "ana")
         after = _answers(here, before)
+    told = spoiled(here) if here.wanted.sets else {}
+    with here.timed("rolling back, asking"):
         here.run("finetune", "rollback", here.wanted.model, "--reason", "rehearsal", "--by", "ana")
         back, first = _answers(here, before), [here.store.answer(kept.version, here.reader) for kept in before]
     last = [here.store.answer(kept.version, here.reader) for kept in back]
     bits = [[(one.text, one.logprobs, one.model_digest) for one in some] for some in (first, last)]
-    return {"adapter": entry["adapter"], "held_after": share(after), "rollback_identical": bits[0] == bits[1]}
+    return {**told, "adapter": entry["adapter"], "held_after": share(after), "rollback_identical": bits[0] == bits[1]}
 
 
 def _answers(here: Rehearsal, cases: Sequence[Kept]) -> list[Kept]:
