@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -73,30 +74,23 @@ def readers(models: Path) -> list[Figure]:
         ]
         for session in sessions:  # every image once, so that both sides find them encoded
             _read(room, session[:1], [])
-        alone: list[int] = []
-
-        def after_another() -> None:
-            for session in sessions:
-                _read(room, session, alone)
-
-        one = seconds(after_another)
-        order: list[int] = []
-        threads = [threading.Thread(target=_read, args=(room, session, order, number)) for number, session in enumerate(sessions)]
-
-        def together() -> None:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-
-        four = seconds(together)
-    ahead = max(_ahead(order[:count]) for count in range(1, len(order) + 1))
-    how = f"{READERS} readers, {len(QUESTIONS)} questions each about a pair of their own"
+        ratios: list[float] = []
+        ahead = 0
+        for _ in range(PAIRS):  # one after the other, so that what else the machine does slows both
+            one = seconds(partial(_read, room, [request for session in sessions for request in session], []))
+            order: list[int] = []
+            ratios.append(seconds(partial(_together, room, sessions, order)) / one)
+            ahead = max(ahead, *(_ahead(order[:count]) for count in range(1, len(order) + 1)))
+    how = f"{READERS} readers, {len(QUESTIONS)} questions each about a pair of their own; median of {PAIRS}"
     return [
         Figure(
-            "four readers at once over one after the other, time", four / one, "x", 1 / 0.9, f"{how}; the bound is 0.9 of the throughput"
+            "four readers at once over one after the other, time",
+            statistics.median(ratios),
+            "x",
+            1 / 0.9,
+            f"{how}; the bound is 0.9 of the throughput",
         ),
-        Figure("answers a reader is ahead of the one served least", ahead, "answers", 1.0, how),
+        Figure("answers a reader is ahead of the one served least", float(ahead), "answers", 1.0, how),
     ]
 
 
@@ -185,6 +179,15 @@ def _read(room: EngineRoom, session: Sequence[Request], order: list[int], number
             for _ in ask(engine, request, Event()):
                 pass
         order.append(number)
+
+
+def _together(room: EngineRoom, sessions: Sequence[Sequence[Request]], order: list[int]) -> None:
+    """All readers at once."""
+    threads = [threading.Thread(target=_read, args=(room, session, order, number)) for number, session in enumerate(sessions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _ahead(order: Sequence[int]) -> int:
