@@ -34,7 +34,7 @@ from finetune.synthesis import pairs
 from inference.engine import Engine, ModelCard, Request
 from inference.offsets import LEAST as LEAST_SHARE
 from inference.offsets import Offset, plain, weighed
-from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
+from inference.prompts import OVERALL, OVERALL_QUESTION
 from inference.reading import INVERSE, exchanged, likelihoods
 
 VERSION = "1"
@@ -52,7 +52,7 @@ KINDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "present": (("no",), ("yes",)),
     "side": (("left",), ("right",)),
 }
-"""Kind -> answers, opposites together; nothing is added to the first group."""
+"""Kind -> answers, opposites together; nothing is added to the first group, nor to what is never right in these pairs (uncertain)."""
 DEAF = 0.1
 """Scales below which hardly anything of the likelihoods would be left: such a kind is not read, and stays as it is."""
 ASKED = {"more": "which", "shows": "which"}
@@ -88,23 +88,16 @@ class Fit:
 
 
 def drawn(count: int, size: int, data_root: Path | None) -> list[Held]:
-    """`count` pairs of each source, and a quarter as many of unrelated patients, of whom nothing can be told."""
-    found = []
-    for name, source in heldout.sources(count, data_root, heldout.FITTED).items():
-        found += [Held(name, pairs.generate(seed, source, size, "pair")) for seed in range(FIRST, FIRST + count)]
-        apart = range(FIRST + count, FIRST + count + count // 4)
-        found += [Held(name, pairs.generate(seed, source, size, "unrelated")) for seed in apart]
-    return found
+    """`count` pairs of each source, one patient's two acquisitions each."""
+    sources = heldout.sources(count, data_root, heldout.FITTED).items()
+    return [Held(name, pairs.generate(seed, source, size, "pair")) for name, source in sources for seed in range(FIRST, FIRST + count)]
 
 
 def read(engine: Engine, held: Held) -> list[Example]:
     """Every closed question about one pair, without offsets; the overall change in both orders of the films."""
     pair, given = held.pair, measure.request(held.pair.prior, held.pair.current)
-    found = _examples(engine, given, pair.patient, questions(held))
-    if pair.overall in OVERALL:
-        back = Closed("overall", OVERALL_QUESTION, OVERALL.index(INVERSE[pair.overall]))
-        found += _examples(engine, exchanged(given), pair.patient, [back])
-    return found
+    back = Closed("overall", OVERALL_QUESTION, OVERALL.index(INVERSE[pair.overall]))
+    return [*_examples(engine, given, pair.patient, questions(held)), *_examples(engine, exchanged(given), pair.patient, [back])]
 
 
 def _examples(engine: Engine, given: Request, patient: str, asked: Sequence[Closed]) -> list[Example]:
@@ -117,11 +110,7 @@ def _examples(engine: Engine, given: Request, patient: str, asked: Sequence[Clos
 
 def questions(held: Held) -> list[Closed]:
     """The closed questions about a pair in its given order."""
-    pair = held.pair
-    if pair.kind == "unrelated":
-        name = FINDINGS[pair.seed % len(FINDINGS)]
-        return [Closed("progression", progression_question(name), PROGRESSION.index("uncertain"), name)]
-    return [Closed("overall", OVERALL_QUESTION, OVERALL.index(pair.overall)), *measure.closed(pair)]
+    return [Closed("overall", OVERALL_QUESTION, OVERALL.index(held.pair.overall)), *measure.closed(held.pair)]
 
 
 def examples(engine: Engine | Crew, held: Sequence[Held], kept: Path, say: Callable[[str], None]) -> list[Example]:
