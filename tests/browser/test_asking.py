@@ -158,6 +158,9 @@ def test_everything_unfolded_stands_and_can_be_read(
     page.get_by_test_id("along-clinical").click()
     page.get_by_test_id("clinical-on").check()
     expect(page.get_by_test_id("budget")).to_be_visible()
+    expect(room.ask_button).to_be_in_viewport(ratio=1)
     stands(room)
+    for name in ("clinical", "choices"):  # on a small screen the suggestions make room for what is unfolded
+        page.get_by_test_id(f"along-{name}").click()
     page.get_by_test_id("templates-open").click()
     expect(page.get_by_test_id("templates")).to_be_visible()
