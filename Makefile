@@ -47,8 +47,8 @@ hostile: setup-check ## files made to break readers: each a picture or a sentenc
 browser: setup-test ## the page in a real Chromium
 	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m pytest -q -m browser
 
-screens: setup-test ## draw docs/screens anew
-	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m tests.browser.screens
+screens: setup-test ## draw docs/screens anew; with LOOP=DIR, what `tests.loop --keep DIR` left, review and training
+	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m tests.browser.screens $(if $(LOOP),--loop $(LOOP))
 
 viewer: viewer-packages ## build assets/viewer from ui/viewer (needs Node 20 or newer; users need none)
 	@cd ui/viewer && npm run --silent types && npm run --silent build

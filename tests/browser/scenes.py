@@ -25,6 +25,10 @@ SLICE, NODULE, RADII = 15, (74.0, 115.0), {1: 3.5, 2: 6.5}
 """Where the nodule of the demo CT lies in both studies: slice counted from 1, [column, row], half its width in pixels."""
 
 
+class NotThere(Exception):
+    """The data have nothing to show in a scene; its pictures stay as they are."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """One state: its file name, what the gallery says of it, and how to get there."""

@@ -1,34 +1,42 @@
 """Draws the gallery `docs/screens` anew from the served page: every scene in both sizes, dark and light.
 
     python -m tests.browser.screens [FOLDER [SCENE...]]
+    python -m tests.loop --keep LOOP && python -m tests.browser.screens --loop LOOP [FOLDER [SCENE...]]
 
-With the bundled model at hand (`make screens`) the answers on the pictures are the model's own; without it a stand-in
-answers, and the pictures say `fake` where the model's name is. Named scenes are drawn alone; of their chapters the
-others are played all the same, because each scene goes on from the last.
+The second draws the scenes of review and training, out of what a rehearsal of learning left. With the bundled model at hand (`make
+screens`) the answers on the pictures are the model's own; without it a stand-in answers, and the pictures say `fake` where the model's
+name is. Named scenes are drawn alone; of their chapters the others are played all the same, because each scene goes on from the last.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from settings import Settings, load
-from tests.browser import scenes
+from storage.store import Store
+from tests.browser import learning_scenes, scenes
 from tests.browser.case_scenes import CASE
 from tests.browser.conftest import ARGS, installed, serve
+from tests.browser.learning_scenes import ANA, CLEO
 from tests.browser.room import Room
-from tests.browser.scenes import Scene, played
+from tests.browser.scenes import NotThere, Scene, played
 from tests.conftest import ROOT, models_folder
 from tests.ui.desk import Desk, Tap
+from ui import security
 from ui.server import create_app
 
 CHAPTERS = (*scenes.CHAPTERS, CASE)
+ANA_TOKEN = "ana".ljust(43, "-")
+"""The cookie under which the rehearsal's reader is let in."""
 SIZES = {"1440": (1440, 900), "1024": (1024, 768)}
 THEMES = ("dark", "light")
 QUALITY = 78
@@ -47,25 +55,46 @@ SETTLED = """() => {
 """Every viewport has the size of its place, every picture is there, nothing loads."""
 
 
-def main(folder: Path, wanted: Sequence[str]) -> None:
+def main(folder: Path, wanted: Sequence[str], loop: Path | None = None) -> None:
     """Serve, draw, and say what was drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
-        settings, desk, tap = load(data_dir=Path(temporary) / "data", new_role="adjudicator"), Desk(), Tap()
-        tap.open()
-        desk.says("The right mid zone consolidation is worse than on the prior study.", gate=tap)
-        models = models_folder()
-        if models is not None:
-            link_models(settings, models)
-        address = serve(create_app(settings, None if models else desk.factory))
         browser = playwright.chromium.launch(executable_path=installed(), args=ARGS)
         try:
-            draw(browser, next(address), folder, Path(temporary), wanted)
+            (rehearsed if loop else read)(browser, folder, Path(temporary), wanted, loop)
         finally:
             browser.close()
-            address.close()
     if not wanted:
         (folder / "README.md").write_text(page(), encoding="utf-8")
+
+
+def read(browser: Browser, folder: Path, temporary: Path, wanted: Sequence[str], _loop: Path | None) -> None:
+    """The chapters of reading and reviewing, in an empty data directory."""
+    settings, desk, tap = load(data_dir=temporary / "data", new_role="adjudicator"), Desk(), Tap()
+    tap.open()
+    desk.says("The right mid zone consolidation is worse than on the prior study.", gate=tap)
+    models = models_folder()
+    if models is not None:
+        link_models(settings, models)
+    address = serve(create_app(settings, None if models else desk.factory))
+    draw(browser, next(address), folder, temporary, wanted, CHAPTERS)
+    address.close()
+
+
+def rehearsed(browser: Browser, folder: Path, temporary: Path, wanted: Sequence[str], loop: Path | None) -> None:
+    """The chapters of learning, in a copy of the rehearsal's data directory."""
+    assert loop is not None
+    shutil.copytree(loop, temporary / "data", symlinks=True)
+    settings = load(data_dir=temporary / "data")
+    app = create_app(settings)
+    store: Store = app.state.context.store
+    learning_scenes.set_out(store, ANA_TOKEN)
+    address = serve(app)
+    url = next(address)
+    draw(browser, url, folder, temporary, wanted, (CLEO,), lambda room: learning_scenes.allow_everything(store, room, "Cleo"))
+    cookie = {"name": security.COOKIE, "value": ANA_TOKEN, "url": url}
+    draw(browser, url, folder, temporary, wanted, (ANA,), cookies=[cookie])
+    address.close()
 
 
 def link_models(settings: Settings, models: Path) -> None:
@@ -74,20 +103,34 @@ def link_models(settings: Settings, models: Path) -> None:
     settings.models_dir.symlink_to(models.resolve(), target_is_directory=True)
 
 
-def draw(browser: Browser, address: str, folder: Path, temporary: Path, wanted: Sequence[str]) -> None:
-    """Play the scenes once, and draw each in every size and theme."""
-    for chapter in CHAPTERS:
+def draw(
+    browser: Browser,
+    address: str,
+    folder: Path,
+    temporary: Path,
+    wanted: Sequence[str],
+    chapters: Sequence[Sequence[Scene]],
+    introduce: Callable[[Room], None] = lambda _room: None,
+    cookies: Sequence[Any] = (),
+) -> None:
+    """Play the scenes once, and draw each in every size and theme; `introduce` is told of each chapter's reader."""
+    for chapter in chapters:
         if wanted and not any(scene.name in wanted for scene in chapter):
             continue
         context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB", reduced_motion="reduce")
         context.set_default_timeout(180_000)
         context.add_init_script("localStorage.setItem('interval.notice', '1')")
+        context.add_cookies(cookies)
         room = Room.open(context, address)
-        expect(room.patients).to_have_count(4)
+        expect(room.patients.nth(3)).to_be_attached()
+        introduce(room)
         for scene in chapter:
-            with played(scene, room, temporary):
-                if not wanted or scene.name in wanted:
-                    pictures(room, folder, scene)
+            try:
+                with played(scene, room, temporary):
+                    if not wanted or scene.name in wanted:
+                        pictures(room, folder, scene)
+            except NotThere as error:
+                print(f"{scene.name}: {error}", flush=True)
         context.close()
 
 
@@ -116,8 +159,9 @@ def put_on(room: Room, theme: str) -> None:
 
 def page() -> str:
     """The gallery as a page: each scene dark and large, with links to the others."""
-    parts = ["# Screens\n\nDrawn by `make screens` from the served page; every image is synthetic.\n"]
-    for scene in (scene for chapter in CHAPTERS for scene in chapter):
+    drawn = "Drawn by `make screens` (review and training: `make screens LOOP=DIR`) from the served page; every image is synthetic."
+    parts = [f"# Screens\n\n{drawn}\n"]
+    for scene in (scene for chapter in (*CHAPTERS, CLEO, ANA) for scene in chapter):
         others = ", ".join(
             f"[{theme} {size}]({scene.name}-{theme}-{size}.webp)" for theme in THEMES for size in SIZES if (theme, size) != ("dark", "1440")
         )
@@ -126,4 +170,9 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "screens", sys.argv[2:])
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.screens", description="Draw the gallery anew.")
+    parser.add_argument("--loop", type=Path, metavar="DIR", help="what `python -m tests.loop --keep DIR` left: draw review and training")
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "docs" / "screens")
+    parser.add_argument("scenes", nargs="*")
+    given = parser.parse_args()
+    main(given.folder, given.scenes, given.loop)
