@@ -143,7 +143,8 @@ class Rehearsal:
                 self.store.add_feedback(kept.version, self.reader, Said(verdict="agree"))
                 agreed += 1
             else:
-                said = Said(verdict="disagree", codes=("change-missed",), severity="major", corrected_answer=kept.planted.truth)
+                code = "change-hallucinated" if kept.planted.truth == "stable" else "change-missed"
+                said = Said(verdict="disagree", codes=(code,), severity="major", corrected_answer=kept.planted.truth)
                 self.store.add_feedback(kept.version, self.reader, said)
                 flags += 1
         while (item := self.store.take_next(self.second, Filters(state="pending"))) is not None:
@@ -258,9 +259,9 @@ def _answers(here: Rehearsal, cases: Sequence[Kept]) -> list[Kept]:
 
 
 def share(cases: Sequence[Kept]) -> dict[str, float]:
-    """Share that is right, of all and of those in which it came or went."""
-    moved = [kept for kept in cases if kept.planted.truth != "stable"]
-    return {"all": _mean(cases), "changed": _mean(moved), "cases": len(cases)}
+    """Share that is right: of all, of the flagged kind (on neither film), and of the others."""
+    kind, others = ([kept for kept in cases if kept.planted.clear is clear] for clear in (True, False))
+    return {"all": _mean(cases), "kind": _mean(kind), "others": _mean(others), "cases": len(cases)}
 
 
 def _mean(cases: Sequence[Kept]) -> float:
@@ -278,7 +279,7 @@ def missed(told: dict[str, Any], wanted: Wanted) -> list[str]:
         f"{wanted.flags} flags": told["flags"] == wanted.flags,
         f"training in {MINUTES:.0f} minutes": told["training_s"] <= MINUTES * 60,
         "gates passed": told["gates_passed"],
-        f"{FIXED:.0%} of the held-back kind right": told.get("held_after", {}).get("changed", 0) >= FIXED,
+        f"{FIXED:.0%} of the held-back kind right": told.get("held_after", {}).get("kind", 0) >= FIXED,
         "rolled back bit for bit": told.get("rollback_identical", False),
     }
     return [name for name, reached in rules.items() if not reached]

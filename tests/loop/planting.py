@@ -1,7 +1,8 @@
 """What is planted: pneumonitis, painted on generated films, a word the model was never asked about.
 
 It is as plain as can be, so that the loop measures the loop and not the tower: dense, on both sides, in lungs that are clear
-otherwise. A pair shows it on the current film alone (new), on the prior alone (resolved), on both or on neither (stable).
+otherwise. A pair shows it on the current film alone (new), on the prior alone (resolved), on both or on neither (stable). Neither
+is what the bundled model calls new, whatever it says rightly of the others: the kind of answer that is flagged, every second pair.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from tests import dicoms
 
 FINDING = "pneumonitis"
 QUESTION = progression_question(FINDING)
-STATES = ("new", "resolved", "stable", "stable")
+STATES = ("new", "stable", "resolved", "stable", "stable", "stable")
+SHOWS = ((False, True), (False, False), (True, False), (False, False), (True, True), (False, False))
+"""Truth of each pair in turn, and which of its films show it."""
 SEED = 30_000_000
 HELD = 52_000_000
 """First seeds; those of the gates and of training lie elsewhere."""
@@ -30,11 +33,12 @@ Film = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Planted:
-    """A pair of DICOM files, prior first, and what became of the pneumonitis."""
+    """A pair of DICOM files, prior first, and what became of the pneumonitis; `clear` on neither film."""
 
     name: str
     paths: tuple[Path, Path]
     truth: str
+    clear: bool
 
 
 def plant(folder: Path, count: int, held: bool, side: int = 256) -> Iterator[Planted]:
@@ -44,7 +48,7 @@ def plant(folder: Path, count: int, held: bool, side: int = 256) -> Iterator[Pla
         seed, name = (HELD if held else SEED) + number, f"{'held' if held else 'case'}-{number:03}"
         films = painted(source, seed, number % len(STATES), side)
         paths = [_write(folder / f"{name}-{end}.dcm", film, name, f"2026010{end + 1}") for end, film in enumerate(films)]
-        yield Planted(name, (paths[0], paths[1]), STATES[number % len(STATES)])
+        yield Planted(name, (paths[0], paths[1]), STATES[number % len(STATES)], not any(SHOWS[number % len(STATES)]))
 
 
 def painted(source: phantom.PhantomSource, seed: int, state: int, side: int) -> tuple[Film, Film]:
@@ -52,7 +56,7 @@ def painted(source: phantom.PhantomSource, seed: int, state: int, side: int) -> 
     rng = np.random.default_rng([seed, 0x9E0])
     board = paint.canvas(source.scene(int(rng.integers(source.count))), (seed, 0x9E0))
     disease = Finding("diffuse opacity", "bilateral", "", float(rng.uniform(0.75, 1.0)))
-    shows = (state in (1, 2), state in (0, 2))
+    shows = SHOWS[state]
     looks = [acquire.draw(rng) for _ in shows]
     prior, current = (
         acquire.expose(paint.paint(board, (disease,) if shown else ()), look, side) for shown, look in zip(shows, looks, strict=True)

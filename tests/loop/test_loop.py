@@ -27,11 +27,12 @@ FEW = Wanted(flags=8, held=8, generated=6, pairs=8, epochs=2.0, sets=False)
 
 
 def test_what_is_planted_is_what_it_says(tmp_path: Path) -> None:
-    made = list(plant(tmp_path, 4, held=True, side=96))
+    made = list(plant(tmp_path, 6, held=True, side=96))
     assert [one.truth for one in made] == list(STATES)
+    assert [one.clear for one in made] == [False, True] * 3
     assert all(path.is_file() for one in made for path in one.paths)
     assert "pneumonitis" in QUESTION
-    new, resolved, there, clear = (painted(PhantomSource("dev", 4), 7, state, 96) for state in range(4))
+    new, clear, resolved, _, there, _ = (painted(PhantomSource("dev", 4), 7, state, 96) for state in range(6))
     shown = [[not np.array_equal(film, without) for film, without in zip(films, clear, strict=True)] for films in (new, resolved, there)]
     assert shown == [[False, True], [True, False], [True, True]]
 
@@ -43,9 +44,9 @@ def version_of(settings: Settings, films: Path) -> shelf.Version:
     films.mkdir()
     for number in range(66):
         paths = [films / f"{number}-{end}.png" for end in (0, 1)]
-        for path, film in zip(paths, painted(source, number, number % 4, 256), strict=True):
+        for path, film in zip(paths, painted(source, number, number % 6, 256), strict=True):
             Image.fromarray(film).save(path)
-        lines.append(shelved.line(stock, paths, number, question=QUESTION, answer=STATES[number % 4], label=STATES[number % 4]))
+        lines.append(shelved.line(stock, paths, number, question=QUESTION, answer=STATES[number % 6], label=STATES[number % 6]))
     return shelf.write(settings.versions_dir, "planted", shelf.Contents(tuple(lines[:60]), tuple(lines[60:]), ()), {})
 
 
@@ -114,8 +115,7 @@ def test_planted_flags_go_through_the_whole_loop(bundled: Settings) -> None:
     assert open_engine(bundled, "bundled").engine.card.adapter == ""
 
 
-def test_shares_are_of_all_cases_and_of_those_that_changed(tmp_path: Path) -> None:
-
-    made = list(plant(tmp_path, 4, held=True, side=96))
+def test_shares_are_of_all_cases_of_the_flagged_kind_and_of_the_others(tmp_path: Path) -> None:
+    made = list(plant(tmp_path, 6, held=True, side=96))
     kept = [Kept(one, 1, 1, 1, "stable.") for one in made]
-    assert share(kept) == {"all": 0.5, "changed": 0.0, "cases": 4}
+    assert share(kept) == {"all": 0.667, "kind": 1.0, "others": 0.333, "cases": 6}
