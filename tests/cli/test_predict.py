@@ -177,7 +177,7 @@ def test_an_engine_that_dies_costs_one_pair(predict: Predict, opened: Opened, mo
 
 
 def test_a_model_that_does_not_load_ends_the_run(predict: Predict, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(*_given: object) -> Scores:
+    def refuses(*_given: object, **_named: object) -> Scores:
         raise ModelNotLoaded("text.gguf is damaged; build it again")
 
     monkeypatch.setattr(opened.engine, "score", refuses)

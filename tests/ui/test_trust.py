@@ -67,10 +67,10 @@ def test_a_check_on_request_is_put_to_those_that_are_there(browser: TestClient, 
 
 def test_a_stop_keeps_the_checks_already_made(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
     where = answered(browser, hung)
-    engine = FakeEngine(scores=lambda request: stop_at(19))
+    engine = FakeEngine(scores=lambda request: stop_at(18))
 
     def stop_at(call: int) -> Mapping[str, float]:
-        """The first 18 calls score eight findings and the whole, the next two are those without images."""
+        """The first 18 calls score eight findings and the whole, the next one is that without images."""
         if len(engine.scored) == call:
             for _, cancel in list(running.app.state.context.runs.values()):
                 cancel.set()
