@@ -14,7 +14,7 @@ export function forCase(talk) {
     { name: "report", words: "Draft report", help: "Findings, comparison, impression; text, PDF, DICOM", picture: "report", key: "Shift+d" },
     { name: "duel", words: "Two models", help: "One question, both answers side by side, blind", picture: "beside", key: "Shift+m" },
     { name: "batch", words: "Many pairs", help: "The progression of each in a table, as CSV", picture: "table", key: "Shift+c", run: many.open },
-    { name: "flags", words: "What you flagged", help: "What reviewers made of it, and whether it was fixed", picture: "disagree", key: "Shift+f" },
+    { name: "flags", words: "What you flagged", help: "What reviewers made of it, and whether it was fixed", picture: "disagree", key: "Shift+w" },
   ]);
   talk.querySelector(".talkhead .more").before(many.chip);
   talk.append(many.dialog);
