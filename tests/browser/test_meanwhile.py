@@ -107,8 +107,7 @@ def test_opening_another_case_stops_the_answer_and_keeps_its_words(room: Room, s
     room.ask("What changed?")
     tap.let(2)
     expect(room.words()).to_have_text("One two")
-    with room.page.expect_response(lambda answer: answer.url.endswith("/stop")):  # or the model says the rest before it hears
-        room.case(2).click()
+    room.case(2).click()
     expect(room.turns).to_have_count(0)
     expect(room.stop_button).to_be_hidden()
     tap.open()
