@@ -107,9 +107,11 @@ def test_opening_another_case_stops_the_answer_and_keeps_its_words(room: Room, s
     room.ask("What changed?")
     tap.let(2)
     expect(room.words()).to_have_text("One two")
+    [(_, stopped)] = served.app.state.context.runs.values()
     room.case(2).click()
     expect(room.turns).to_have_count(0)
     expect(room.stop_button).to_be_hidden()
+    assert stopped.wait(30)
     tap.open()
     assert "session=" not in room.page.url
     served.desk.says("Another case.")
