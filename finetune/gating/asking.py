@@ -1,13 +1,12 @@
 """What a model says to the cases: as they are, without the images, with the images exchanged, with one shown twice, with options turned.
 
-Readings are kept as they are made, by the model's hash and the case, so that an incumbent is asked once and a run that was
+Readings are kept as they are made, by the model's hash, its offsets and the case, so that an incumbent is asked once and a run that was
 interrupted goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,9 +20,11 @@ import numpy as np
 from finetune.gating.cases import ABILITY, FLAG, TARGET, Case, place
 from finetune.journal import Journal
 from inference import checks, closed, pixels
-from inference.engine import Asked, Engine, Image, Options, Request, scored
+from inference.engine import Asked, Engine, Image, ModelCard, Options, Request
+from inference.offsets import digest, weighed
+from inference.reading import likelihoods
 
-VERSION = "2"
+VERSION = "3"
 """Of what is asked; readings of another are made again."""
 WORDS = 24
 """Tokens of an answer that is read in words."""
@@ -65,11 +66,11 @@ def ask(engine: Engine, cases: Sequence[Case], journal: Path, say: Say) -> dict[
     with Journal(journal) as kept:
         for _, some in groupby(cases, _context):
             group = list(some)
-            new = [case for case in group if _address(engine.card.sha256, case) not in kept.rows]
+            new = [case for case in group if _address(engine.card, case) not in kept.rows]
             for case, said in zip(new, asked(engine, new) if new else (), strict=True):
-                kept.add(_address(engine.card.sha256, case), asdict(said))
+                kept.add(_address(engine.card, case), asdict(said))
             before = len(found) // 200
-            found |= {case.key: recalled(kept.rows[_address(engine.card.sha256, case)]) for case in group}
+            found |= {case.key: recalled(kept.rows[_address(engine.card, case)]) for case in group}
             if len(found) // 200 > before:
                 say(f"{engine.card.name}: {len(found)} of {len(cases)} cases")
     return found
@@ -110,17 +111,14 @@ def _looked(case: Case) -> bool:
 
 
 def shares(engine: Engine, request: Request, choices: Sequence[str]) -> Shares:
-    """Probability of each answer among those offered."""
+    """Probability of each answer among those offered, with the model's offsets, as readers are shown it."""
     return _shares(engine, request, [(request.question, choices)])[0]
 
 
 def _shares(engine: Engine, request: Request, some: Asked) -> list[Shares]:
     """The same of several questions about the request's images."""
-    found = []
-    for one in scored(engine, request, some) if some else ():
-        weights = [math.exp(logprob - max(one.logprobs)) for logprob in one.logprobs]
-        found.append(tuple(round(weight / sum(weights), 6) for weight in weights))
-    return found
+    found = likelihoods(engine, request, some) if some else ()
+    return [tuple(round(share, 6) for share in weighed(one, engine.card.offsets).values()) for one in found]
 
 
 def _words(engine: Engine, request: Request) -> str:
@@ -173,6 +171,7 @@ def spoken(case: Case, said: Said) -> bool:
     return place(said.words, case.choices) == case.truth
 
 
-def _address(model: str, case: Case) -> str:
-    told = (VERSION, model, case.key, case.request.question, case.choices, case.group, bool(case.item), _context(case))
+def _address(card: ModelCard, case: Case) -> str:
+    of = card.sha256, digest(card.offsets)
+    told = (VERSION, *of, case.key, case.request.question, case.choices, case.group, bool(case.item), _context(case))
     return hashlib.sha256(repr(told).encode()).hexdigest()[:32]

@@ -20,9 +20,11 @@ from finetune.versions.lines import Line
 from finetune.versions.stock import Stock
 from inference import closed, pixels
 from inference.engine import Request
+from inference.offsets import Offset
 from inference.prompts import OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
+from inference.reading import shares
 from settings import Settings
-from tests.fakes import FakeEngine
+from tests.fakes import CARD, FakeEngine
 from tests.finetune import shelved
 from tests.inference import adapters, tiny
 
@@ -149,6 +151,20 @@ def test_a_case_is_asked_in_every_way_that_fits_it_and_never_twice(tmp_path: Pat
     again = asking.ask(FakeEngine(), [made], tmp_path / "j.jsonl", lambda _line: pytest.fail("asked again"))
     assert again[made.key] == found
     assert closed.options(made.request.question) is None
+
+
+def test_the_gates_judge_what_readers_are_shown(tmp_path: Path) -> None:
+    """They read bare likelihoods while the page weighed them: a candidate could pass on answers that nobody would see."""
+    made, scores = case(4), {"worse": -1.0, "stable": -0.5, "improved": -3.0}
+    course = Offset("overall", (("stable",), ("worse", "improved")), (0.0, 2.0))
+
+    def told(engine: FakeEngine) -> tuple[float, ...]:
+        return asking.ask(engine, [made], tmp_path / "j.jsonl", lambda _line: None)[made.key].real
+
+    assert np.argmax(told(FakeEngine(scores=scores))) == OVERALL.index("stable")
+    weighed = FakeEngine(scores=scores, card=replace(CARD, offsets=(course,)))
+    assert np.argmax(told(weighed)) == OVERALL.index("worse")  # also where a reading without offsets is kept already
+    assert told(weighed) == pytest.approx(tuple(shares(weighed, made.request, OVERALL_QUESTION, OVERALL).values()), abs=1e-6)
 
 
 # What was planted
