@@ -48,7 +48,8 @@ class Database:
             if self.path is not None:
                 private_folder(self.path.parent)
             self.engine = dialect.connect(self.url)
-        self._writers = Together(self.engine.execution_options(**{dialect.WRITES: True}))
+        door = self.path and self.path.with_name(f".{self.path.name}.door")
+        self._writers = Together(self.engine.execution_options(**{dialect.WRITES: True}), door)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,9 @@
 A flush takes longer than most of what is written, so whoever has written while others wait for their turn leaves the transaction
 open for them; the last commits it for all. No block returns before its rows are on the disk, and one that raises takes back its
 own rows alone. A writer that nobody waits behind commits at once, as if there were no others.
+
+SQLite gives its lock to whoever happens to ask while it is free, and those who share transactions leave it free for an instant at a
+time, so that another process could ask for seconds in vain. Who waits for the database therefore holds a door shut behind them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -55,10 +59,11 @@ class _Group:
 
 
 class Together:
-    """The writers of one database. `engine` begins its transactions as a writer."""
+    """The writers of one database. `engine` begins its transactions as a writer; `door` is a file that all processes share, None where
+    the database itself lets writers in by turns."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, door: Path | None = None) -> None:
+        self._engine, self._door = engine, door
         self._turn = threading.Lock()
         self._count = threading.Lock()
         self._waiting = 0
@@ -70,6 +75,8 @@ class Together:
         with self._turn:
             self._end()
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                with self._next():
+                    session.connection()
                 yield session
 
     @contextlib.contextmanager
@@ -118,13 +125,23 @@ class Together:
         if self._open is None:
             connection = self._engine.connect()
             try:
-                connection.begin()
+                with self._next():
+                    connection.begin()
             except BaseException:
                 connection.close()
                 raise
             self._open = _Group(connection)
         self._open.members += 1
         return self._open
+
+    @contextlib.contextmanager
+    def _next(self) -> Iterator[None]:
+        """Held by the one who waits to begin a transaction: whoever comes after waits behind the door, where a door can be made."""
+        with contextlib.ExitStack() as held:
+            if self._door is not None:
+                with contextlib.suppress(OSError):
+                    held.enter_context(dialect.alone(self._door))
+            yield
 
     def _end(self, error: SQLAlchemyError | None = None) -> None:
         group, self._open = self._open, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -137,6 +138,40 @@ def test_eight_threads_in_two_stores_write_four_thousand_rows(quick: Settings) -
             assert session.scalar(select(func.count()).select_from(FeedbackRow)) == 4000
             assert session.scalar(select(func.count()).select_from(AuditRow)) == 4002
             assert audit.broken(session) == ""
+
+
+def test_another_process_is_let_in_before_a_busy_page_writes_on(quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite lets in whoever asks while nobody writes: a page whose threads wrote on and on kept the command line out for over five
+    seconds, and it gave up with "held by another process"."""
+    monkeypatch.setattr(together, "LONGEST", 0.0)
+    came: list[str] = []
+
+    def write(store: Store, name: str) -> None:
+        with store._database.write():
+            came.append(name)
+
+    with Store(quick) as page, Store(quick) as line, ThreadPoolExecutor(2) as pool:
+        door = quick.data_dir / ".interval.db.door"
+        with page._database.write():
+            waiting = [pool.submit(write, line, "command line")]
+            with door.open() as file:
+                while _free(file.fileno()):
+                    os.sched_yield()
+            waiting.append(pool.submit(write, page, "page"))
+            queued(page, 1)
+        for one in waiting:
+            one.result()
+    assert came == ["command line", "page"]
+
+
+def _free(descriptor: int) -> bool:
+    """Whether nobody waits for the database behind this door."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
 
 
 @pytest.fixture
