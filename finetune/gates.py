@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from errors import InputError
-from finetune import files, runs
+from finetune import crew, files, runs
+from finetune.crew import Crew
 from finetune.gating import asking, cases, hygiene, page, rules
 from finetune.gating.cases import Case
 from finetune.gating.rules import Both, Gate
 from finetune.versions import shelf
 from inference import manifest, promoted, select
 from inference.adapter import FILES, GGUF
-from inference.engine import Engine, Wearer
+from inference.engine import Wearer
 from inference.select import open_engine
 from settings import Settings
 
@@ -57,15 +58,10 @@ def gate(
     incumbent = settings.adapters_dir / entry.adapter if entry else None
     every, fixed = _cases(settings, base, version, sizes)
     say(f"{len(every)} cases, asked of the candidate and of {entry.adapter if entry else f'{base} alone'}")
-    selection = open_engine(settings, f"{base}+none")
-    try:
-        both = Both(
-            every, _asked(settings, selection.engine, incumbent, every, say), _asked(settings, selection.engine, adapter, every, say)
-        )
-        extra = _benchmarks(settings, selection.engine, incumbent, adapter, benchmarks, roots, say)
-        engine = selection.engine.card.engine
-    finally:
-        selection.engine.close()
+    with crew.opened(settings, f"{base}+none") as some:
+        both = Both(every, _asked(settings, some, incumbent, every, say), _asked(settings, some, adapter, every, say))
+        extra = _benchmarks(settings, some, incumbent, adapter, benchmarks, roots, say)
+        engine = some.card.engine
     replayed = rules.replayed(both)
     found = [
         *hygiene.gates(version, every), rules.target(both), rules.regressions(replayed, fixed), *rules.abilities(both), *extra,
@@ -111,11 +107,16 @@ def _cases(settings: Settings, base: str, version: shelf.Version, sizes: Sizes) 
     return tuple(made), frozenset(fixed)
 
 
-def _asked(settings: Settings, engine: Engine, adapter: Path | None, every: Sequence[Case], say: Say) -> dict[str, asking.Said]:
-    if not isinstance(engine, Wearer):
-        raise InputError("this engine wears no adapters, so a run cannot be measured on it; use gguf or torch")
-    engine.wear(adapter)
-    return asking.ask(engine, every, settings.data_dir / "measured" / f"gates-{engine.card.sha256[:12]}.jsonl", say)
+def _asked(settings: Settings, some: Crew, adapter: Path | None, every: Sequence[Case], say: Say) -> dict[str, asking.Said]:
+    _wear(some, adapter)
+    return asking.ask(some, every, settings.data_dir / "measured" / f"gates-{some.card.sha256[:12]}.jsonl", say)
+
+
+def _wear(some: Crew, adapter: Path | None) -> None:
+    for engine in some.engines:
+        if not isinstance(engine, Wearer):
+            raise InputError("this engine wears no adapters, so a run cannot be measured on it; use gguf or torch")
+        engine.wear(adapter)
 
 
 def _parity(settings: Settings, base: str, adapter: Path, both: Both, engine: str, count: int, say: Say) -> Gate:
@@ -133,7 +134,7 @@ def _parity(settings: Settings, base: str, adapter: Path, both: Both, engine: st
 
 
 def _benchmarks(
-    settings: Settings, engine: Engine, incumbent: Path | None, adapter: Path, given: Sequence[str], roots: Sequence[str], say: Say
+    settings: Settings, some: Crew, incumbent: Path | None, adapter: Path, given: Sequence[str], roots: Sequence[str], say: Say
 ) -> list[Gate]:
     """G2 and G3 on Med-MIM files, figure by figure."""
     from finetune import medmim, protocol
@@ -145,10 +146,9 @@ def _benchmarks(
         file = medmim.load(Path(name), [Path(root) for root in roots])
         told = []
         for worn in (incumbent, adapter):
-            assert isinstance(engine, Wearer)
-            engine.wear(worn)
-            say(f"{Path(name).name}: {engine.card.name}")
-            told.append(readings(evaluate(engine, file, settings.data_dir / "evaluations" / "gates", ("real", "blind"))))
+            _wear(some, worn)
+            say(f"{Path(name).name}: {some.card.name}")
+            told.append(readings(evaluate(some, file, settings.data_dir / "evaluations" / "gates", ("real", "blind"))))
         items = list(file.items)
         for kind, title in (("real", "no loss"), ("blind", "image gain")):
             pairs = [told[number]["real", "likelihood"] for number in (0, 1)]

@@ -10,21 +10,23 @@ import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
 
-from finetune.gating.cases import ABILITY, FLAG, TARGET, Case, place
+from finetune import crew
+from finetune.crew import Crew
+from finetune.gating.cases import ABILITY, TARGET, Case, place
 from finetune.journal import Journal
 from inference import checks, closed, pixels
 from inference.engine import Asked, Engine, Image, ModelCard, Options, Request
 from inference.offsets import digest, weighed
 from inference.reading import likelihoods
 
-VERSION = "3"
+VERSION = "4"
 """Of what is asked; readings of another are made again."""
 WORDS = 24
 """Tokens of an answer that is read in words."""
@@ -57,27 +59,37 @@ Readings = Mapping[str, Said]
 """Case key -> what was said."""
 
 
-def ask(engine: Engine, cases: Sequence[Case], journal: Path, say: Say) -> dict[str, Said]:
+def ask(engine: Engine | Crew, cases: Sequence[Case], journal: Path, say: Say) -> dict[str, Said]:
     """Every case, those in the journal taken from there. Raises what the engine raises.
 
-    What is asked about the same images is asked together, so that an engine reads them once.
+    What is asked of the same films goes to one engine, and what is asked about the same images together, so that they are read once.
     """
-    found: dict[str, Said] = {}
+    some = crew.of(engine)
     with Journal(journal) as kept:
-        for _, some in groupby(cases, _context):
-            group = list(some)
-            new = [case for case in group if _address(engine.card, case) not in kept.rows]
-            for case, said in zip(new, asked(engine, new) if new else (), strict=True):
-                kept.add(_address(engine.card, case), asdict(said))
-            before = len(found) // 200
-            found |= {case.key: recalled(kept.rows[_address(engine.card, case)]) for case in group}
-            if len(found) // 200 > before:
-                say(f"{engine.card.name}: {len(found)} of {len(cases)} cases")
-    return found
+        new = sorted(
+            (case for case in cases if _address(some.card, case) not in kept.rows), key=lambda case: (_films(case), _context(case))
+        )
+        work, done = [list(group) for _, group in groupby(new, _films)], len(cases) - len(new)
+        for group, found in some.each(work, _asked_in_turn):
+            for case, said in zip(group, found, strict=True):
+                kept.add(_address(some.card, case), asdict(said))
+            before, done = done // 200, done + len(group)
+            if done // 200 > before:
+                say(f"{some.card.name}: {done} of {len(cases)} cases")
+        return {case.key: recalled(kept.rows[_address(some.card, case)]) for case in cases}
+
+
+def _films(case: Case) -> tuple[str, ...]:
+    return tuple(sorted(image.sha256 for image in case.request.images))
 
 
 def _context(case: Case) -> tuple[object, ...]:
     return tuple((image.sha256, image.role, image.when) for image in case.request.images), case.request.clinical
+
+
+def _asked_in_turn(engine: Engine, cases: Sequence[Case]) -> list[Said]:
+    """Cases about the same films in order, those about the same images in one go."""
+    return list(chain.from_iterable(asked(engine, list(some)) for _, some in groupby(cases, _context)))
 
 
 def recalled(row: Mapping[str, Any]) -> Said:
@@ -106,8 +118,8 @@ def asked(engine: Engine, cases: Sequence[Case]) -> list[Said]:
 
 
 def _looked(case: Case) -> bool:
-    """Whether the case is also asked without its images: corrections always, every second of the others."""
-    return case.group in (TARGET, FLAG) or (case.group == ABILITY and zlib.crc32(case.key.encode()) % 2 == 0)
+    """Whether the case is also asked without its images: held-back corrections always, every second of the generated ones."""
+    return case.group == TARGET or (case.group == ABILITY and zlib.crc32(case.key.encode()) % 2 == 0)
 
 
 def shares(engine: Engine, request: Request, choices: Sequence[str]) -> Shares:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from finetune import gates, orders, runs
+from finetune.crew import Crew
 from finetune.gating import asking, cases, hygiene, page, rules
 from finetune.gating.asking import Said
 from finetune.gating.cases import ABILITY, ANCHOR, FLAG, TARGET, Case
@@ -151,6 +152,22 @@ def test_a_case_is_asked_in_every_way_that_fits_it_and_never_twice(tmp_path: Pat
     again = asking.ask(FakeEngine(), [made], tmp_path / "j.jsonl", lambda _line: pytest.fail("asked again"))
     assert again[made.key] == found
     assert closed.options(made.request.question) is None
+
+
+def test_copies_of_the_model_share_the_cases_and_the_same_films_go_to_one_of_them(tmp_path: Path) -> None:
+    two = FakeEngine(scores={"worse": -1.0}), FakeEngine(scores={"worse": -1.0})
+    films = case(3).request.images
+    made = [case(number) for number in (0, 1, 2)] + [
+        case(3, request=Request(films, OVERALL_QUESTION)),
+        case(5, key="back", request=Request(films[::-1], OVERALL_QUESTION)),
+        case(7, group=FLAG, item="7"),
+    ]
+    found = asking.ask(Crew(two), made, tmp_path / "two.jsonl", lambda _line: None)
+    assert found == asking.ask(FakeEngine(scores={"worse": -1.0}), made, tmp_path / "one.jsonl", lambda _line: None)
+    assert list(found) == [one.key for one in made]
+    assert not found["c7"].blind  # a flag that was learned from is judged by its words alone
+    seen = [{image.sha256 for request, _ in engine.scored for image in request.images} for engine in two]
+    assert [films[0].sha256 in some for some in seen].count(True) == 1
 
 
 def test_the_gates_judge_what_readers_are_shown(tmp_path: Path) -> None:
