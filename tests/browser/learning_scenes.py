@@ -16,7 +16,7 @@ from storage.store import Store
 from storage.views import LOCAL, User
 from tests.browser.room import Room
 from tests.browser.scenes import NotThere, Scene, Stage
-from tests.loop.planting import STATES
+from tests.loop import planting
 
 LOOP_READERS = ("reader-one", "reader-two")
 """Who flags and who reviews in `tests.loop`."""
@@ -31,10 +31,11 @@ def set_out(store: Store, token: str) -> None:
     """
     ana, bo = (store.user(key) for key in LOOP_READERS)
     spoken = {flag.version for flag in store.flags(ana)}
+    films = store.settings.data_dir / "films"
     wrong = [
         (version.id, truth)
         for summary in store.sessions(ana)
-        for truth in [STATES[int(summary.title.rpartition("-")[2]) % len(STATES)]]
+        for truth in [planting.truth(films, summary.title)]
         for turn in store.session(summary.id, ana).turns
         for version in turn.versions
         if version.id not in spoken and version.text.strip().rstrip(".").lower() != truth

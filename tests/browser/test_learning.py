@@ -31,7 +31,7 @@ def reviewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
     settings = load(data_dir=tmp_path / "data", model="tiny", new_role="admin")
     tiny.build(settings.models_dir / "tiny")
     here = Rehearsal(settings, Wanted(flags=4, model="tiny", side=64), lambda _line: None)
-    here.flagged(list(planting.plant(settings.data_dir / "films", 8, False, 64)))
+    here.flagged(list(planting.plant(settings.data_dir / "films", "case", planting.each("neither"), 8, 64)))
     here.store.close()
     address = serve(create_app(settings))
     yield next(address), settings

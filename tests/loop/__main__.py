@@ -40,7 +40,7 @@ from storage.store import Store
 from storage.views import LOCAL, Slot, User
 from tests.conftest import models_folder
 from tests.loop import planting, sabotage
-from tests.loop.planting import FINDING, QUESTION, Planted
+from tests.loop.planting import FINDING, KINDS, QUESTION, Planted
 from ui import requests
 from ui.cli import main as command
 
@@ -60,7 +60,9 @@ class Wanted:
 
     flags: int = 60
     held: int = 40
-    generated: int = 60
+    tried: int = 6
+    """Pairs of each kind that are asked to find the one to flag."""
+    generated: int = 120
     pairs: int = 100
     epochs: float = 3.0
     rate: float = 0.0005
@@ -168,7 +170,7 @@ def rehearse(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> 
     here = Rehearsal(settings, wanted, say)
     told, before = learned(here)
     if told["gates_passed"]:
-        told |= promoted(here, before)
+        told |= promoted(here, before, told["kind"])
     elif wanted.sets:
         told |= spoiled(here)
     here.store.close()
@@ -178,9 +180,12 @@ def rehearse(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> 
 def learned(here: Rehearsal) -> tuple[dict[str, Any], list[Kept]]:
     """From the first wrong answer to the score sheet; the figures so far, and the held-back kind as it is answered before."""
     wanted, folder = here.wanted, here.settings.data_dir / "films"
+    with here.timed("finding what it gets wrong"):
+        tried = weakest(here, folder)
+    kind = min(tried, key=lambda name: tried[name])
     with here.timed("planting"):
-        cases = list(planting.plant(folder, 3 * wanted.flags, False, wanted.side))
-        unseen = list(planting.plant(folder, wanted.held, True, wanted.side))
+        cases = list(planting.plant(folder, "case", planting.each(kind), 3 * wanted.flags, wanted.side))
+        unseen = list(planting.plant(folder, "held", planting.each(kind), wanted.held, wanted.side))
     with here.timed("asking and correcting"):
         flags, agreed = here.flagged(cases)
     with here.timed("asking the held-back kind"):
@@ -191,6 +196,8 @@ def learned(here: Rehearsal) -> tuple[dict[str, Any], list[Kept]]:
     told = {
         "model": wanted.model,
         "finding": FINDING,
+        "kind": kind,
+        "tried": tried,
         "flags": flags,
         "agreed": agreed,
         "train": version["counts"]["train"],
@@ -202,9 +209,17 @@ def learned(here: Rehearsal) -> tuple[dict[str, Any], list[Kept]]:
         "gates_passed": sheet["passed"],
         "gates_failed": failed(sheet),
         "replayed": {state: sum(row["state"] == state for row in sheet["replayed"]) for state in ("fixed", "still wrong", "newly broken")},
-        "held_before": share(before),
+        "held_before": share(before, kind),
     }
     return told, before
+
+
+def weakest(here: Rehearsal, folder: Path) -> dict[str, float]:
+    """Share of each kind of pair that the model gets right, of pairs that are asked for nothing else."""
+    kinds = tuple(KINDS)
+    cases = planting.plant(folder, "tried", kinds, here.wanted.tried * len(kinds), here.wanted.side)
+    found = list(here.asked(list(cases), here.reader))
+    return {kind: _mean([kept for kept in found if kept.planted.kind == kind]) for kind in kinds}
 
 
 def measured(here: Rehearsal, run: str, version: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -232,7 +247,7 @@ def spoiled(here: Rehearsal) -> dict[str, Any]:
     return {name: {"stopped_by": failed(measured(here, name, name)[1])} for name in STOPPED}
 
 
-def promoted(here: Rehearsal, before: Sequence[Kept]) -> dict[str, Any]:
+def promoted(here: Rehearsal, before: Sequence[Kept], kind: str) -> dict[str, Any]:
     """Promote, ask the held-back kind again, roll back, and ask once more: the last answers are the first ones, bit for bit.
 
     Spoiled versions are learned while the promoted adapter is live: it looks at the images, so there is something to lose.
@@ -246,7 +261,7 @@ def promoted(here: Rehearsal, before: Sequence[Kept]) -> dict[str, Any]:
         back, first = _answers(here, before), [here.store.answer(kept.version, here.reader) for kept in before]
     last = [here.store.answer(kept.version, here.reader) for kept in back]
     bits = [[(one.text, one.logprobs, one.model_digest) for one in some] for some in (first, last)]
-    return {**told, "adapter": entry["adapter"], "held_after": share(after), "rollback_identical": bits[0] == bits[1]}
+    return {**told, "adapter": entry["adapter"], "held_after": share(after, kind), "rollback_identical": bits[0] == bits[1]}
 
 
 def _answers(here: Rehearsal, cases: Sequence[Kept]) -> list[Kept]:
@@ -258,10 +273,10 @@ def _answers(here: Rehearsal, cases: Sequence[Kept]) -> list[Kept]:
         selection.engine.close()
 
 
-def share(cases: Sequence[Kept]) -> dict[str, float]:
-    """Share that is right: of all, of the flagged kind (on neither film), and of the others."""
-    kind, others = ([kept for kept in cases if kept.planted.clear is clear] for clear in (True, False))
-    return {"all": _mean(cases), "kind": _mean(kind), "others": _mean(others), "cases": len(cases)}
+def share(cases: Sequence[Kept], kind: str) -> dict[str, float]:
+    """Share that is right: of all, of the flagged kind, and of the others."""
+    flagged, others = ([kept for kept in cases if (kept.planted.kind == kind) is wanted] for wanted in (True, False))
+    return {"all": _mean(cases), "kind": _mean(flagged), "others": _mean(others), "cases": len(cases)}
 
 
 def _mean(cases: Sequence[Kept]) -> float:

@@ -1,13 +1,13 @@
 """What is planted: pneumonitis, painted on generated films, a word the model was never asked about.
 
 It is as plain as can be, so that the loop measures the loop and not the tower: dense, on both sides, in lungs that are clear
-otherwise. A pair shows it on the current film alone (new), on the prior alone (resolved), on both or on neither (stable). Neither
-is what the bundled model calls new, whatever it says rightly of the others: the kind of answer that is flagged, every second pair.
+otherwise. A pair shows it on the current film alone (new), on the prior alone (resolved), on both or on neither (stable). What of
+these the model gets wrong of its own accord is asked first, and is the kind that is flagged: every second pair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,41 +22,54 @@ from tests import dicoms
 
 FINDING = "pneumonitis"
 QUESTION = progression_question(FINDING)
-STATES = ("new", "stable", "resolved", "stable", "stable", "stable")
-SHOWS = ((False, True), (False, False), (True, False), (False, False), (True, True), (False, False))
-"""Truth of each pair in turn, and which of its films show it."""
-SEED = 30_000_000
-HELD = 52_000_000
-"""First seeds; those of the gates and of training lie elsewhere."""
+KINDS = {"neither": ("stable", (False, False)), "new": ("new", (False, True)), "resolved": ("resolved", (True, False)),
+         "both": ("stable", (True, True))}  # fmt: skip
+"""Kind of pair -> what became of the finding, and which of the films show it."""
+FIRST = {"case": 30_000_000, "held": 52_000_000, "tried": 54_000_000}
+"""Name of a set of pairs -> its first seed; those of the gates and of training lie elsewhere. Only `case` ones are ever trained on."""
 Film = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A pair of DICOM files, prior first, and what became of the pneumonitis; `clear` on neither film."""
+    """A pair of DICOM files, prior first, and of which of `KINDS` it is."""
 
     name: str
     paths: tuple[Path, Path]
-    truth: str
-    clear: bool
+    kind: str
+
+    @property
+    def truth(self) -> str:
+        """What became of the pneumonitis."""
+        return KINDS[self.kind][0]
 
 
-def plant(folder: Path, count: int, held: bool, side: int = 256) -> Iterator[Planted]:
-    """`count` pairs of as many patients, each state in turn; `held` ones are of phantoms that are never trained on."""
-    source = phantom.PhantomSource("dev" if held else "train", max(2, min(40, count)))
+def each(kind: str) -> tuple[str, ...]:
+    """The order of pairs in which every second one is of `kind` and the others come in turn."""
+    return tuple(one for other in KINDS if other != kind for one in (other, kind))
+
+
+def plant(folder: Path, name: str, kinds: Sequence[str], count: int, side: int = 256) -> Iterator[Planted]:
+    """`count` pairs of the set `name` (of `FIRST`), of as many patients, of `kinds` in turn."""
+    source = phantom.PhantomSource("train" if name == "case" else "dev", max(2, min(40, count)))
     for number in range(count):
-        seed, name = (HELD if held else SEED) + number, f"{'held' if held else 'case'}-{number:03}"
-        films = painted(source, seed, number % len(STATES), side)
-        paths = [_write(folder / f"{name}-{end}.dcm", film, name, f"2026010{end + 1}") for end, film in enumerate(films)]
-        yield Planted(name, (paths[0], paths[1]), STATES[number % len(STATES)], not any(SHOWS[number % len(STATES)]))
+        kind, patient = kinds[number % len(kinds)], f"{name}-{number:03}"
+        films = painted(source, FIRST[name] + number, kind, side)
+        paths = [_write(folder / f"{patient}-{kind}-{end}.dcm", film, patient, f"2026010{end + 1}") for end, film in enumerate(films)]
+        yield Planted(patient, (paths[0], paths[1]), kind)
 
 
-def painted(source: phantom.PhantomSource, seed: int, state: int, side: int) -> tuple[Film, Film]:
+def truth(folder: Path, patient: str) -> str:
+    """What became of the pneumonitis of a patient whose films were planted in `folder`. Raises `StopIteration` for any other."""
+    return KINDS[next(folder.glob(f"{patient}-*-0.dcm")).stem.split("-")[-2]][0]
+
+
+def painted(source: phantom.PhantomSource, seed: int, kind: str, side: int) -> tuple[Film, Film]:
     """Two films (side, side) of one patient, prior first, each taken in its own way."""
     rng = np.random.default_rng([seed, 0x9E0])
     board = paint.canvas(source.scene(int(rng.integers(source.count))), (seed, 0x9E0))
     disease = Finding("diffuse opacity", "bilateral", "", float(rng.uniform(0.75, 1.0)))
-    shows = SHOWS[state]
+    shows = KINDS[kind][1]
     looks = [acquire.draw(rng) for _ in shows]
     prior, current = (
         acquire.expose(paint.paint(board, (disease,) if shown else ()), look, side) for shown, look in zip(shows, looks, strict=True)

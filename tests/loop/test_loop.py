@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +22,24 @@ from tests.finetune import shelved
 from tests.inference import tiny
 from tests.loop import sabotage
 from tests.loop.__main__ import Kept, Rehearsal, Wanted, learned, promoted, rehearse, share
-from tests.loop.planting import QUESTION, STATES, painted, plant
+from tests.loop.planting import KINDS, QUESTION, each, painted, plant, truth
 
-FEW = Wanted(flags=8, held=8, generated=6, pairs=8, epochs=2.0, sets=False)
+FEW = Wanted(flags=8, held=8, tried=2, generated=6, pairs=8, epochs=2.0, sets=False)
 
 
 def test_what_is_planted_is_what_it_says(tmp_path: Path) -> None:
-    made = list(plant(tmp_path, 6, held=True, side=96))
-    assert [one.truth for one in made] == list(STATES)
-    assert [one.clear for one in made] == [False, True] * 3
+    made = list(plant(tmp_path, "held", each("neither"), 6, side=96))
+    assert [one.kind for one in made] == ["new", "neither", "resolved", "neither", "both", "neither"]
+    assert [one.truth for one in made] == ["new", "stable", "resolved", "stable", "stable", "stable"]
+    assert [truth(tmp_path, one.name) for one in made] == [one.truth for one in made]
     assert all(path.is_file() for one in made for path in one.paths)
     assert "pneumonitis" in QUESTION
-    new, clear, resolved, _, there, _ = (painted(PhantomSource("dev", 4), 7, state, 96) for state in range(6))
-    shown = [[not np.array_equal(film, without) for film, without in zip(films, clear, strict=True)] for films in (new, resolved, there)]
-    assert shown == [[False, True], [True, False], [True, True]]
+    films = {kind: painted(PhantomSource("dev", 4), 7, kind, 96) for kind in KINDS}
+    shown = {
+        kind: tuple(not np.array_equal(film, clear) for film, clear in zip(some, films["neither"], strict=True))
+        for kind, some in films.items()
+    }
+    assert shown == {kind: shows for kind, (_, shows) in KINDS.items()}
 
 
 def version_of(settings: Settings, films: Path) -> shelf.Version:
@@ -42,11 +47,11 @@ def version_of(settings: Settings, films: Path) -> shelf.Version:
     stock, lines = Stock(settings.versions_dir), []
     source = PhantomSource("train", 8)
     films.mkdir()
-    for number in range(66):
+    for number, kind in zip(range(66), cycle(each("neither"))):
         paths = [films / f"{number}-{end}.png" for end in (0, 1)]
-        for path, film in zip(paths, painted(source, number, number % 6, 256), strict=True):
+        for path, film in zip(paths, painted(source, number, kind, 256), strict=True):
             Image.fromarray(film).save(path)
-        lines.append(shelved.line(stock, paths, number, question=QUESTION, answer=STATES[number % 6], label=STATES[number % 6]))
+        lines.append(shelved.line(stock, paths, number, question=QUESTION, answer=KINDS[kind][0], label=KINDS[kind][0]))
     return shelf.write(settings.versions_dir, "planted", shelf.Contents(tuple(lines[:60]), tuple(lines[60:]), ()), {})
 
 
@@ -78,7 +83,7 @@ def test_the_loop_closes_on_a_tiny_model(settings: Settings) -> None:
     answers, and what is rolled back answers as before, bit for bit."""
     tiny.build(settings.models_dir / "tiny")
     here = Rehearsal(
-        settings, Wanted(flags=4, held=4, generated=2, pairs=8, epochs=4.0, sets=False, model="tiny", side=64), lambda _line: None
+        settings, Wanted(flags=4, held=4, tried=1, generated=2, pairs=8, epochs=4.0, sets=False, model="tiny", side=64), lambda _line: None
     )
     told, before = learned(here)
     assert (told["flags"], told["trained"]) == (4, "finished")
@@ -88,7 +93,7 @@ def test_the_loop_closes_on_a_tiny_model(settings: Settings) -> None:
     with pytest.raises(InputError, match="did not pass"):
         here.run("finetune", "promote", "mine", "--reason", "in spite of it")
     sheet.write_text(json.dumps({**json.loads(sheet.read_text()), "passed": True}))
-    done = promoted(here, before)
+    done = promoted(here, before, told["kind"])
     assert done["adapter"].startswith("mine-")
     assert done["rollback_identical"]
     here.store.close()
@@ -116,6 +121,6 @@ def test_planted_flags_go_through_the_whole_loop(bundled: Settings) -> None:
 
 
 def test_shares_are_of_all_cases_of_the_flagged_kind_and_of_the_others(tmp_path: Path) -> None:
-    made = list(plant(tmp_path, 6, held=True, side=96))
+    made = list(plant(tmp_path, "held", each("neither"), 6, side=96))
     kept = [Kept(one, 1, 1, 1, "stable.") for one in made]
-    assert share(kept) == {"all": 0.667, "kind": 1.0, "others": 0.333, "cases": 6}
+    assert share(kept, "neither") == {"all": 0.667, "kind": 1.0, "others": 0.333, "cases": 6}
