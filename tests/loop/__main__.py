@@ -63,8 +63,8 @@ class Wanted:
     tried: int = 6
     """Pairs of each kind that are asked to find the one to flag."""
     generated: int = 120
-    pairs: int = 100
-    epochs: float = 3.0
+    pairs: int = 60
+    epochs: float = 1.0
     rate: float = 0.0005
     """More than larger models want: the bundled one has ten layers of 576."""
     sets: bool = True
