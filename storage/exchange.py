@@ -213,7 +213,8 @@ def _add_turn(session: Session, turn: Mapping[str, Any], places: Mapping[int, in
         for one in version["feedback"]:
             row = {"version_id": numbers[version["number"]], "user_id": user.id, **{name: one.get(name, _SAID[name]) for name in _SAID}}
             row |= {"preferred_over": numbers.get(one.get("preferred_over") or 0), "created": _moment(one["created"])}
-            review.enqueue(session, session.connection().execute(insert(said).returning(said.c.id), row).scalar_one())
+            added = session.connection().execute(insert(said).returning(said.c.id), row).scalar_one()
+            review.enqueue(session, added, row, review.About(asked.ability, asked.slots, version["model"], version["checks"]))
 
 
 def _moved(drawn: Mapping[str, Any], places: Mapping[int, int | None]) -> dict[str, Any]:

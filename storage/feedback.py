@@ -100,7 +100,7 @@ def add(session: Session, version_id: int, turn: Row[*tuple[Any, ...]], user: Us
     row = {"version_id": version_id, "user_id": user.id, "created": now()} | _joined(_standing(session, version_id, user), said)
     added = int(session.connection().execute(_ADD, row).scalar_one())
     audit.append(session, user.id, "feedback", "answer", version_id)
-    review.enqueue(session, added)
+    review.enqueue(session, added, row, review.About(turn.ability, turn.slots, turn.model, turn.checks))
     return added
 
 

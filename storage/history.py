@@ -214,7 +214,7 @@ def answer(session: Session, version_id: int, user: User) -> AnswerRecord:
 
 
 def turn_of(session: Session, version_id: int, user: User) -> Row[*tuple[Any, ...]]:
-    """`id` and `slots` of the question of an answer this user may see. Raises `StoreMissing`."""
+    """`id`, `slots` and `ability` of the question of an answer this user may see, its `model` and `checks`. Raises `StoreMissing`."""
     row = session.connection().execute(_TURN_OF, {"version": version_id, "owner": user.id}).first()
     if row is None:
         raise StoreMissing(f"answer {version_id} was not found; choose one from the session's history")
@@ -228,7 +228,7 @@ def _visible(owner: int | BindParameter[int]) -> ColumnElement[bool]:
 
 
 _TURN_OF = (
-    select(TurnRow.id, TurnRow.slots)
+    select(TurnRow.id, TurnRow.slots, TurnRow.ability, VersionRow.model, VersionRow.checks)
     .join(VersionRow, VersionRow.turn_id == TurnRow.id)
     .join(SessionRow, SessionRow.id == TurnRow.session_id)
     .where(VersionRow.id == bindparam("version"), _visible(bindparam("owner")))

@@ -14,6 +14,7 @@ did not turn round with the images, that saw change between an image and itself,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,17 +44,13 @@ UNKNOWN = 0.5
 AGREED = 0.5
 """Share of its merit that an answer keeps which its reader agrees with."""
 OPEN = ("pending", "skipped", "disputed")
+_MEANS = ("verdict", "codes", "cells", "corrected_answer", "preferred_over", "mark", "comment")
+"""Columns of a statement of which one says something, or it takes everything back."""
 _BEGINNING = 240
 
 
-_SAID, _ANSWERS, _TURNS, _SERIES = (Base.metadata.tables[name] for name in ("feedback", "answer_versions", "turns", "series"))
+_SERIES = Base.metadata.tables["series"]
 _ITEMS, _CODES, _SEEN = (Base.metadata.tables[name] for name in ("review_items", "review_codes", "review_series"))
-_STATED = (
-    select(_SAID, _ANSWERS.c.model, _ANSWERS.c.checks, _TURNS.c.ability, _TURNS.c.slots)
-    .join(_ANSWERS, _ANSWERS.c.id == _SAID.c.version_id)
-    .join(_TURNS, _TURNS.c.id == _ANSWERS.c.turn_id)
-    .where(_SAID.c.id == bindparam("said"))
-)
 _WAITS = (
     select(_ITEMS.c.id, _ITEMS.c.codes)
     .where(_ITEMS.c.version_id == bindparam("version"), _ITEMS.c.reader_id == bindparam("reader"))
@@ -65,36 +62,48 @@ _ADD = insert(_ITEMS).returning(_ITEMS.c.id)
 """Tables and not rows, and made once: this is part of every statement, and most of what it costs beside the flush to the disk."""
 
 
-def enqueue(session: Session, feedback_id: int) -> int:
-    """Put a statement just made into the queue, in the place of the reader's earlier one on the same answer; the item's id."""
+@dataclass(frozen=True)
+class About:
+    """What of an answer and its question the queue wants to know; `slots` as the table of turns keeps them."""
+
+    ability: str
+    slots: Sequence[Sequence[Any]]
+    model: str
+    checks: Mapping[str, Any]
+
+
+def enqueue(session: Session, feedback_id: int, said: Mapping[str, Any], about: About) -> int:
+    """Put a statement just made into the queue, in the place of the reader's earlier one on the same answer; the item's id.
+
+    `said` are the columns of the statement's row.
+    """
     run = session.connection().execute
-    said = run(_STATED, {"said": feedback_id}).one()
-    empty = not (said.verdict or said.codes or said.cells or said.corrected_answer or said.preferred_over or said.mark or said.comment)
+    empty = not any(said[name] for name in _MEANS)
     values = {
-        "feedback_id": said.id,
-        "verdict": said.verdict,
-        "codes": said.codes,
+        "feedback_id": feedback_id,
+        "verdict": said["verdict"],
+        "codes": said["codes"],
         "state": "skipped" if empty else "pending",
         "accepted": False,
-        "updated": said.created,
+        "updated": said["created"],
         "locked_by": None,
         "locked_until": None,
-        "merit": merit(said.checks, said.verdict),
+        "merit": merit(about.checks, said["verdict"]),
     }
-    before = run(_WAITS, {"version": said.version_id, "reader": said.user_id}).first()
+    before = run(_WAITS, {"version": said["version_id"], "reader": said["user_id"]}).first()
     if before is not None:
         run(_ANEW, values | {"item": before.id})
-        if before.codes != said.codes:
+        if before.codes != said["codes"]:
             run(delete(_CODES).where(_CODES.c.item_id == before.id))
-            _add_codes(session, before.id, said.codes)
+            _add_codes(session, before.id, said["codes"])
         return int(before.id)
-    series = list(dict.fromkeys(slot[0] for slot in said.slots))
+    series = list(dict.fromkeys(slot[0] for slot in about.slots))
     known = {row.id: row.modality for row in run(_SHOWN, {"series": series})}
     shown = [one for one in series if one in known]
-    values |= {"version_id": said.version_id, "reader_id": said.user_id, "ability": said.ability, "model": said.model}
-    values |= {"modality": known[shown[0]] if shown else "", "created": said.created}
+    values |= {"version_id": said["version_id"], "reader_id": said["user_id"], "ability": about.ability, "model": about.model}
+    values |= {"modality": known[shown[0]] if shown else "", "created": said["created"]}
     item = int(run(_ADD, values).scalar_one())
-    _add_codes(session, item, said.codes)
+    _add_codes(session, item, said["codes"])
     if shown:
         run(insert(_SEEN), [{"item_id": item, "series_id": one} for one in shown])
     return item
