@@ -79,8 +79,9 @@ def update_slots(session: Session, session_id: int, user: User, slots: Sequence[
     """Other images, or another order or role, from here on."""
     row = own(session, session_id, user)
     _check_slots(session, slots, user)
-    session.execute(delete(SlotRow).where(SlotRow.session_id == session_id))
-    _put_slots(session, session_id, slots)
+    if _slots(session, session_id) != tuple(slots):
+        session.execute(delete(SlotRow).where(SlotRow.session_id == session_id))
+        _put_slots(session, session_id, slots)
     row.relationship = relationship or row.relationship
     row.updated = now()
 
@@ -115,14 +116,13 @@ def sessions(session: Session, user: User, search: str, limit: int) -> tuple[Ses
 def view(session: Session, session_id: int, user: User) -> SessionView:
     """One case with everything the page shows of it."""
     row = own(session, session_id, user)
-    slots = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
     return SessionView(
         id=row.id,
         title=row.title,
         relationship=cast(Relationship, row.relationship),
         created=row.created,
         updated=row.updated,
-        slots=tuple(Slot(slot.series_id, slot.frame, slot.role, slot.interval, slot.window) for slot in slots),
+        slots=_slots(session, session_id),
         turns=_turns(session, session_id, user),
     )
 
@@ -139,13 +139,12 @@ def add_turn(
 ) -> int:
     """A question, with the images of this moment, what is drawn on them for it, and what is told with it; its id."""
     row = own(session, session_id, user)
-    slots = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
     turn = TurnRow(
         session_id=session_id,
         question=question,
         ability=ability,
         relationship=relationship,
-        slots=[[slot.series_id, slot.frame, slot.role, slot.interval, slot.window] for slot in slots],
+        slots=[[slot.series_id, slot.frame, slot.role, slot.when, slot.window] for slot in _slots(session, session_id)],
         marks=codec.plain([[one.image, one.label, one.kind, one.points] for one in marks]),
         clinical=codec.plain({name: text for name, text in asdict(clinical or Clinical()).items() if text}),
     )
@@ -255,6 +254,12 @@ def _check_slots(session: Session, slots: Sequence[Slot], user: User) -> None:
             raise StoreError(f"series {slot.series_id} was not found; choose one from the list")
         if not 0 <= slot.frame < frames[slot.series_id]:
             raise StoreError(f"series {slot.series_id} has no image {slot.frame + 1}; it has {frames[slot.series_id]}")
+
+
+def _slots(session: Session, session_id: int) -> tuple[Slot, ...]:
+    """The session's images in their order."""
+    rows = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
+    return tuple(Slot(row.series_id, row.frame, row.role, row.interval, row.window) for row in rows)
 
 
 def _put_slots(session: Session, session_id: int, slots: Sequence[Slot]) -> None:

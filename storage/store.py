@@ -244,9 +244,13 @@ class Store:
         relationship: Relationship,
         marks: Sequence[AskedMark] = (),
         clinical: Clinical | None = None,
+        slots: Sequence[Slot] | None = None,
     ) -> int:
-        """Keep a question with the session's images of this moment, and what is drawn and told for it; returns the turn's id."""
+        """Keep a question with the session's images of this moment (`slots` from here on, if any), and what is drawn and told for it; the
+        turn's id."""
         with self._database.write() as session:
+            if slots is not None:
+                history.update_slots(session, session_id, user, slots, relationship)
             return history.add_turn(session, session_id, user, question, ability, relationship, marks, clinical)
 
     def add_version(self, turn_id: int, record: AnswerRecord) -> int:

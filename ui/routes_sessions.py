@@ -123,19 +123,18 @@ def begin(here: Context, user: User, body: AskIn) -> asking.Asked:
     blocking = hanging.relation(items, body.relationship).blocking
     if blocking and not body.different_patients:
         raise HTTPException(409, "The images are of different patients; say so in the question box, or exchange one.")
-    if body.session_id is None:
+    session_id = body.session_id
+    if session_id is None:
         title = f"{body.question[:100]} · {items[-1][0].patient_id}"
         session_id = here.store.start_session(user, title, chosen, body.relationship)
-    else:
-        session_id = body.session_id
-        try:
-            here.store.update_slots(session_id, user, chosen, body.relationship)
-        except StoreError as error:
-            raise HTTPException(404, "There is no such session, or it is not yours.") from error
+    marks, clinical = [mark.mark() for mark in body.marks], body.clinical.clinical()
+    other = None if body.session_id is None else chosen
+    try:
+        turn_id = here.store.add_turn(session_id, user, body.question, body.ability, body.relationship, marks, clinical, other)
+    except StoreError as error:
+        raise HTTPException(404, "There is no such session, or it is not yours.") from error
     if blocking:
         here.store.audit(user, "mismatch", "session", session_id)
-    marks, clinical = [mark.mark() for mark in body.marks], body.clinical.clinical()
-    turn_id = here.store.add_turn(session_id, user, body.question, body.ability, body.relationship, marks, clinical)
     return _found(here, user, session_id, turn_id)
 
 

@@ -26,10 +26,11 @@ export const again = (turn) => run(`/api/sessions/${state.session.id}/turns/${tu
 async function run(url, body, turnId, onKept = () => undefined) {
   if (state.running) return;
   const abort = new AbortController();
-  const running = { turn: turnId, session: state.session?.id ?? null, run: null, text: "", stage: "sending", abort, stopping: false, ended: false, onToken: null };
+  const running = { turn: turnId, session: state.session?.id ?? null, run: null, text: "", stage: "sending", abort, stopping: false, ended: false, onToken: null, onStage: null };
+  const hearing = stream(url, body, (event) => heard(running, event, onKept), abort.signal); // on its way while the page is drawn
   update({ running });
   try {
-    await stream(url, body, (event) => heard(running, event, onKept), abort.signal);
+    await hearing;
   } catch (error) {
     if (error.name !== "AbortError") say(error.message);
   }
@@ -41,7 +42,7 @@ async function run(url, body, turnId, onKept = () => undefined) {
 function heard(running, event, onKept) {
   if (running !== state.running) return;
   if (event.type === "turn") begun(running, event, onKept);
-  else if (event.type === "stage") update({ running: Object.assign(running, { stage: event.text, until: event.left ? performance.now() + 1000 * event.left : null }) });
+  else if (event.type === "stage") staged(running, event);
   else if (event.type === "token") word(running, event.text);
   else if (event.type === "answer") kept(running, event);
   else if (event.type === "stopped") ended(running);
@@ -55,13 +56,19 @@ function begun(running, event, onKept) {
   Object.assign(running, { run: event.run, turn: event.turn.id, session: event.session_id });
   const known = state.turns.some((turn) => turn.id === event.turn.id);
   update({
-    session: { id: event.session_id, title: event.title },
+    ...(state.session?.id === event.session_id ? {} : { session: { id: event.session_id, title: event.title } }), // the same session is asked nothing anew
     turns: known ? state.turns : [...state.turns, event.turn],
     running,
   });
   remember();
   onKept();
   if (running.stopping) stop();
+}
+
+function staged(running, event) {
+  Object.assign(running, { stage: event.text, until: event.left ? performance.now() + 1000 * event.left : null });
+  if (running.onStage) running.onStage();
+  else update({ running });
 }
 
 function word(running, text) {

@@ -55,7 +55,12 @@ function follow(element) {
 }
 
 on("flags", () => document.querySelectorAll(".fate[data-of]").forEach(follow));
-on("session", () => { if (state.session) lookAtFlags(); });
+let looked = null;
+on("session", () => {
+  if (state.session?.id === looked) return;
+  looked = state.session?.id ?? null;
+  if (looked) lookAtFlags();
+});
 
 /** Everything this reader said, newest first; `choose(flag)` goes there. */
 export function flagList(choose) {

@@ -17,6 +17,7 @@ import { attempt, say, toasts } from "./toast.js";
 import { top } from "./top.js";
 
 function build(root) {
+  window.quietGradio?.();
   update({ slots: [null, null] });
   const dialog = keysDialog();
   const showKeys = () => {

@@ -16,7 +16,15 @@ export function talk() {
   let stick = true;
   let known = ""; // answers and what was said of them, to follow only what grows
   thread.addEventListener("scroll", () => { stick = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 48; });
-  const follow = () => { if (stick) thread.scrollTop = thread.scrollHeight; };
+  let due = false;
+  const follow = () => { // with the next frame, which lays the page out anyway
+    if (due || !stick) return;
+    due = true;
+    requestAnimationFrame(() => {
+      due = false;
+      if (stick) thread.scrollTop = thread.scrollHeight;
+    });
+  };
   const draw = () => {
     for (const [id, view] of views) {
       if (!state.turns.some((turn) => turn.id === id)) {

@@ -33,7 +33,7 @@ export class TurnView {
 
   show(turn, running) {
     if (this.regenerate) this.regenerate.disabled = Boolean(state.running);
-    const key = `${running ? `run:${running.stage}` : ""}|${turn.versions.map((one) => `${one.id}:${one.feedback.length}`).join()}`;
+    const key = `${running ? "run" : ""}|${turn.versions.map((one) => `${one.id}:${one.feedback.length}`).join()}`;
     const grown = this.turn && turn.versions.length > this.turn.versions.length;
     this.turn = turn;
     this.running = running;
@@ -43,6 +43,7 @@ export class TurnView {
       this.feedback.close();
     }
     if (key !== this.key) this.draw(key, running);
+    else running?.onStage?.();
     this.evidence.show(turn, running ? null : this.version);
     this.speak();
   }
@@ -62,7 +63,7 @@ export class TurnView {
     return this.turn.versions[this.at] ?? null;
   }
 
-  /** Words as they come: each token only adds to one text node. */
+  /** Words as they come: each token only adds to one text node, each stage only says another. */
   stream(running) {
     const words = document.createTextNode(running.text);
     running.onToken = (text) => {
@@ -70,16 +71,22 @@ export class TurnView {
       this.follow();
     };
     fill(this.answer, h("p.words", {}, words, h("span.caret", { "aria-hidden": "true" })));
+    const stage = h("span", { role: "status" });
     const left = h("span", { "aria-hidden": "true", dataset: { testid: "left" } });
-    fill(this.foot, h("p.stage-words", { dataset: { testid: "stage" } }, h("span.pulse", { "aria-hidden": "true" }), h("span", { role: "status" }, running.stage), left));
-    this.count(left, running.until);
+    fill(this.foot, h("p.stage-words", { dataset: { testid: "stage" } }, h("span.pulse", { "aria-hidden": "true" }), stage, left));
+    running.onStage = () => {
+      stage.textContent = running.stage;
+      this.count(left, running.until);
+    };
+    running.onStage();
   }
 
   /** Seconds that are left, told every second until none is. */
   count(element, until) {
+    clearTimeout(this.counting);
     const rest = until ? Math.round((until - performance.now()) / 1000) : 0;
     element.textContent = rest > 0 ? `about ${rest} s left` : "";
-    if (element.textContent) setTimeout(() => element.isConnected && this.count(element, until), 1000);
+    if (element.textContent) this.counting = setTimeout(() => element.isConnected && this.count(element, until), 1000);
   }
 
   /** Words that mean an image become chips once it is known what they mean; what is written meanwhile stays. */

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.browser.conftest import Served
 from tests.browser.room import Room
@@ -159,3 +159,13 @@ def test_upload_can_be_stopped_while_it_is_sent(room: Room, tmp_path: Path) -> N
     room.page.unroute("**/api/upload")
     room.upload(pair(tmp_path))
     room.viewport(2).expect_shown()
+
+
+def test_a_page_at_rest_draws_nothing(reader: BrowserContext, served: Served) -> None:
+    """Frames that nobody sees take processor time from the model; Gradio's sign of loading asked for sixty a second for ever."""
+    counts = "window.asked = 0; window.requestAnimationFrame = (draw) => { window.asked += 1; return ask(draw); };"
+    reader.add_init_script(f"const ask = requestAnimationFrame; {counts}")
+    room = Room.open(reader, served.url)
+    twenty = "for (let n = 0; n < 20; n += 1) await new Promise((go) => requestAnimationFrame(go));"
+    counted = f"const before = asked; {twenty} const others = asked - before - 20; if (others < 3) return true;"
+    assert room.page.evaluate(f"async () => {{ for (let tries = 0; tries < 60; tries += 1) {{ {counted} }} return false; }}")
