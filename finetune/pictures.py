@@ -14,7 +14,7 @@ from PIL import ExifTags
 from PIL import Image as Pillow
 
 from errors import StudyError, StudyUnreadable
-from inference import checks, pixels
+from inference import pixels, probes
 from inference.engine import Image
 from inference.images import frame_image
 from storage import studies
@@ -43,7 +43,7 @@ def picture(path: Path) -> Image:
 @lru_cache(maxsize=32)
 def grey(shape: Shape) -> Image:
     """One even grey of that shape, the same for every model."""
-    return pixels.image(np.full((*shape, 3), checks.GREY, np.uint8))
+    return pixels.image(np.full((*shape, 3), probes.GREY, np.uint8))
 
 
 @lru_cache(maxsize=1 << 16)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from inference import chat
-from inference.checks import without_images
 from inference.engine import Engine, ModelCard, Request
+from inference.probes import without_images
 
 CHARACTERS = 3.5
 """Characters of English a token stands for, where nobody can be asked."""

@@ -12,6 +12,8 @@ model's own likelihoods, uncalibrated: a verdict speaks of this question and the
     C5 paraphrase     the question in other words                             on request
     C6 none_of_these  the model's own choice taken from the options           on request
     C9 samples        several drawn answers: how many meanings?               in the background
+       said           the answer's words name the class that was checked   always, costs nothing
+       undated        without relative times and age                       on request
        prior_guard    words that compare where there is nothing to compare    always, costs nothing
 
     for item in checked(engine, ask(engine, request, cancel, progression=True), cancel):
@@ -27,25 +29,22 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Literal
 
-import numpy as np
-
 from errors import Cancelled, EngineError
-from inference import guard, pixels
+from inference import guard
 from inference.answer import Answer
+from inference.answered import against
 from inference.closed import NONE, OVERALL_CHANGE, Closed, Reading, of_question, paraphrased, read, without
 from inference.engine import Engine, Request, Stage, Token
-from inference.reading import Shares, exchanged, showing, top
+from inference.probes import identical, undated, without_images
+from inference.reading import Shares, exchanged, top
 from inference.said import meaning
 from inference.trust import Check
 
-Name = Literal["decided", "rotation", "no_image", "exchange", "identical", "paraphrase", "none_of_these", "samples"]
+Name = Literal["decided", "rotation", "no_image", "exchange", "identical", "paraphrase", "none_of_these", "undated", "samples"]
 USUAL: tuple[Name, ...] = ("decided", "rotation", "no_image", "exchange", "identical")
-ON_REQUEST: tuple[Name, ...] = ("decided", "rotation", "paraphrase", "none_of_these", "no_image", "exchange", "identical")
+ON_REQUEST: tuple[Name, ...] = ("decided", "rotation", "paraphrase", "none_of_these", "undated", "no_image", "exchange", "identical")
 """Every check but the drawn answers, those about the given images first, so that their prefix is read once."""
 
-GREY = 128
-BLIND_SIDE = 64
-"""Side in pixels of the grey picture; one for every question, so that an engine encodes it once."""
 CLOSE = 0.2
 """A first class ahead of the second by less than this share is too close to call."""
 MOVED = 0.05
@@ -104,30 +103,17 @@ def examined(
     Raises what the engine raises; checks already made were yielded by then.
     """
     yield "prior_guard", prior_guard(request, text)
-    closed = of_question(request)
+    closed = of_question(request, text)
     total = len(names)
     yield Stage("checking", 1, total)
     known = overall if closed == OVERALL_CHANGE else None
     seen = known or (read(engine, request, closed, cancel=cancel) if closed else Reading({}))
     subject = Subject(request, text, closed, seen)
+    yield "said", _said(subject)
     for number, name in enumerate(names, 1):
         if number > 1:
             yield Stage("checking", number, total)
         yield name, _MAKERS[name](engine, subject, cancel)
-
-
-def without_images(request: Request) -> Request:
-    """The request with one small grey picture in every place; roles, times and all other words stay, those of marks among them."""
-    blank = np.full((BLIND_SIDE, BLIND_SIDE), GREY, dtype=np.uint8)
-    grey = pixels.image(blank)
-    return replace(request, images=tuple(replace(image, pixels=grey.pixels, sha256=grey.sha256) for image in request.images))
-
-
-def identical(request: Request) -> Request:
-    """The request with the current picture (the last, when no role says which) in both places."""
-    images = request.images
-    current = next((image for image in images if image.role.lower() == "current"), images[-1])
-    return replace(request, images=tuple(showing(image, current) for image in images))
 
 
 def prior_guard(request: Request, text: str) -> Check:
@@ -140,6 +126,18 @@ def prior_guard(request: Request, text: str) -> Check:
     said = ", ".join(f"“{claim.text}”" for claim in found[:3])
     told = f"No prior is open, yet the answer compares: {said}."
     return Check("guard", "claims a comparison", told, False, details=tuple(claim.text for claim in found))
+
+
+def _said(subject: Subject) -> Check:
+    """Does the answer say in words what the checks are made of? `agrees` or `says otherwise`."""
+    if subject.closed is None:
+        return _not_made("words", "The question is open, so its own words are what is checked.")
+    name = _name(subject.seen.shares)
+    other = against(subject.closed, subject.text, name)
+    if other:
+        told = f"The answer says {other}; asked for one of {len(subject.closed.classes)} options the model says {name}."
+        return _check("words", "says otherwise", told, subject, passed=False)
+    return _check("words", "agrees", f"Nothing in the answer contradicts the option that the model takes, {name}.", subject, passed=True)
 
 
 def _decided(_engine: Engine, subject: Subject, _cancel: Event) -> Check:
@@ -250,6 +248,9 @@ def _identical(engine: Engine, subject: Subject, cancel: Event) -> Check:
     same = identical(subject.request)
     found = read(engine, same, closed, cancel=cancel).shares
     name = _name(found)
+    if name == "uncertain":
+        told = "Shown the same image twice the model is uncertain: it claims no change, and none is denied."
+        return _check("C4", "undecided", told, subject, same, found=found)
     if name == closed.still:
         told = f"Shown the same image twice the model says {name}, as it should."
         return _check("C4", "no change", told, subject, same, passed=True, found=found)
@@ -288,6 +289,20 @@ def _none_of_these(engine: Engine, subject: Subject, cancel: Event) -> Check:
     return _check("C6", "takes another", told, subject, passed=False, found=found, question=question)
 
 
+def _undated(engine: Engine, subject: Subject, cancel: Event) -> Check:
+    """Was it the images or the dates? `agrees` or `dates decide`; it judges no state."""
+    bare = undated(subject.request)
+    if subject.closed is None or bare == subject.request:
+        why = "The question is open" if subject.closed is None else "The model was told no dates and no age"
+        return _not_made("dates", f"{why}, so there is nothing to leave out.")
+    found = read(engine, bare, subject.closed, cancel=cancel).shares
+    before, after = _name(subject.seen.shares), _name(found)
+    if after == before:
+        return _check("dates", "agrees", f"Told no dates the model says {after} again.", subject, passed=True, found=found)
+    told = f"Told no dates the model says {after} instead of {before}."
+    return _check("dates", "dates decide", told, subject, passed=False, found=found)
+
+
 def _samples(engine: Engine, subject: Subject, cancel: Event) -> Check:
     """C9: entropy over the meanings of drawn answers (semantic entropy, Farquhar 2024; meanings told apart by rules)."""
     options = replace(subject.request.options, temperature=SAMPLED_AT, max_tokens=min(SAMPLED_TOKENS, subject.request.options.max_tokens))
@@ -313,6 +328,7 @@ _MAKERS: Mapping[Name, Callable[[Engine, Subject, Event], Check]] = {
     "identical": _identical,
     "paraphrase": _paraphrase,
     "none_of_these": _none_of_these,
+    "undated": _undated,
     "samples": _samples,
 }
 

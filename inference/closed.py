@@ -19,8 +19,9 @@ from threading import Event
 from errors import EngineError
 from inference.engine import Engine, Request, scored
 from inference.offsets import plain, weighed
-from inference.prompts import OVERALL, PROGRESSION
+from inference.prompts import FINDINGS, OVERALL, PROGRESSION
 from inference.reading import INVERSE, Shares, top
+from inference.said import direction
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "new": ("newly appeared",),
@@ -37,6 +38,14 @@ _OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$", re.MULTILINE
 _WHICH = re.compile(
     r"^\s*(which (of the two )?(image|film|scan|study|picture|radiograph)|in which (image|film|scan|study))\b", re.IGNORECASE
 )
+_CHANGE = re.compile(
+    r"\b(?:chang|differ|same\b|still\b|stable|unchanged|new\b|newly|worse|better|improv|progress|regress|resol|gone\b|increas|decreas|"
+    r"enlarg|larger|smaller|bigger|denser|more\b|less\b|gr[eo]w|shr[aiu]nk|develop|appear|disappear|moved|happen|compar|interval|since\b|"
+    r"now\b|r[au]n\b|course|over time|time points|respon[ds])",
+    re.IGNORECASE,
+)
+"""Words of a question about change; what has none of them is not checked by what must follow of a change."""
+_NAMED = {name: re.compile(rf"\b{name.removeprefix('pleural ')}s?\b", re.IGNORECASE) for name in FINDINGS}
 
 
 @dataclass(frozen=True)
@@ -116,19 +125,23 @@ def of_finding(finding: str) -> Closed:
     )
 
 
-def of_question(request: Request) -> Closed | None:
+def of_question(request: Request, answer: str = "") -> Closed | None:
     """The closed question that a reader's question is, or that stands for it; None for one that is open.
 
-    Listed options (``A: worse``, one a line) and "which image" are closed themselves. For any other temporal or comparison
-    question about images over time the change of the disease as a whole stands, because its answer is known to turn with the order.
+    Listed options (``A: worse``, one a line) and "which image" are closed themselves. For another temporal or comparison question about
+    images over time, if it or its answer speaks of change, stands the change of the one finding it names, else that of the disease as a
+    whole, because of these it is known what must turn with the order.
     """
     listed = options(request.question)
     if listed is not None:
         return listed
     if len(request.images) == 2 and _WHICH.match(request.question):
         return _which(request.question)
-    timed = request.relationship == "temporal" and request.ability in ("temporal", "comparison")
-    return OVERALL_CHANGE if timed and len(request.images) > 1 else None
+    timed = request.relationship == "temporal" and request.ability in ("temporal", "comparison") and len(request.images) > 1
+    if not timed or not (_CHANGE.search(request.question) or direction(answer)):
+        return None
+    named = [name for name, pattern in _NAMED.items() if pattern.search(request.question)]
+    return of_finding(named[0]) if len(named) == 1 else OVERALL_CHANGE
 
 
 def options(question: str) -> Closed | None:

@@ -2,7 +2,8 @@
 
     not image-dependent   the answer stays as it is without the images: it was not read from them
     order-blind           exchanging prior and current does not turn the answer round: their order was not used
-    unstable              an irrelevant change (order of options, other words, the same picture twice) changes the answer
+    unstable              an irrelevant change (order of options, other words, the same picture twice) changes the answer, or its words
+                          say something else than what was checked
     image-based           none of these was found; with `order-coherent` when the exchange was made and answered as it must be
 
 Consistency alone is no sign of trust: models that ignore the images are the most consistent of all (arXiv 2603.20985), so an
@@ -28,7 +29,7 @@ WORDS: Mapping[State, str] = {
 _SHOWN: tuple[tuple[State, tuple[str, ...]], ...] = (
     ("image-blind", ("no_image",)),
     ("order-blind", ("exchange",)),
-    ("unstable", ("exchange", "identical", "rotation", "paraphrase")),
+    ("unstable", ("said", "exchange", "identical", "rotation", "paraphrase")),
 )
 
 

@@ -1,6 +1,6 @@
 """Fake engines that read pairs in known ways, so that a measure of reading has a known answer.
 
-coherent       bright is ill: worse and improved follow the difference of mean brightness, stable where there is none
+coherent       bright is ill: worse and improved follow the difference of mean brightness, stable where there is none, in words too
 order_blind    sees that two images differ and always calls it worse
 always_stable  says stable of everything
 """
@@ -33,7 +33,7 @@ def coherent() -> FakeEngine:
         change = difference(request)
         return _scores(change, STEP - abs(change), -change)
 
-    return FakeEngine(scores=scores)
+    return FakeEngine(lambda request: f"Overall {max(scores(request).items(), key=lambda one: one[1])[0]}.", scores=scores)
 
 
 def order_blind() -> FakeEngine:

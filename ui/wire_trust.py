@@ -13,7 +13,7 @@ from ui.wire import Incoming
 class ChecksIn(Incoming):
     """Which checks to make; without a list the usual ones."""
 
-    names: tuple[Name, ...] = Field((), max_length=8)
+    names: tuple[Name, ...] = Field((), max_length=9)
 
 
 class MentionOut(BaseModel):

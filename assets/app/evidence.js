@@ -9,8 +9,9 @@ import { check, haltChecks } from "./trust.js";
 
 const NAMES = {
   no_image: "Without the images", exchange: "Prior and current exchanged", identical: "Current image twice", rotation: "Options turned round", decided: "First against second choice",
-  paraphrase: "In other words", none_of_these: "Own choice taken away", samples: "Ten drawn answers", prior_guard: "Comparison without a prior",
+  said: "Words against the choice", paraphrase: "In other words", none_of_these: "Own choice taken away", undated: "Without the dates", samples: "Ten drawn answers", prior_guard: "Comparison without a prior",
 };
+const MORE = { paraphrase: "Ask in other words", undated: "Leave the dates out", samples: "Draw ten answers" };
 const MARKS = { coherent: "check", "image-based": "check", "order-blind": "swap", "image-blind": "eye", unstable: "warning", unchecked: "warning" };
 
 /** The trust of one version, for one turn's view; what is open in it stays open. */
@@ -72,11 +73,11 @@ export class Evidence {
     return h("section.evidence", { "aria-label": "How often such answers were right", dataset: { testid: "calibration" } }, calibration(state.calibrated[this.version.id].answer));
   }
 
-  /** What a reader must not have to open anything for: a claim without a prior, and a measurement that says otherwise. */
+  /** What a reader must not have to open anything for: a claim without a prior, and checks or measurements that say otherwise. */
   flags() {
-    const guard = this.version.checks.prior_guard;
+    const { prior_guard: guard, said } = this.version.checks;
     const conflicts = (state.spoken[this.version.id]?.measured ?? []).filter((one) => one.conflicts);
-    return [...(guard?.passed === false ? [guard.explanation] : []), ...conflicts.map((one) => one.sentence)]
+    return [...[guard, said].filter((one) => one?.passed === false).map((one) => one.explanation), ...conflicts.map((one) => one.sentence)]
       .map((text) => h("p.flag", { dataset: { testid: "flag" } }, icon("warning"), text));
   }
 
@@ -100,12 +101,14 @@ export class Evidence {
     const made = found.filter((name) => checks[name].verdict !== "not made");
     const left = found.filter((name) => checks[name].verdict === "not made" && name !== "prior_guard");
     const measured = state.spoken[this.version.id]?.measured ?? [];
-    const more = [["paraphrase", "none_of_these"], ["samples"]].filter((names) => !checks[names[0]]);
+    const more = [["paraphrase", "none_of_these"], ["undated"], ["samples"]].filter((names) => !checks[names[0]]);
+    const asked = checks.decided?.question ?? ""; // what stands for an open question
     return h("section.evidence", { "aria-label": "Evidence of the checks", dataset: { testid: "evidence" } },
       h("p", {}, checks.trust.explanation),
-      h("ul", {}, made.map((name) => one(name, checks[name])), measured.map((each) => h("li.found", { dataset: { passed: each.conflicts ? "false" : "null" } }, h("h3", {}, "Measured against said"), h("p.quiet", {}, each.sentence)))),
+      asked && asked !== this.turn.question && h("p.quiet", { dataset: { testid: "stands-for" } }, `What is checked stands for your question: “${asked}”`),
+      h("ul", {}, made.map((name) => one(name, checks[name], asked)), measured.map((each) => h("li.found", { dataset: { passed: each.conflicts ? "false" : "null" } }, h("h3", {}, "Measured against said"), h("p.quiet", {}, each.sentence)))),
       left.length > 0 && h("p.quiet", {}, "Not made: ", left.map((name) => `${NAMES[name].toLowerCase()} (${checks[name].explanation.replace(/\.$/, "")})`).join("; "), "."),
-      more.length > 0 && !mine && h("div.row", {}, more.map((names) => h("button.button.small", { type: "button", onclick: () => this.ask(names), dataset: { testid: `more-${names[0]}` } }, names[0] === "samples" ? "Draw ten answers" : "Ask in other words"))),
+      more.length > 0 && !mine && h("div.row", {}, more.map((names) => h("button.button.small", { type: "button", onclick: () => this.ask(names), dataset: { testid: `more-${names[0]}` } }, MORE[names[0]]))),
       h("p.quiet", {}, SHARES), this.right === undefined && this.version.id in state.calibrated && calibration(state.calibrated[this.version.id].answer));
   }
 }
@@ -117,14 +120,15 @@ function cell(name, shares) {
   return h("td", { dataset: { top: String(top), share: share.toFixed(3) } }, h("span.amount", { style: { "--share": share.toFixed(3) }, "aria-hidden": "true" }), h("span.number", {}, share.toFixed(2).replace(/^0/, "")));
 }
 
-function one(name, made) {
+function one(name, made, asked) {
   const classes = Object.keys(made.seen).filter((each) => each in made.found);
   const bars = name !== "decided" && classes.length > 0 && h("table.sides", {},
     h("thead", {}, h("tr", {}, h("td"), classes.map((each) => h("th", { scope: "col" }, each)))),
     h("tbody", {}, [["as asked", made.seen], ["checked", made.found]].map(([words, shares]) => h("tr", {}, h("th", { scope: "row" }, words), classes.map((each) => cell(each, shares))))));
   const told = made.details.length > 0 && name === "samples" && h("details", {}, h("summary", {}, "The drawn answers"), h("ol", {}, made.details.map((text) => h("li", {}, text || "no words"))));
+  const other = made.question && asked && made.question !== asked && name !== "prior_guard" && h("p.quiet", {}, `Asked: “${made.question}”`);
   return h("li.found", { dataset: { check: name, passed: String(made.passed) } },
-    h("h3", {}, icon(made.passed === false ? "warning" : made.passed ? "check" : "eye"), NAMES[name], h("span.verdict-words", {}, made.verdict)), h("p.quiet", {}, made.explanation), bars, told);
+    h("h3", {}, icon(made.passed === false ? "warning" : made.passed ? "check" : "eye"), NAMES[name], h("span.verdict-words", {}, made.verdict)), h("p.quiet", {}, made.explanation), other, bars, told);
 }
 
 /** An answer's words; those that mean an image, a time, a side or a mark light up the viewports they mean. */

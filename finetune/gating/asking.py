@@ -21,7 +21,7 @@ from finetune import crew
 from finetune.crew import Crew
 from finetune.gating.cases import ABILITY, TARGET, Case, place
 from finetune.journal import Journal
-from inference import checks, closed, pixels
+from inference import closed, pixels, probes
 from inference.engine import Asked, Engine, Image, ModelCard, Options, Request
 from inference.offsets import digest, weighed
 from inference.reading import likelihoods
@@ -138,7 +138,7 @@ def _words(engine: Engine, request: Request) -> str:
 
 
 def _grey(image: Image) -> Image:
-    grey = np.full(image.pixels.shape, checks.GREY, np.uint8)
+    grey = np.full(image.pixels.shape, probes.GREY, np.uint8)
     return replace(pixels.image(grey), role=image.role, when=image.when)
 
 

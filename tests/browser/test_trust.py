@@ -52,6 +52,19 @@ def test_the_state_is_in_words_and_its_evidence_one_click_away(room: Room, serve
     expect(found).to_contain_text("their order is not used")
 
 
+def test_words_that_say_otherwise_are_flagged_and_what_was_asked_is_shown(room: Room, served: Served, tmp_path: Path) -> None:
+    """Without opening anything; inside stands the closed question that was checked in place of the reader's own."""
+    served.desk.engine = FakeEngine(["The effusion is smaller; overall improved."], scores=order_blind)
+    room.upload(pair(tmp_path))
+    room.ask("What changed since the prior?")
+    expect(room.page.get_by_test_id("flag")).to_have_text("The answer says improved; asked for one of 3 options the model says worse.")
+    room.page.get_by_test_id("trust-state").click()
+    expect(room.page.get_by_test_id("stands-for")).to_contain_text("“Overall, is the disease worse, stable or improved since the prior?")
+    room.page.get_by_test_id("more-undated").click()
+    expect(room.page.get_by_test_id("evidence").locator("[data-check='undated']")).to_contain_text("Told no dates the model says worse again.")
+    expect(room.page.get_by_test_id("more-undated")).to_have_count(0)
+
+
 def test_a_percentage_stands_beside_its_diagram_once_enough_was_reviewed(
     room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +160,7 @@ def test_checks_give_way_to_a_new_question_and_can_be_asked_for_again(room: Room
     room.upload(pair(tmp_path))
     room.ask("What changed since the prior?")
     expect(room.page.get_by_test_id("checking")).to_contain_text("scoring finding 1 of 8")
-    room.ask("And the heart?")
+    room.ask("Has the heart changed?")
     room.expect_answered("The heart is normal.", turn=2)
     expect(room.turns.nth(1).get_by_test_id("trust-state")).to_have_text("Order-blind")
     first = room.turns.first

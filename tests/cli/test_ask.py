@@ -161,10 +161,12 @@ def test_checks_are_made_when_asked_for_and_kept(run: Run, pair: tuple[Path, Pat
     verdicts = {name: check["verdict"] for name, check in done.json["checks"].items()}
     assert verdicts == {
         "prior_guard": "not made",
+        "said": "agrees",
         "decided": "clear",
         "rotation": "agrees",
         "paraphrase": "agrees",
         "none_of_these": "takes another",
+        "undated": "agrees",
         "no_image": "not image-dependent",
         "exchange": "order-blind",
         "identical": "invented change",

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from inference.checks import GREY
 from inference.engine import Request
+from inference.probes import GREY
 from tests.fakes import FakeEngine
 
 NAME = "Med_MIM_benchmark_Held_out_RAD.json"

@@ -13,8 +13,8 @@ from errors import EngineDied, EngineError, QuestionError, TuneError
 from finetune import medmim
 from finetune.crew import Crew
 from finetune.evaluate import CONDITIONS, Evaluation, evaluate, jobs, strangers
-from inference.checks import GREY
 from inference.engine import Request
+from inference.probes import GREY
 from tests.fakes import CARD, FakeEngine
 from tests.finetune import benchmarks
 

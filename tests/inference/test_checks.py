@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 
 from errors import EngineDied
-from inference import checks, pixels, trust
+from inference import checks, pixels, probes, trust
 from inference.answer import Answer, as_json, ask, record
 from inference.engine import Engine, Request, Scores, Stage
 from inference.gguf import GgufEngine
@@ -95,7 +95,7 @@ def noisy(engine: FakeEngine, seed: int, by: float = 0.4) -> FakeEngine:
         draw = random.Random(f"{seed}{request.question}{''.join(shown(request))}")
         return {name: score + draw.uniform(-by, by) for name, score in steady(request).items()}
 
-    return FakeEngine(scores=scores)
+    return FakeEngine(engine._answers, scores=scores)
 
 
 def planted_blind() -> FakeEngine:
@@ -170,7 +170,7 @@ def test_exchange_and_control_encode_no_image_again(gguf: GgufEngine) -> None:
 
 def test_the_current_picture_is_found_by_its_role_not_its_place() -> None:
     backwards = tiny.pair(images=tuple(reversed(PAIR.images)))
-    assert shown(checks.identical(backwards)) == [CURRENT, CURRENT]
+    assert shown(probes.identical(backwards)) == [CURRENT, CURRENT]
 
 
 def test_what_fits_three_images_one_image_and_an_open_question_is_made_and_the_rest_says_why_not() -> None:
@@ -196,7 +196,7 @@ def test_a_tie_that_tips_without_the_images_is_no_proof_that_they_were_used() ->
 
 def test_the_pass_without_images_is_held_against_the_same_order_of_the_options() -> None:
     """A model that takes whatever stands first is not said to have looked because two orders were averaged on one side only."""
-    grey = checks.without_images(PAIR).images[0].sha256
+    grey = probes.without_images(PAIR).images[0].sha256
 
     def first(request: Request) -> Mapping[str, float]:
         return {name: 0.0 if request.question.startswith(f"Overall, is the disease {name}") else -6.0 for name in OVERALL}
@@ -235,6 +235,58 @@ def test_a_comparison_claimed_of_a_single_image_is_flagged() -> None:
     assert "since the prior study" in flagged.explanation
     assert made(FakeEngine(["A small left effusion."]), alone).checks["prior_guard"].passed is True
     assert made(FakeEngine(["Unchanged."]), PAIR).checks["prior_guard"].verdict == "not made"
+
+
+def test_an_answer_whose_words_contradict_the_choice_that_was_checked_is_unstable() -> None:
+    """Every check passed for what the model says when it must choose, and the page called the other words beside it coherent."""
+    answer = made(FakeEngine(["The effusion is smaller; overall improved."], scores=coherent))
+    assert (answer.checks["exchange"].verdict, answer.checks["said"].verdict) == ("coherent", "says otherwise")
+    assert answer.trust.state == "unstable"
+    assert answer.trust.explanation == "The answer says improved; asked for one of 3 options the model says worse."
+    assert made(FakeEngine(["A little denser; overall worse."], scores=coherent)).trust.state == "coherent"
+
+
+def test_a_question_about_one_finding_is_checked_by_that_finding() -> None:
+    def grown(request: Request) -> Mapping[str, float]:
+        """The nodule grew while the disease as a whole is stable."""
+        return coherent(request) if "nodule" in request.question else says("stable")
+
+    found = made(FakeEngine(["The nodule is larger."], scores=grown), tiny.pair("Is the nodule progressing?"), names=checks.ON_REQUEST)
+    assert found.checks["exchange"].question.startswith("How has the nodule changed")
+    assert found.checks["exchange"].explanation == "With the images exchanged worse becomes improved, as it should."
+    assert found.checks["said"].passed
+    assert found.trust.state == "coherent"
+
+
+def test_a_question_that_asks_of_no_change_is_not_judged_by_what_turns_round() -> None:
+    """A normal heart stays normal in either order; it was called order-blind."""
+    answer = made(FakeEngine(["The heart is normal."], scores=order_blind), tiny.pair("And the heart?"))
+    assert {name for name, check in answer.checks.items() if check.verdict != "not made"} == {"no_image"}
+
+
+def test_uncertain_of_one_picture_twice_is_no_invented_change() -> None:
+    def unsure(request: Request) -> Mapping[str, float]:
+        return {"uncertain": 0.0} if len(set(shown(request))) == 1 else coherent(request)
+
+    found = made(FakeEngine(scores=unsure), tiny.pair("Is the nodule worse?")).checks["identical"]
+    assert (found.verdict, found.passed) == ("undecided", None)
+
+
+def test_dates_and_age_are_left_out_on_request() -> None:
+    def by_date(request: Request) -> Mapping[str, float]:
+        return coherent(request) if request.images[0].when else says("stable")
+
+    told = tiny.pair(
+        images=(replace(PAIR.images[0], when="2 years earlier"), PAIR.images[1]), clinical=(("Age", "61"), ("Indication", "cough"))
+    )
+    engine = FakeEngine(scores=by_date)
+    found = made(engine, told, names=("undated",))
+    assert (found.checks["undated"].verdict, found.checks["undated"].passed) == ("dates decide", False)
+    assert found.checks["undated"].explanation == "Told no dates the model says stable instead of worse."
+    bare = engine.scored[-1][0]
+    assert ([image.when for image in bare.images], bare.clinical) == (["", ""], (("Indication", "cough"),))
+    undated = replace(PAIR, images=tuple(replace(image, when="") for image in PAIR.images))
+    assert made(FakeEngine(scores=coherent), undated, names=("undated",)).checks["undated"].verdict == "not made"
 
 
 def test_other_words_and_a_missing_option_are_asked_on_request() -> None:
@@ -277,7 +329,7 @@ def test_a_stop_or_a_dying_engine_keeps_the_checks_already_made() -> None:
             cancel.set()
     answer = items[-1]
     assert isinstance(answer, Answer)
-    assert (answer.state, list(answer.checks)) == ("complete", ["prior_guard", "decided", "rotation", "no_image"])
+    assert (answer.state, list(answer.checks)) == ("complete", ["prior_guard", "said", "decided", "rotation", "no_image"])
     assert "checks were stopped" in answer.warnings[-1]
     assert "engine is gone" in made(Dying(scores=coherent)).warnings[-1]
 

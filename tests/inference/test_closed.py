@@ -10,6 +10,7 @@ from errors import EngineError
 from inference import closed, prompts
 from inference.closed import NONE, OVERALL_CHANGE, of_finding, of_question, options, paraphrased, read, without
 from inference.engine import Request
+from inference.suggest import TEMPLATES
 from tests.fakes import FakeEngine
 from tests.inference import tiny
 
@@ -93,11 +94,26 @@ def test_what_lists_no_options_is_open(question: str) -> None:
         ({"question": "What is different?", "relationship": "sides", "ability": "comparison"}, ""),
         ({"question": "What is the diagnosis?", "ability": "reasoning"}, ""),
         ({"question": "What changed?", "images": (tiny.picture(1),)}, ""),
+        ({"question": "Is the effusion progressing?"}, "pleural effusion"),
+        ({"question": "Did the pleural effusions or the nodule grow?"}, "overall"),
+        ({"question": "Is there a nodule?"}, ""),
+        ({"question": "Which findings are present in both images?", "ability": "comparison"}, ""),
     ],
 )
 def test_a_closed_question_stands_for_what_can_be_closed(fields: dict[str, object], name: str) -> None:
     found = of_question(tiny.pair(**fields))  # type: ignore[arg-type]
     assert (found.name if found else "") == name
+
+
+def test_an_answer_that_speaks_of_change_is_about_change_whatever_was_asked() -> None:
+    found = of_question(tiny.pair("And the heart?"), "It has grown.")
+    assert found is not None
+    assert found.name == "overall"
+
+
+@pytest.mark.parametrize("question", TEMPLATES["temporal"])
+def test_every_suggested_question_about_change_is_known_as_one(question: str) -> None:
+    assert of_question(tiny.pair(question.format(finding="consolidation", mark="region A", images=3))) is not None
 
 
 def test_the_same_classes_in_other_words_and_without_one() -> None:

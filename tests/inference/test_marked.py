@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference import chat, checks, pixels, prompts
+from inference import chat, pixels, probes, prompts
 from inference.engine import Image, Mark, Request
 from inference.marked import YELLOW, drawn
 from inference.order import ordered
@@ -78,7 +78,7 @@ def test_places_go_with_their_image_when_images_change_places() -> None:
 
 def test_without_its_images_a_question_keeps_its_words() -> None:
     request = Request((drawn(film(60, "prior"), [BOX]), film(90)), "Has A grown?", clinical=(("Age", "61"),))
-    blind = checks.without_images(request)
+    blind = probes.without_images(request)
     assert chat.written(chat.request_segments(blind)) == chat.written(chat.request_segments(request))
     assert not yellow(blind.images[0]).any()
 
