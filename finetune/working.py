@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,8 @@ from finetune import runs
 from inference.hardware import memory_free, nvidia_driver, physical_cores
 from settings import Settings, load
 
+LAST = 19
+"""The niceness that stands behind every other."""
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "trl")
 
 
@@ -77,6 +80,15 @@ def _memory() -> int:
     return memory_free()
 
 
+def give_way() -> None:
+    """Step behind everything else on the machine. Linux shares processors among sessions before niceness counts (autogroup, sched(7)),
+    and this process has a session of its own, whose share therefore has to shrink too."""
+    os.nice(LAST)
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(LAST))
+
+
 def say(line: str) -> None:
     """A line of the log, with the time."""
     print(f"{runs.now()} {line}", flush=True)
@@ -88,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the run's folder")
     parser.add_argument("--data-dir", type=Path, help="Interval's data directory")
     given = parser.parse_args(arguments)
-    os.nice(19)
+    give_way()
     halt = Halt()
     signal.signal(signal.SIGTERM, halt.signalled)
     settings, place = load(data_dir=given.data_dir), given.folder

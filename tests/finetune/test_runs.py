@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +82,43 @@ def test_a_run_learns_in_a_process_of_its_own_and_leaves_an_adapter_that_answers
     assert said[0] != said[1] == said[2]
     with pytest.raises(InputError, match="run mine is finished"):
         runs.start(here, "mine")
+
+
+BUSY = """
+import os, sys, time
+from finetune import working
+if sys.argv[1] == "run":
+    working.give_way()
+print(flush=True)
+sys.stdin.readline()
+before, end = time.process_time(), time.monotonic() + 1
+while time.monotonic() < end:
+    pass
+print(time.process_time() - before)
+"""
+
+
+def test_who_answers_has_the_processor_while_a_run_is_at_work() -> None:
+    """A run of niceness 19 took half of the processor all the same: Linux shares it among sessions first, and a run has its own."""
+    core = {min(os.sched_getaffinity(0))}
+
+    def busy(kind: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", BUSY, kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(runs.ROOT)}, preexec_fn=lambda: os.sched_setaffinity(0, core),
+        )  # fmt: skip
+
+    with busy("answers") as answering, busy("run") as training:
+        both = answering, training
+        for process in both:
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        took = [float(process.stdout.read()) for process in both if process.stdout is not None]
+    assert took[1] < 0.3 * took[0]
 
 
 def words(engine: Engine) -> list[int]:
