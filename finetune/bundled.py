@@ -40,7 +40,7 @@ TOWER_PART, LANGUAGE_PART = "tower.safetensors", "language.safetensors"
 ROWS = "added_rows"
 MANIFEST = "manifest.json"
 WEIGHTS = "hf/model.safetensors"
-CHECKED = (TEXT_FILE, MMPROJ_FILE, WEIGHTS, "hf/config.json", "hf/tokenizer.json")
+CHECKED = (MMPROJ_FILE, WEIGHTS, "hf/config.json", "hf/tokenizer.json")
 MAX_IMAGES = 8
 CARD_FILE, OFFSETS_FILE = "card.json", "offsets.json"
 UNMEASURED = "Not measured yet: nobody knows how often it is right."
@@ -144,21 +144,28 @@ def assemble(folder: Path, shape: Shape, vocabulary: Vocabulary, text: Tensors, 
 
 
 def write_manifest(
-    folder: Path, shape: Shape, name: str, revision: str, summary: str, weights_sha256: str = "", offsets: Sequence[Mapping[str, Any]] = ()
+    folder: Path,
+    shape: Shape,
+    name: str,
+    revision: str,
+    summary: str,
+    weights_sha256: str = "",
+    offsets: Sequence[Mapping[str, Any]] = (),
+    text: str = TEXT_FILE,
 ) -> dict[str, Any]:
     """`manifest.json` of an assembled model, with the SHA-256 of its files; returns its content.
 
     `weights_sha256` is what the transformers weights have when they are made from the pair; without it they must be there. `offsets`
     are those of `inference.offsets`, as dicts.
     """
-    there = [file for file in CHECKED if file != WEIGHTS or not weights_sha256]
+    there = [file for file in (text, *CHECKED) if file != WEIGHTS or not weights_sha256]
     content = {
         "name": name,
         "family": layout.FAMILY,
         "revision": revision,
         "licence": base.LICENCE,
         "summary": summary,
-        "text": TEXT_FILE,
+        "text": text,
         "mmproj": MMPROJ_FILE,
         "hf": "hf",
         "tile": shape.vision.tile,
@@ -168,7 +175,7 @@ def write_manifest(
         "image_order": "oldest-first",
         "offsets": list(offsets),
         "on_demand": [WEIGHTS] if weights_sha256 else [],
-        "files": {file: base.sha256(folder / file) if file in there else weights_sha256 for file in CHECKED},
+        "files": {file: base.sha256(folder / file) if file in there else weights_sha256 for file in (text, *CHECKED)},
         "bytes": {file: (folder / file).stat().st_size for file in there},
     }
     _write_json(folder / MANIFEST, content)

@@ -3,7 +3,7 @@
 Written on the `gguf` package alone, so that set-up needs neither torch nor llama.cpp's converter; tensors come out
 bit-identical to the converter's. Queries and keys change their rotary order on the way (`weights.interleave`).
 
-    python -m finetune.export hf --out out        # out/text-q8_0.gguf, out/mmproj-f16.gguf
+    python -m finetune.export hf --out out        # out/text-f16.gguf, out/mmproj-f16.gguf
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from finetune.layout import Shape, VisionShape
 from inference import weights
 from inference.weights import Array
 
-TEXT_FILE = "text-q8_0.gguf"
 MMPROJ_FILE = "mmproj-f16.gguf"
 FAMILIES = ("idefics3", "smolvlm")
 
@@ -37,6 +36,15 @@ Tensors = Callable[[str], NDArray[Any]]
 
 Quant = gguf.GGMLQuantizationType
 FILE_TYPES = {Quant.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0, Quant.F16: gguf.LlamaFileType.MOSTLY_F16, Quant.F32: gguf.LlamaFileType.ALL_F32}
+
+
+def text_file(quant: Any) -> str:
+    """Name of a text model's file in `quant`."""
+    return f"text-{quant.name.lower()}.gguf"
+
+
+TEXT_FILE = text_file(Quant.F16)
+"""With Q8_0, llama.cpp rounds what it computes with to eight bits too, and answers part from torch's where two words are near."""
 
 
 def through(values: Array, quant: Any) -> Array:
@@ -108,7 +116,7 @@ def _tokenizer(writer: Any, shape: Shape, vocabulary: Vocabulary, template: str)
     writer.add_chat_template(template)
 
 
-def text_gguf(path: Path, shape: Shape, vocabulary: Vocabulary, tensors: Tensors, quant: Any = Quant.Q8_0, name: str = "interval") -> None:
+def text_gguf(path: Path, shape: Shape, vocabulary: Vocabulary, tensors: Tensors, quant: Any = Quant.F16, name: str = "interval") -> None:
     """Write the text model. `tensors` gives Hugging Face tensors, float; the head is tied to the embedding."""
     writer = gguf.GGUFWriter(path, "llama")
     _text_header(writer, shape, name, quant)
@@ -245,7 +253,7 @@ def read(folder: Path) -> Folder:
 
 
 def export(folder: Path, out: Path) -> tuple[Path, Path]:
-    """Write `folder` as (text Q8_0, projector F16) GGUF files in `out`, which is made.
+    """Write `folder` as two GGUF files in F16, text and projector, in `out`, which is made.
 
     Raises `TuneError` for an unknown family, a missing file or tensor, or a full disk; nothing is left behind then.
     """

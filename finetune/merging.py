@@ -44,15 +44,16 @@ def merge(settings: Settings, run: str, name: str, quant: Any = Quant.Q8_0) -> P
         with tempfile.TemporaryDirectory(prefix=".merging-", dir=settings.models_dir) as scratch:
             made = Path(scratch) / "model"
             made.mkdir()
-            export.text_gguf(made / export.TEXT_FILE, model.shape, model.vocabulary, tuned(model.tensors, folder), quant)
+            text = made / export.text_file(quant)
+            export.text_gguf(text, model.shape, model.vocabulary, tuned(model.tensors, folder), quant)
             shutil.copyfile(named.folder / base.mmproj, made / export.MMPROJ_FILE)
             shutil.copytree(named.folder / base.hf, made / "hf", ignore=shutil.ignore_patterns("*.safetensors"))
-            weights.write(made / bundled.WEIGHTS, made / export.TEXT_FILE, made / export.MMPROJ_FILE)
+            weights.write(made / bundled.WEIGHTS, text, made / export.MMPROJ_FILE)
             said = (
                 f"{base.name} with the adapter {listed.name} of run {run} merged in; measured by that run's gates before it was quantised."
             )
             revision = f"{base.revision}+{listed.files[adapters.FILES[1]][:12]}"
-            bundled.write_manifest(made, model.shape, name, revision, said, offsets=[asdict(one) for one in base.offsets])
+            bundled.write_manifest(made, model.shape, name, revision, said, offsets=[asdict(one) for one in base.offsets], text=text.name)
             made.rename(target)
     except OSError as error:
         raise TuneError(f"{target} cannot be written ({error.strerror or error}); free some disk and try again") from error

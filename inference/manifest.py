@@ -37,7 +37,7 @@ class Manifest(BaseModel):
     revision: str = ""
     licence: str = "unknown"
     summary: str = ""
-    text: str = "text-q8_0.gguf"
+    text: str = "text-f16.gguf"
     mmproj: str = "mmproj-f16.gguf"
     hf: str = "hf"
     tile: int = Field(256, ge=16, le=4096)

@@ -193,7 +193,7 @@ def test_the_transformers_weights_are_made_when_first_asked_for_and_hold_what_th
     assert stages == ["writing the model's transformers weights from its GGUF pair, once", "loading the model"]
     assert catalogue.verify(settings, "bundled").ok
     values = export.stored(folder / bundled.WEIGHTS)("model.text_model.layers.1.self_attn.q_proj.weight")
-    wanted = export.through(merged_by_hand("model.text_model.layers.1.self_attn.q_proj", parts), export.Quant.Q8_0)
+    wanted = export.through(merged_by_hand("model.text_model.layers.1.self_attn.q_proj", parts), export.Quant.F16)
     assert np.array_equal(values, wanted.astype(np.float16))
 
 
@@ -272,7 +272,7 @@ def test_a_recipe_may_keep_some_layers_of_the_base(settings: Settings, tmp_path:
     folder = bundled.build(settings, parts=tmp_path / "kept", hf=True)
     assert json.loads((folder / "hf/config.json").read_text())["text_config"]["num_hidden_layers"] == 1
     values = export.stored(folder / bundled.WEIGHTS)("model.text_model.layers.0.self_attn.q_proj.weight")
-    wanted = export.through(merged_by_hand("model.text_model.layers.1.self_attn.q_proj", parts), export.Quant.Q8_0)
+    wanted = export.through(merged_by_hand("model.text_model.layers.1.self_attn.q_proj", parts), export.Quant.F16)
     assert np.array_equal(values, wanted.astype(np.float16))
 
 

@@ -142,7 +142,7 @@ def test_a_transformers_folder_is_taken_with_its_data_and_without_its_code(setti
 
 def test_a_gguf_pair_is_opened_once_and_described(settings: Settings, own_model: Path) -> None:
     (own_model / "manifest.json").unlink()
-    text = own_model / "text-q8_0.gguf"
+    text = own_model / "text-f16.gguf"
     with pytest.raises(InputError, match="add --family with one of gemma3, idefics3, smolvlm"):
         adding.add(settings, str(text), Wishes(), tell)
     folder = adding.add(settings, str(text), Wishes(name="pair", family="idefics3", tile=64), tell)
@@ -180,7 +180,7 @@ def test_damaged_weights_are_refused_before_anything_reads_them(settings: Settin
 
 def test_a_gguf_pair_that_is_cut_renamed_or_alone_is_refused(settings: Settings, own_model: Path, tmp_path: Path) -> None:
     wishes = Wishes(name="pair", family="idefics3", tile=64)
-    text, mmproj = own_model / "text-q8_0.gguf", own_model / "mmproj-f16.gguf"
+    text, mmproj = own_model / "text-f16.gguf", own_model / "mmproj-f16.gguf"
     whole = text.read_bytes()
     text.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelNotLoaded, match="cannot be loaded"):
@@ -212,7 +212,7 @@ def test_a_name_stays_inside_the_models_directory(settings: Settings, repository
 
 def test_a_manifest_of_another_model_does_not_vouch_for_these_files(settings: Settings, own_model: Path) -> None:
     content = json.loads((own_model / "manifest.json").read_text())
-    content["files"]["text-q8_0.gguf"] = "0" * 64
+    content["files"]["text-f16.gguf"] = "0" * 64
     (own_model / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(ModelNotLoaded, match="SHA-256 differs"):
         adding.add(settings, str(own_model), Wishes(), tell)

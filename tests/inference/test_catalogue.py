@@ -31,18 +31,18 @@ def test_a_model_of_ones_own_is_listed_after_it_and_verified(settings: Settings,
     assert (entry.name, entry.state, entry.engines, entry.family) == ("mine", "ready", ("gguf", "torch"), "idefics3")
     found = catalogue.verify(settings, "mine")
     assert found.ok
-    assert {"text-q8_0.gguf", "mmproj-f16.gguf", "hf/model.safetensors"} <= {file.name for file in found.files}
+    assert {"text-f16.gguf", "mmproj-f16.gguf", "hf/model.safetensors"} <= {file.name for file in found.files}
 
 
 def test_damage_and_weights_nobody_listed_are_named(settings: Settings, mine: Path) -> None:
-    text = mine / "text-q8_0.gguf"
+    text = mine / "text-f16.gguf"
     data = bytearray(text.read_bytes())
     data[-1] ^= 1
     text.write_bytes(data)
     (mine / "mmproj-f16.gguf").unlink()
     (mine / "hf" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     outcomes = {file.name: file.outcome for file in catalogue.verify(settings, "mine").files}
-    assert outcomes["text-q8_0.gguf"] == "changed"
+    assert outcomes["text-f16.gguf"] == "changed"
     assert outcomes["mmproj-f16.gguf"] == "missing"
     assert outcomes["hf/pytorch_model.bin"] == "unlisted"
     assert outcomes["hf/config.json"] == "ok"

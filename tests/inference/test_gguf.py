@@ -188,7 +188,7 @@ def test_readers_who_take_turns_read_nothing_twice_and_hear_what_they_would_hear
 def test_no_more_conversations_are_kept_than_there_is_room_for(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one nobody went on with for longest goes; the others are still taken up behind their images."""
     monkeypatch.setattr("inference.conversation.CONVERSATIONS", 2)
-    model = Model(str(tiny_model / "text-q8_0.gguf"), str(tiny_model / "mmproj-f16.gguf"), 512, 1)
+    model = Model(str(tiny_model / "text-f16.gguf"), str(tiny_model / "mmproj-f16.gguf"), 512, 1)
     conversation = Conversation(model, 64)
 
     def read(seed: int) -> int:
@@ -359,7 +359,7 @@ def pickle(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"), [(shorten, "bytes instead of"), (flip, "SHA-256"), (pickle, "not a GGUF file"), (Path.unlink, "missing")]
 )
-@pytest.mark.parametrize("name", ["text-q8_0.gguf", "mmproj-f16.gguf"])
+@pytest.mark.parametrize("name", ["text-f16.gguf", "mmproj-f16.gguf"])
 def test_a_damaged_model_file_is_refused_before_anything_parses_it(
     own_model: Path, name: str, damage: Callable[[Path], None], said: str
 ) -> None:
@@ -376,7 +376,7 @@ def relist(folder: Path, name: str, data: bytes) -> None:
     (folder / "manifest.json").write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("name", ["text-q8_0.gguf", "mmproj-f16.gguf"])
+@pytest.mark.parametrize("name", ["text-f16.gguf", "mmproj-f16.gguf"])
 def test_a_listed_file_that_breaks_the_parser_costs_the_child_and_not_the_program(own_model: Path, name: str) -> None:
     """A 43-byte GGUF that claims 2^63 entries hangs one public reader; here it ends in a sentence."""
     relist(own_model, name, (b"GGUF" + (3).to_bytes(4, "little") + (2**63 - 1).to_bytes(8, "little") * 2).ljust(43, b"\0"))

@@ -46,7 +46,7 @@ def opened(settings: Settings, model: str | None = None, engine: str | None = No
         ("{folder}", None, GgufEngine, "llama.cpp"),
         ("{folder}@torch", None, TorchEngine, "transformers"),
         ("{folder}/hf", None, TorchEngine, "because it has no GGUF files and no NVIDIA driver"),
-        ("{folder}/text-q8_0.gguf", None, GgufEngine, "because that was asked for."),
+        ("{folder}/text-f16.gguf", None, GgufEngine, "because that was asked for."),
     ],
 )
 def test_a_models_name_a_folder_or_a_file_opens_the_engine_it_asks_for(
