@@ -24,8 +24,9 @@ from finetune import runs
 from inference.hardware import memory_free, nvidia_driver, physical_cores
 from settings import Settings, load
 
-LAST = 19
-"""The niceness that stands behind every other."""
+NICE, SESSION = 19, 10
+"""Niceness of the process behind others of its session, and of its session behind others: those keep nine tenths of a processor they
+want whole, and a run on a machine that is always busy still gets on."""
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "trl")
 
 
@@ -83,10 +84,10 @@ def _memory() -> int:
 def give_way() -> None:
     """Step behind everything else on the machine. Linux shares processors among sessions before niceness counts (autogroup, sched(7)),
     and this process has a session of its own, whose share therefore has to shrink too."""
-    os.nice(LAST)
+    os.nice(NICE)
     if os.getsid(0) == os.getpid():
         with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(LAST))
+            Path("/proc/self/autogroup").write_text(str(SESSION))
 
 
 def say(line: str) -> None:
