@@ -51,6 +51,12 @@ def unlike(kept: AnswerRecord, request: Request, card: ModelCard, prompt: str) -
         said.append("the prompt is not the one that was kept")
     if kept.model_digest != card.sha256:
         said.append(f"{kept.model} of another digest made it ({kept.model_digest[:12]}, now {card.sha256[:12]})")
+    if kept.adapter_digest != card.adapter:
+        said.append(f"it was made with {_adapter(kept.adapter_digest)}, and {_adapter(card.adapter)} is on the model now")
     if kept.engine != card.engine:
         said.append(f"the {kept.engine} engine made it and {card.engine} runs now")
     return tuple(said)
+
+
+def _adapter(digest: str) -> str:
+    return f"adapter {digest[:12]}" if digest else "no adapter"

@@ -77,6 +77,7 @@ class Batch:
     stage: str = ""
     model: str = ""
     model_digest: str = ""
+    adapter_digest: str = ""
     engine: str = ""
     seconds: float = 0.0
 
@@ -171,7 +172,7 @@ def table(batch: Batch) -> str:
     write = csv.writer(out, lineterminator="\r\n")
     shares = [f"{finding}: {name}" for finding in FINDINGS for name in PROGRESSION]
     named = ["pair", "patient", "prior", "current", "state", "overall", *(f"overall: {name}" for name in OVERALL), *FINDINGS, *shares]
-    write.writerow([*named, "warnings", "seconds", "model", "model_sha256", "engine"])
+    write.writerow([*named, "warnings", "seconds", "model", "model_sha256", "adapter_sha256", "engine"])
     for row in batch.rows:
         found = row.found or Predicted({}, {})
         classes = [clear(found.progression.get(finding, {})) for finding in FINDINGS]
@@ -179,7 +180,7 @@ def table(batch: Batch) -> str:
         overall = [found.overall.get(name, "") for name in OVERALL]
         words = [row.patient, row.prior, row.current, row.state, clear(found.overall)]
         told = "; ".join((*found.warnings, *([row.error] if row.error else [])))
-        about = [told, round(row.seconds, 2), batch.model, batch.model_digest, batch.engine]
+        about = [told, round(row.seconds, 2), batch.model, batch.model_digest, batch.adapter_digest, batch.engine]
         write.writerow([_cell(value) for value in (row.number, *words, *overall, *classes, *figures, *about)])
     write.writerow([])
     write.writerow([NOTICE])
@@ -194,7 +195,8 @@ def _work(here: Context, batch: Batch, read: Read, folder: Path | None) -> None:
 
     try:
         engine = Lent(here, batch.cancel, waiting)
-        batch.model, batch.model_digest, batch.engine = engine.card.name, engine.card.sha256, engine.card.engine
+        card = engine.card
+        batch.model, batch.model_digest, batch.adapter_digest, batch.engine = card.name, card.sha256, card.adapter, card.engine
         batch.state = "running"
         for index in range(len(batch.rows)):
             _pair(batch, index, read, engine)

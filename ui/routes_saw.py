@@ -54,6 +54,8 @@ def saw(session_id: int, turn_id: int, version_id: int, here: In, user: Reader) 
         model=record.model,
         engine=record.engine,
         model_digest=record.model_digest,
+        adapter_digest=record.adapter_digest,
+        made=record.created,
         options=dict(record.options),
         seed=record.seed,
         timings=dict(record.timings),

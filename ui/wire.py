@@ -423,6 +423,8 @@ class SawOut(BaseModel):
     model: str
     engine: str
     model_digest: str
+    adapter_digest: str
+    made: datetime | None
     options: dict[str, object]
     seed: int
     timings: dict[str, float]

@@ -1,6 +1,6 @@
 // "What the model saw": exactly the pixels of one answer in order, the words around them, and how it was made.
 import { get } from "./api.js";
-import { fill, h, icon, seconds } from "./dom.js";
+import { fill, h, icon, moment, seconds } from "./dom.js";
 import { looked } from "./looked.js";
 
 const short = (digest) => (digest ? digest.slice(0, 12) : "none");
@@ -38,6 +38,8 @@ function facts(seen) {
     ["Model", seen.model],
     ["Engine", seen.engine],
     ["Model SHA-256", short(seen.model_digest)],
+    ["Adapter SHA-256", short(seen.adapter_digest)],
+    ["Made", moment(seen.made)],
     ["Given as", seen.images[0]?.tile ? `${seen.images[0].tile} × ${seen.images[0].tile} pixels each` : null],
     ["Temperature", given("temperature")],
     ["Seed", given("temperature") && Number(options.temperature) > 0 ? String(seen.seed) : null],

@@ -32,6 +32,7 @@ def test_json_has_every_key_of_the_contract(run: Run, pair: tuple[Path, Path], o
     found = done.json
     assert found["answer"] == "The opacity is worse."
     assert set(found) >= {"answer", "progression", "checks", "confidence", "timings", "model", "session_id", "warnings"}
+    assert {"trust", "provenance", "answer_id"} <= set(found)
     assert set(found["timings"]) >= {"load_s", "encode_s", "prefill_s", "first_token_s", "total_s", "tokens"}
     assert isinstance(found["session_id"], int)
     assert done.err == ""
@@ -89,6 +90,8 @@ def test_typed_marks_are_drawn_told_and_kept_lettered(run: Run, pair: tuple[Path
     plain = run("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--json").json
     prior, current = opened.engine.requests[0].images
     assert [(mark.label, mark.kind) for mark in (*prior.marks, *current.marks)] == [("B", "point"), ("A", "box")]
+    told = [(mark["image"], mark["label"], mark["kind"]) for mark in found["provenance"]["marks"]]
+    assert told == [(1, "B", "point"), (2, "A", "box")]
     assert all(one["sha256"] != other["sha256"] for one, other in zip(found["images"], plain["images"], strict=True))
     with Store(load(data_dir=tmp_path / "data")) as store:
         (turn,) = store.session(found["session_id"], store.user("local")).turns

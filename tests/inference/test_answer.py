@@ -211,6 +211,7 @@ def test_json_and_record_carry_the_whole_provenance() -> None:
     made = shown["provenance"]
     assert (made["image_sha256"], made["model_sha256"], made["seed"]) == ([i.sha256 for i in request.images], CARD.sha256, 7)
     assert made["prompt"] == answer.prompt
+    assert (made["adapter_sha256"], made["whens"], made["marks"]) == ("", ["", "14 days later"], [])
     kept = record(answer)
     assert kept.image_hashes == tuple(image.sha256 for image in request.images)
     assert kept.checks["overall"] == answer.overall != {}

@@ -15,7 +15,7 @@ from inference.answer import Answer, ask, record
 from inference.engine import Engine, Options, Request, Turn
 from inference.gguf import GgufEngine
 from inference.replay import compared
-from tests.fakes import FakeEngine
+from tests.fakes import CARD, FakeEngine
 from tests.inference import tiny
 
 
@@ -83,3 +83,5 @@ def test_the_first_token_that_differs_and_what_else_differs_are_told() -> None:
     assert "pixels" in moved.reasons[0]
     told = compared(kept, answer(FakeEngine(["It is worse now."]), tiny.pair("Is it worse?")))
     assert told.reasons == ("the prompt is not the one that was kept",)
+    worn = compared(kept, answer(FakeEngine(["It is worse now."], card=replace(CARD, adapter="ab" * 32)), tiny.pair()))
+    assert worn.reasons == ("it was made with no adapter, and adapter abababababab is on the model now",)

@@ -6,18 +6,20 @@ import csv
 import io
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
 from inference.engine import Request
 from inference.prompts import FINDINGS
 from tests.browser.samples import pair
-from tests.fakes import FakeEngine
+from tests.fakes import CARD, FakeEngine
 from tests.ui.conftest import Running, send
 
 BATCH = "/api/batch"
@@ -62,7 +64,9 @@ def test_every_patients_newest_study_is_read_with_its_prior(browser: TestClient,
     )
 
 
-def test_a_pair_file_is_read_as_predict_reads_it_and_keeps_a_bad_line(browser: TestClient, running: Running, tmp_path: Path) -> None:
+def test_a_pair_file_is_read_as_predict_reads_it_and_keeps_a_bad_line(
+    browser: TestClient, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = ["a (1).png", "b.png"]
     for name, grey in zip(names, (60, 160), strict=True):
         Pillow.new("L", (40, 40), grey).save(tmp_path / name)
@@ -74,6 +78,7 @@ def test_a_pair_file_is_read_as_predict_reads_it_and_keeps_a_bad_line(browser: T
     )
     lines = "\n".join(["prior_path,current_path", *(",".join(paths) for paths in pairs)])
     running.desk.engine = FakeEngine(scores=brighter)
+    monkeypatch.setattr(running.desk, "card", replace(CARD, adapter="f" * 64))
     images = [("files", (f"images/films/{name}", (tmp_path / name).read_bytes())) for name in names]
     answer = browser.post(f"{BATCH}/files", files=[("files", ("pairs.csv", lines.encode())), *images])
     assert answer.status_code == 200, answer.text
@@ -88,6 +93,7 @@ def test_a_pair_file_is_read_as_predict_reads_it_and_keeps_a_bad_line(browser: T
     rows = list(csv.DictReader(io.StringIO(table.content.decode("utf-8-sig"))))
     assert [row["overall"] for row in rows[:2]] == ["worse", "improved"]
     assert rows[0]["consolidation"] == "worse"
+    assert (rows[0]["model_sha256"], rows[0]["adapter_sha256"]) == (CARD.sha256, "f" * 64)
     assert abs(sum(float(rows[0][f"overall: {name}"]) for name in ("worse", "stable", "improved")) - 1) < 1e-5
     assert rows[3]["prior"] == "'=1+1"
     assert "not a medical device" in table.text

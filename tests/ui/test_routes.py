@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.testclient import TestClient
 
 from storage.views import LOCAL, Slot
 from tests.browser.samples import pair, plain, radiograph
+from tests.fakes import CARD
 from tests.ui.conftest import Running, events, send, slots
 
 
@@ -87,6 +89,8 @@ def test_what_the_model_saw_is_made_again_bit_for_bit(browser: TestClient, runni
     assert [image["sha256"] for image in saw["images"]] == [image.sha256 for image in sent]
     assert all(image["same"] for image in saw["images"])
     assert [image["role"] for image in saw["images"]] == ["prior", "current"]
+    assert (saw["model_digest"], saw["adapter_digest"]) == (CARD.sha256, "")
+    assert datetime.fromisoformat(saw["made"]) == datetime.fromisoformat(told[-1]["version"]["created"])
     picture = Image.open(io.BytesIO(browser.get(saw["images"][1]["url"]).content))
     assert picture.format == "PNG"
     assert "What changed?" in saw["prompt"]

@@ -76,6 +76,7 @@ def summed_up(pairs: int, failed: int, engine: Engine, seconds: float, *, both: 
         "failed": failed,
         "model": engine.card.name,
         "model_sha256": engine.card.sha256,
+        "adapter_sha256": engine.card.adapter,
         "engine": engine.card.engine,
         "reading": "both ways" if both else "one way",
         "seconds": round(seconds, 1),
