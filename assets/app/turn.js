@@ -128,7 +128,8 @@ export class TurnView {
   }
 
   againButton(words) {
-    this.regenerate = h("button.button.plain.small", { type: "button", onclick: () => again(this.turn), disabled: Boolean(state.running), dataset: { testid: "again" } }, icon("again"), words);
+    const drawn = this.turn.versions.some((one) => one.state === "complete"); // as the server has it: greedy until there is a whole answer
+    this.regenerate = h("button.button.plain.small", { type: "button", title: drawn ? "Another answer, drawn at temperature 0.7 with a seed of its own; the first was the likeliest" : "Answer this question", onclick: () => again(this.turn), disabled: Boolean(state.running), dataset: { testid: "again" } }, icon("again"), words);
     return this.regenerate;
   }
 

@@ -135,6 +135,21 @@ def test_a_reader_writes_the_questions_that_are_suggested(room: Room, served: Se
     expect(chips.first).to_have_text("What changed since the prior?")
 
 
+def test_on_a_small_screen_options_beside_many_marks_leave_the_button_in_reach(room: Room, served: Served, tmp_path: Path) -> None:
+    """The marks' switch takes a line of its own there, and pushed half of Ask below the screen's edge."""
+    page = room.page
+    page.set_viewport_size({"width": 1024, "height": 768})
+    hung(room, served, tmp_path)
+    for row in (10, 30, 50, 70):
+        Comparing(room).draw("box", 2, (20, row), (40, row + 10))
+    page.get_by_test_id("along-choices").click()
+    page.get_by_test_id("choices").get_by_text("worse, stable, improved").click()
+    room.question.fill("How has region B changed since the prior?")
+    expect(page.get_by_test_id("along-marks")).to_have_text("Marks A, B, C, D")
+    expect(page.get_by_test_id("budget")).to_be_in_viewport(ratio=1)
+    expect(room.ask_button).to_be_in_viewport(ratio=1)
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
 def test_everything_unfolded_stands_and_can_be_read(

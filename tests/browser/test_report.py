@@ -84,6 +84,11 @@ def test_nothing_of_the_report_needs_scrolling(room: Room, served: Served, tmp_p
     panel = room.page.get_by_test_id("panel-report")
     for name in ("report-comparison", "report-findings", "report-impression", "report-about", "report-pdf", "report-dcm"):
         expect(panel.get_by_test_id(name)).to_be_in_viewport(ratio=1)
+    comparison = panel.get_by_test_id("report-comparison")
+    comparison.fill("DX chest radiograph PA of 2015-11-05 compared with DX chest radiograph PA of 2015-10-30 (6 days earlier).")
+    assert comparison.evaluate("field => field.scrollHeight - field.clientHeight") <= 0
+    panel.get_by_test_id("report-about").locator("summary").click()
+    expect(panel.get_by_test_id("report-about").locator("li").first).to_be_in_viewport(ratio=1)
     room.viewport(1).expect_shown()
     expect(room.viewport(2).area).to_be_in_viewport(ratio=1)
 

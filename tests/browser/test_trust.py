@@ -61,7 +61,9 @@ def test_words_that_say_otherwise_are_flagged_and_what_was_asked_is_shown(room: 
     room.page.get_by_test_id("trust-state").click()
     expect(room.page.get_by_test_id("stands-for")).to_contain_text("“Overall, is the disease worse, stable or improved since the prior?")
     room.page.get_by_test_id("more-undated").click()
-    expect(room.page.get_by_test_id("evidence").locator("[data-check='undated']")).to_contain_text("Told no dates the model says worse again.")
+    expect(room.page.get_by_test_id("evidence").locator("[data-check='undated']")).to_contain_text(
+        "Told no dates the model says worse again."
+    )
     expect(room.page.get_by_test_id("more-undated")).to_have_count(0)
 
 
