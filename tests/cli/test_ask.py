@@ -188,6 +188,15 @@ def test_checks_are_made_when_asked_for_and_kept(run: Run, pair: tuple[Path, Pat
     assert len(drawn["details"]) == 10
 
 
+def test_an_answer_is_drawn_with_a_seed_when_asked_for(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    question = ["ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--json"]
+    assert run(*question).json["provenance"]["options"] == {"max_tokens": 160, "temperature": 0.0, "seed": 0}
+    drawn = run(*question, "--temperature", "0.7", "--seed", "3").json
+    assert (drawn["provenance"]["options"]["temperature"], drawn["provenance"]["seed"]) == (0.7, 3)
+    assert opened.engine.requests[-1].options.seed == 3
+    assert run(*question, "--temperature", "-1").code == 2
+
+
 def test_model_and_engine_are_handed_on(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
     run("ask", "--image", pair[0], "--question", "Is there an opacity?", "--model", "bundled", "--engine", "torch")
     assert opened.asked == [("bundled", "torch")]

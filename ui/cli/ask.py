@@ -63,6 +63,7 @@ class Asking:
     samples: bool = False
     clinical: Mapping[str, str] = field(default_factory=dict)
     marks: Sequence[str] = ()
+    options: Options = field(default_factory=Options)
 
 
 def ask(
@@ -96,6 +97,8 @@ def ask(
     prior_report: Annotated[str, typer.Option(metavar="TEXT", help="Told to the model: the report of the prior study.")] = "",
     age: Annotated[str, typer.Option(metavar="TEXT", help="Told to the model: the patient's age.")] = "",
     max_tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Longest answer in tokens.", show_default="160")] = None,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="Above 0 the words are drawn instead of the likeliest taken.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of what is drawn; the same seed draws the same words.")] = 0,
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -107,7 +110,8 @@ def ask(
 
     told = {"indication": indication, "technique": technique, "prior_report": prior_report, "age": age}
     told = {name: text.strip() for name, text in told.items()}
-    asking = Asking(paths, roles, question, ability, checks or samples, samples, told, list(mark or ()))
+    options = Options(settings.max_answer_tokens, temperature, seed)
+    asking = Asking(paths, roles, question, ability, checks or samples, samples, told, list(mark or ()), options)
     selection = open_engine(settings, model, engine)
     try:
         answer, session, number = answered(settings, selection.engine, asking, out)
@@ -163,7 +167,7 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
         relation = relate_many([(one.study, one.series) for one in taken])
         relation = told_apart(relation, asking.roles)
         drawn = marks.marks(asking.marks, [one.series.frames[one.frame] for one in taken])
-        request, slots = asked(taken, relation, asking, settings, drawn)
+        request, slots = asked(taken, relation, asking, drawn)
         request = replace(request, clinical=clinical.labelled)
         warnings = (*(text for one in taken for text in one.warnings), *relation.warnings)
         warnings += burned.told(request.images, [synthetic(one.study) for one in taken])
@@ -244,9 +248,7 @@ def place(role: str) -> int | None:
     return {"prior": 0, "current": 1}.get(role.lower())
 
 
-def asked(
-    taken: Sequence[Taken], relation: Relation, asking: Asking, settings: Settings, drawn: Sequence[AskedMark]
-) -> tuple[Request, tuple[Slot, ...]]:
+def asked(taken: Sequence[Taken], relation: Relation, asking: Asking, drawn: Sequence[AskedMark]) -> tuple[Request, tuple[Slot, ...]]:
     """The request, and the session's slots in the same order. Given roles win over guessed ones."""
     from inference.images import frame_image
     from storage.views import Slot
@@ -264,7 +266,7 @@ def asked(
         question=asking.question.strip(),
         ability=asking.ability or USUAL_ABILITY[relationship],
         relationship=relationship,
-        options=Options(max_tokens=settings.max_answer_tokens),
+        options=asking.options,
     )
     return request, tuple(slots)
 
