@@ -1,7 +1,8 @@
 """One database, two drivers: transactions that either happened or did not, and failures said in a sentence.
 
-with database.write() as session:      # one writer at a time, committed and on the disk at the end (`storage.together`)
+with database.write() as session:      # one writer at a time, committed and on the disk at the end
     session.add(row)
+database.together(lambda session: session.add(row))    # the same, in one transaction with others who write now (`storage.together`)
 with database.read() as session:       # a snapshot; writers do not wait for it
     session.execute(...)
 """
@@ -11,8 +12,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
@@ -23,6 +25,8 @@ from errors import StoreError
 from settings import Settings
 from storage import dialect
 from storage.together import Together
+
+T = TypeVar("T")
 
 _CAUSES = (
     ("locked", "has been held by another process for over 5 seconds; try again, and end other long imports or backups"),
@@ -39,7 +43,7 @@ _CAUSES = (
 
 
 class Database:
-    """An open database. Threads share it; `write` lets one in at a time."""
+    """An open database. Threads share it; one writes at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.url: URL = dialect.normalised(settings.database)
@@ -63,14 +67,19 @@ class Database:
             yield session
 
     @contextlib.contextmanager
-    def write(self, *, alone: bool = False) -> Iterator[Session]:
-        """A session whose changes are durable when the block ends, and gone when it raises.
-
-        Threads queue here for their turn, and those that queue together are flushed together; `alone` is for work that takes long, so
-        that nobody waits for it who wrote before. Processes wait for each other in the database.
-        """
-        with self.spoken(), self._writers.alone() if alone else self._writers.write() as session:
+    def write(self) -> Iterator[Session]:
+        """A session whose changes are durable when the block ends, and gone when it raises. Threads wait here for their turn, processes
+        for each other in the database."""
+        with self.spoken(), self._writers.alone() as session:
             yield session
+
+    def together(self, make: Callable[[Session], T]) -> T:
+        """What `make` returns, once what it wrote is durable; what it wrote is gone when it raises.
+
+        Those who write at the same time are flushed together. `make` may run in another thread and twice: for short work alone.
+        """
+        with self.spoken():
+            return self._writers.write(make)
 
     @contextlib.contextmanager
     def spoken(self) -> Iterator[None]:
@@ -82,7 +91,6 @@ class Database:
 
     def close(self) -> None:
         """Let go of every connection."""
-        self._writers.close()
         self.engine.dispose()
 
 

@@ -100,12 +100,6 @@ def one_writer(connection: Connection, table: str) -> None:
         connection.exec_driver_sql(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
 
 
-def in_transaction(connection: Connection) -> bool:
-    """Whether the transaction of `connection` is still there: after some failures, a full disk among them, SQLite takes all of it back."""
-    driver = connection.connection.driver_connection if not connection.invalidated else None
-    return driver.in_transaction if isinstance(driver, sqlite3.Connection) else driver is not None
-
-
 def append_only(dialect: str, table: str) -> list[str]:
     """Statements that make the database itself refuse to change or delete rows of `table`."""
     sentence = f"rows of {table} are append-only"

@@ -44,7 +44,7 @@ _PORTION = 500
 
 def study(database: Database, content: ContentStore, study_id: int, user: User) -> Erased:
     """Erase a study of the user's own; the reader at the terminal may erase any. Cases that showed it keep their words."""
-    with database.write(alone=True) as session:
+    with database.write() as session:
         dialect.erase_pages(session.connection())
         row = session.get(StudyRow, study_id)
         if row is None or not (row.owner_id == user.id or user.key == LOCAL):
@@ -73,7 +73,7 @@ def study(database: Database, content: ContentStore, study_id: int, user: User) 
 
 def case(database: Database, session_id: int, user: User) -> Erased:
     """Erase a case of the user's own with everything asked and said of it; the reader at the terminal may erase any."""
-    with database.write(alone=True) as session:
+    with database.write() as session:
         connection = session.connection()
         dialect.erase_pages(connection)
         row = session.get(SessionRow, session_id)
@@ -139,7 +139,7 @@ def _unlinked(database: Database, content: ContentStore, hashes: Collection[str]
 
     Rows went first: a crash in between leaves files that `db check` notes, never rows without their file.
     """
-    with database.write(alone=True) as session:
+    with database.write() as session:
         known: set[str] = set()
         for part in _portions(sorted(hashes)):
             known |= set(session.scalars(select(ContentRow.sha256).where(ContentRow.sha256.in_(part))))

@@ -54,7 +54,7 @@ _PARTS = ("findings", "comparison", "impression")
 
 def document(database: Database, user: User) -> dict[str, Any]:
     """Every reader's cases as plain JSON values; audited."""
-    with database.write(alone=True) as session:
+    with database.write() as session:
         known: dict[int, dict[str, Any]] = {}
         cases = [_case(session, row, known) for row in session.scalars(select(SessionRow).order_by(SessionRow.id))]
         audit.append(session, user.id, "export", "store", f"cases-{len(cases)}")
@@ -135,7 +135,7 @@ def take_in(database: Database, found: Mapping[str, Any], user: User) -> TakenIn
     added: list[int] = []
     doubled = lost = 0
     try:
-        with database.write(alone=True) as session:
+        with database.write() as session:
             places = {int(number): _place(session, one["files"], user) for number, one in found["series"].items()}
             for case in found["cases"]:
                 here = select(SessionRow.id).where(SessionRow.owner_id == user.id, SessionRow.created == _moment(case["created"]))

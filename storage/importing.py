@@ -56,7 +56,7 @@ def keep(database: Database, content: ContentStore, reading: Reading, failed: Ma
     """Write the rows of `reading`, whose files are in `content` but for those in `failed` (hash -> reason)."""
     kept, moment = Kept(failed=dict(failed)), now()
     for batch in _batches(reading.studies, kept.failed):
-        with database.write(alone=True) as session:
+        with database.write() as session:
             for study in batch:
                 _keep_study(session, content, study, user, shared, moment, kept)
     return ImportReport(

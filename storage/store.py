@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from errors import StoreError
 from settings import Settings
@@ -207,23 +208,19 @@ class Store:
 
     def start_session(self, user: User, title: str, slots: Sequence[Slot], relationship: Relationship = "temporal") -> int:
         """Begin a case; returns its id. Raises `StoreError` when a slot's series is not visible to the user."""
-        with self._database.write() as session:
-            return history.start(session, user, title, slots, relationship)
+        return self._database.together(lambda session: history.start(session, user, title, slots, relationship))
 
     def update_slots(self, session_id: int, user: User, slots: Sequence[Slot], relationship: Relationship | None = None) -> None:
         """Replace the session's images; turns already asked keep theirs."""
-        with self._database.write() as session:
-            history.update_slots(session, session_id, user, slots, relationship)
+        self._database.together(lambda session: history.update_slots(session, session_id, user, slots, relationship))
 
     def rename_session(self, session_id: int, user: User, title: str) -> None:
         """Give the session another title."""
-        with self._database.write() as session:
-            history.rename(session, session_id, user, title)
+        self._database.together(lambda session: history.rename(session, session_id, user, title))
 
     def branch(self, session_id: int, turn_id: int, user: User) -> int:
         """Begin a case that holds everything of this one up to a question, feedback left out; its id. Raises `StoreError`."""
-        with self._database.write() as session:
-            return branching.branch(session, session_id, turn_id, user)
+        return self._database.together(lambda session: branching.branch(session, session_id, turn_id, user))
 
     def sessions(self, user: User, search: str = "", limit: int = 200) -> tuple[SessionSummary, ...]:
         """The user's sessions, last used first; `search` looks in titles, questions and answers, ignoring case."""
@@ -248,20 +245,21 @@ class Store:
     ) -> int:
         """Keep a question with the session's images of this moment (`slots` from here on, if any), and what is drawn and told for it; the
         turn's id."""
-        with self._database.write() as session:
+
+        def asked(session: Session) -> int:
             if slots is not None:
                 history.update_slots(session, session_id, user, slots, relationship)
             return history.add_turn(session, session_id, user, question, ability, relationship, marks, clinical)
 
+        return self._database.together(asked)
+
     def add_version(self, turn_id: int, record: AnswerRecord) -> int:
         """Keep one answer to a turn (its id from `add_turn`), durable when this returns; returns the version's id."""
-        with self._database.write() as session:
-            return history.add_version(session, turn_id, record)
+        return self._database.together(lambda session: history.add_version(session, turn_id, record))
 
     def add_checks(self, version_id: int, user: User, checks: Mapping[str, object], progression: Mapping[str, Mapping[str, float]]) -> None:
         """Put checks and progression that were made after an answer to it, durable when this returns; its words stay as they are."""
-        with self._database.write() as session:
-            history.add_checks(session, version_id, user, checks, progression)
+        self._database.together(lambda session: history.add_checks(session, version_id, user, checks, progression))
 
     def answer(self, version_id: int, user: User) -> AnswerRecord:
         """The whole record of one answer version, tokens and prompt included."""
@@ -270,8 +268,9 @@ class Store:
 
     def add_feedback(self, version_id: int, user: User, said: Said) -> int:
         """Keep what the reader says of an answer, durable when this returns; append-only. Returns the feedback's id."""
-        with self._database.write() as session:
-            return feedback.add(session, version_id, history.turn_of(session, version_id, user), user, said)
+        return self._database.together(
+            lambda session: feedback.add(session, version_id, history.turn_of(session, version_id, user), user, said)
+        )
 
     def statement(self, feedback_id: int, user: User) -> FeedbackView:
         """One statement of the user's own, by the id `add_feedback` returned."""
@@ -295,8 +294,7 @@ class Store:
 
     def save_templates(self, user: User, ability: Ability, texts: Sequence[str]) -> None:
         """Keep the user's wordings for an ability in the place of those before; none brings the program's own back."""
-        with self._database.write() as session:
-            templates.save(session, user, ability, texts)
+        self._database.together(lambda session: templates.save(session, user, ability, texts))
 
     def marks(self, session_id: int, user: User) -> Marks:
         """What is drawn and arranged on the session. Raises `StoreError` when it is not the user's."""
@@ -305,8 +303,7 @@ class Store:
 
     def save_marks(self, session_id: int, user: User, given: Marks) -> int:
         """Keep the document over version `given.version`; the new version. Raises `StoreConflict` when that is not the newest."""
-        with self._database.write() as session:
-            return marks.save(session, session_id, user, given)
+        return self._database.together(lambda session: marks.save(session, session_id, user, given))
 
     def report(self, session_id: int, user: User) -> ReportText | None:
         """The words of the case's report as last saved, None when it never was. Raises `StoreError` when the case is not the user's."""
@@ -315,8 +312,7 @@ class Store:
 
     def save_report(self, session_id: int, user: User, text: ReportText) -> int:
         """Keep the words of the case's report as another row; its id. Raises `InputError` when they are too long, `StoreError`."""
-        with self._database.write() as session:
-            return reports.save(session, session_id, user, text)
+        return self._database.together(lambda session: reports.save(session, session_id, user, text))
 
     # review: every call raises `StoreRefused` for a user whose role does not allow it
 
@@ -348,8 +344,7 @@ class Store:
 
     def call(self, user: User, name: str) -> None:
         """What the reader wants to be called."""
-        with self._database.write() as session:
-            roles.rename(session, user, name)
+        self._database.together(lambda session: roles.rename(session, user, name))
 
     def queue(self, user: User, filters: Filters, offset: int = 0, limit: int = review.PAGE) -> QueuePage:
         """A part of the reviewers' queue, with counts by state."""
@@ -368,23 +363,19 @@ class Store:
 
     def take(self, item_id: int, user: User) -> QueueItem:
         """Hold a case for as long as the settings say, or hold it longer. Raises `StoreHeld` when another has it."""
-        with self._database.write() as session:
-            return review.take(session, item_id, user, self._hold)
+        return self._database.together(lambda session: review.take(session, item_id, user, self._hold))
 
     def take_next(self, user: User, filters: Filters) -> QueueItem | None:
         """Hold the first free case this user may judge; None when there is none."""
-        with self._database.write() as session:
-            return review.take_next(session, user, filters, self._hold)
+        return self._database.together(lambda session: review.take_next(session, user, filters, self._hold))
 
     def let_go(self, user: User) -> int:
         """Let go of every case the user holds; how many."""
-        with self._database.write() as session:
-            return review.let_go(session, user)
+        return self._database.together(lambda session: review.let_go(session, user))
 
     def decide(self, item_id: int, user: User, judgement: Judgement) -> QueueItem:
         """Keep a decision on a case the user holds, durable when this returns. Raises `StoreHeld` when the hold ran out."""
-        with self._database.write() as session:
-            return review.decide(session, item_id, user, judgement, self.settings.review_readers)
+        return self._database.together(lambda session: review.decide(session, item_id, user, judgement, self.settings.review_readers))
 
     def agreement(self, user: User, readers: tuple[int, int] | None = None) -> Agreement:
         """How far readers and reviewers agree, by error code; of two people, or of all."""
@@ -409,8 +400,7 @@ class Store:
 
     def override(self, user: User, series_ids: Sequence[int], codes: Sequence[str], reason: str) -> int:
         """Keep why a reader goes past a warning, append-only and audited; returns the row's id."""
-        with self._database.write() as session:
-            return overrides.add(session, user, series_ids, codes, reason)
+        return self._database.together(lambda session: overrides.add(session, user, series_ids, codes, reason))
 
     def overrides(self, user: User) -> tuple[OverrideView, ...]:
         """What this user went past, oldest first."""
@@ -419,8 +409,7 @@ class Store:
 
     def audit(self, user: User, action: str, object_kind: str, object_id: str | int, outcome: AuditOutcome = "success") -> None:
         """Append one row to the audit chain. Identifiers only: text with spaces is refused, so no PHI can slip in."""
-        with self._database.write() as session:
-            audit.append(session, user.id, action, object_kind, object_id, outcome)
+        self._database.together(lambda session: audit.append(session, user.id, action, object_kind, object_id, outcome))
 
     def inventory(self) -> tuple[Listed, ...]:
         """Every reader's studies and cases, for whoever looks after the store."""

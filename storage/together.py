@@ -1,8 +1,9 @@
-"""Writers that come at the same time share one transaction and one flush to the disk, each behind a savepoint of its own.
+"""Writers that come at the same time share one transaction and one flush to the disk.
 
-A flush takes longer than most of what is written, so whoever has written while others wait for their turn leaves the transaction
-open for them; the last commits it for all. No block returns before its rows are on the disk, and one that raises takes back its
-own rows alone. A writer that nobody waits behind commits at once, as if there were no others.
+A flush takes longer than most of what is written, and so does handing a transaction from thread to thread. Whoever comes first
+leads: they write what the others who wait want written, commit it for all, and the first who came meanwhile leads on. Nobody goes on
+before their rows are on the disk. When one of them fails the whole is taken back, and each is written again by itself, so that it
+takes back its own rows alone. A writer that nobody waits with commits at once, as if there were no others.
 
 SQLite gives its lock to whoever happens to ask while it is free, and those who share transactions leave it free for an instant at a
 time, so that another process could ask for seconds in vain. Who waits for the database therefore holds a door shut behind them.
@@ -13,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,38 +27,32 @@ from storage import dialect
 
 MOST = 64
 LONGEST = 0.05
-"""How many blocks, and how many seconds of them, one transaction takes at most: the first waits for the last."""
-LOOK = 1.0
-"""Seconds after which a block looks itself why its transaction is still open."""
+"""How many writers, and how many seconds of them, one transaction takes at most: the first waits for the last."""
+
+_GIVEN_UP = SQLAlchemyError("the transaction was given up")
+
+T = TypeVar("T")
 
 
-class _Group:
-    """One transaction of several writers; `error` says why it was lost."""
+class _Work(Generic[T]):
+    """What one writer wants written, and what came of it. `gate` is shut until it is done, or until its own thread is to lead."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.began = time.monotonic()
-        self.members = 0
-        self.ended = threading.Event()
-        self.error: SQLAlchemyError | None = None
+    def __init__(self, make: Callable[[Session], T]) -> None:
+        self.make = make
+        self.done = False
+        self.result: T | None = None
+        self.error: Exception | None = None
+        self.gate = threading.Lock()
+        self.gate.acquire()
 
-    @property
-    def full(self) -> bool:
-        """Whether nobody else may join."""
-        return self.members >= MOST or time.monotonic() - self.began > LONGEST
-
-    def end(self, error: SQLAlchemyError | None = None) -> None:
-        """Commit, or give up for `error`; everybody in it goes on."""
+    def write(self, connection: Connection) -> None:
+        """Do it in the transaction of `connection`; keeps its result, or its error."""
+        self.error = None
         try:
-            if error is None:
-                self.connection.commit()
-        except SQLAlchemyError as failed:
-            error = failed
-        finally:
+            with Session(connection, expire_on_commit=False) as session, session.begin():
+                self.result = self.make(session)
+        except Exception as error:
             self.error = error
-            with contextlib.suppress(SQLAlchemyError):
-                self.connection.close()
-            self.ended.set()
 
 
 class Together:
@@ -65,95 +62,81 @@ class Together:
     def __init__(self, engine: Engine, door: Path | None = None) -> None:
         self._engine, self._door = engine, door
         self._turn = threading.Lock()
-        self._count = threading.Lock()
-        self._waiting = 0
-        self._open: _Group | None = None
+        self._queue = threading.Lock()
+        self._waiting: deque[_Work[Any]] = deque()
+        self._led = False
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[Session]:
-        """A transaction that nobody shares, for work that takes long."""
-        with self._turn:
-            self._end()
-            with Session(self._engine, expire_on_commit=False) as session, session.begin():
-                with self._next():
-                    session.connection()
-                yield session
+        """A transaction that nobody shares."""
+        with self._turn, self._begun() as connection, Session(connection, expire_on_commit=False) as session, session.begin():
+            yield session
 
-    @contextlib.contextmanager
-    def write(self) -> Iterator[Session]:
-        """A block of writing, durable when it ends. Raises what the database says when the transaction is lost."""
-        self._take_turn()
+    def write(self, make: Callable[[Session], T]) -> T:
+        """What `make` returns, once what it wrote is on the disk; raises what it raises, or what the database says of the transaction.
+
+        It may run in the thread of another writer, and twice: only what it does to the database counts.
+        """
+        work = _Work(make)
+        with self._queue:
+            self._waiting.append(work)
+            leads, self._led = not self._led, True
+        if not leads:
+            work.gate.acquire()
+        if not work.done:
+            self._lead()
+        if work.error is not None:
+            raise work.error
+        return cast(T, work.result)
+
+    def _lead(self) -> None:
+        """Write what waits, tell everybody whose work it was, and let the next one lead."""
+        taken = [self._waiting.popleft()]
         try:
-            group = self._joined()
-            try:
-                with (
-                    Session(group.connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session,
-                    session.begin(),
-                ):
-                    yield session
-            except BaseException as error:
-                if not dialect.in_transaction(group.connection):  # SQLite gave up the whole, not only this block
-                    self._end(_first(error))
-                raise
-            finally:
-                if self._open is group and (not self._waiting or group.full):
-                    self._end()
-        finally:
-            self._turn.release()
-        while not group.ended.wait(LOOK):
             with self._turn:
-                self._end()
-        if group.error is not None:
-            raise group.error
-
-    def close(self) -> None:
-        """Nothing is left open."""
-        with self._turn:
-            self._end()
-
-    def _take_turn(self) -> None:
-        with self._count:
-            self._waiting += 1
-        try:
-            self._turn.acquire()
+                self._write(taken, MOST)
         finally:
-            with self._count:
-                self._waiting -= 1
+            with self._queue:
+                heir = self._waiting[0] if self._waiting else None
+                self._led = heir is not None
+            if heir is not None:
+                heir.gate.release()
+            for work in taken:
+                work.done = True
+                work.gate.release()
 
-    def _joined(self) -> _Group:
-        """The transaction this block is part of, counted in."""
-        if self._open is None:
-            connection = self._engine.connect()
-            try:
-                with self._next():
-                    connection.begin()
-            except BaseException:
-                connection.close()
+    def _write(self, taken: list[_Work[Any]], most: int) -> None:
+        """One transaction for these and up to `most` with those who come meanwhile; if one of them fails, one for each of them."""
+        try:
+            with self._begun() as connection:
+                full = time.monotonic() + LONGEST
+                for work in taken:
+                    work.write(connection)
+                    if work.error is not None:
+                        connection.rollback()
+                        break
+                    if self._waiting and len(taken) < most and time.monotonic() < full:
+                        taken.append(self._waiting.popleft())
+        except BaseException as error:
+            for work in taken:
+                work.error = error if isinstance(error, Exception) else _GIVEN_UP
+            if not isinstance(error, Exception):
                 raise
-            self._open = _Group(connection)
-        self._open.members += 1
-        return self._open
+            return
+        if len(taken) > 1 and taken[-1].error is not None:
+            for work in taken:
+                work.error = _GIVEN_UP  # until it is written again: nobody takes for kept what was taken back
+            for work in taken:
+                self._write([work], 1)
 
     @contextlib.contextmanager
-    def _next(self) -> Iterator[None]:
-        """Held by the one who waits to begin a transaction: whoever comes after waits behind the door, where a door can be made."""
-        with contextlib.ExitStack() as held:
-            if self._door is not None:
-                with contextlib.suppress(OSError):
-                    held.enter_context(dialect.alone(self._door))
-            yield
-
-    def _end(self, error: SQLAlchemyError | None = None) -> None:
-        group, self._open = self._open, None
-        if group is not None:
-            group.end(error)
-
-
-def _first(error: BaseException) -> SQLAlchemyError:
-    """What the database said first: taking a savepoint back fails too when the transaction is gone, and says less."""
-    found = SQLAlchemyError("the transaction was given up")
-    cause: BaseException | None = error
-    while cause is not None:
-        found = cause if isinstance(cause, SQLAlchemyError) else found
-        cause = cause.__context__
-    return found
+    def _begun(self) -> Iterator[Connection]:
+        """A connection with its transaction begun, which is committed at the end and taken back by an error."""
+        with self._engine.connect() as connection:
+            with contextlib.ExitStack() as held:
+                if self._door is not None:  # whoever comes after waits behind it until this one is in
+                    with contextlib.suppress(OSError):
+                        held.enter_context(dialect.alone(self._door))
+                transaction = connection.begin()
+            with transaction:
+                yield connection

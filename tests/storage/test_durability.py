@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, func, select, text
+from sqlalchemy.orm import Session
 
 from errors import StoreError
 from settings import Settings, load
@@ -147,8 +148,7 @@ def test_another_process_is_let_in_before_a_busy_page_writes_on(quick: Settings,
     came: list[str] = []
 
     def write(store: Store, name: str) -> None:
-        with store._database.write():
-            came.append(name)
+        store._database.together(lambda _: came.append(name))
 
     with Store(quick) as page, Store(quick) as line, ThreadPoolExecutor(2) as pool:
         door = quick.data_dir / ".interval.db.door"
@@ -181,34 +181,79 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def queued(store: Store, many: int) -> None:
-    """Wait until so many writers wait for their turn."""
-    while store._database._writers._waiting < many:
+    """Wait until so many writers wait for their turn, the one who will lead them among them."""
+    writers = store._database._writers
+    while writers._led + len(writers._waiting) < many:
         os.sched_yield()
 
 
 @pytest.mark.usefixtures("patient")
-def test_writers_that_wait_for_each_other_share_a_flush_and_each_takes_back_its_own_rows_alone(store: Store, reader: User) -> None:
+def test_writers_that_wait_for_each_other_share_a_flush(store: Store, reader: User) -> None:
     """Each write used to wait for a flush of its own, so that eight readers at once were eight times as slow as one."""
     version, flushes = answered(store, reader), []
-    event.listen(store._database.engine, "commit", lambda _: flushes.append(threading.get_ident()))
-
-    def fails() -> None:
-        with store._database.write() as session:
-            feedback.add(session, version, history.turn_of(session, version, reader), reader, Said("agree", "Never said."))
-            raise ValueError
-
+    event.listen(store._database.engine, "commit", lambda _: flushes.append(kept(store)))
     with ThreadPoolExecutor(4) as pool:
         with store._database.write() as session:
             feedback.add(session, version, history.turn_of(session, version, reader), reader, Said("agree", "First."))
-            failing = pool.submit(fails)
-            others = [pool.submit(store.add_feedback, version, reader, Said("agree", f"Other {number}.")) for number in range(3)]
+            others = [pool.submit(store.add_feedback, version, reader, Said("agree", f"Other {number}.")) for number in range(4)]
             queued(store, 4)
             assert kept(store) == set()
         assert kept(store) >= {"First."}, "it is on the disk when its block ends"
-        assert [isinstance(one.result(), int) for one in others] == [True] * 3
-        assert isinstance(failing.exception(), ValueError)
-    assert len(flushes) == 1
-    assert kept(store) == {"First.", "Other 0.", "Other 1.", "Other 2."}
+        assert len({one.result() for one in others}) == 4
+    assert flushes == [set(), {"First."}]
+    assert kept(store) == {"First.", *(f"Other {number}." for number in range(4))}
+    assert store.check().problems == ()
+
+
+class Interrupted(BaseException):
+    """Stands in for Ctrl-C, which comes in whatever is being written."""
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("interrupted", [None, 1, 2], ids=["never", "at-once", "when-written-again"])
+def test_a_writer_that_fails_takes_back_its_own_rows_alone(store: Store, reader: User, interrupted: int | None) -> None:
+    """Whoever shares a transaction must not lose what they wrote to another's mistake, nor believe it kept when it was taken back, nor
+    wait for ever for one who went away."""
+    version = answered(store, reader)
+    told: dict[str, str] = {}
+    times: list[int] = []
+    shared = store._database.together
+
+    def write(session: Session, words: str) -> None:
+        feedback.add(session, version, history.turn_of(session, version, reader), reader, Said("agree", words))
+
+    def leads(session: Session) -> None:
+        write(session, "First.")
+        times.append(1)
+        if len(times) == interrupted:
+            raise Interrupted
+
+    def fails(session: Session) -> None:
+        write(session, "Never said.")
+        raise ValueError
+
+    def say(words: str) -> None:
+        try:
+            store.add_feedback(version, reader, Said("agree", words))
+            told[words] = "kept"
+        except StoreError as failed:
+            told[words] = str(failed)
+
+    with ThreadPoolExecutor(4) as pool:
+        with store._database.write():
+            ended = []
+            for number, (work, given) in enumerate([(shared, leads), (say, "Between."), (shared, fails)], 1):
+                ended.append(pool.submit(work, given))
+                queued(store, number)
+            pool.submit(say, "After.")
+            queued(store, 4)
+        first, _, failed = (one.exception() for one in ended)
+    assert kept(store) - {"First."} == {words for words, came in told.items() if came == "kept"}
+    assert type(first) is (Interrupted if interrupted else type(None))
+    assert told["After."] == "kept"
+    if interrupted is None:
+        assert isinstance(failed, ValueError)
+        assert kept(store) == {"First.", "Between.", "After."}
     assert store.check().problems == ()
 
 
@@ -231,26 +276,26 @@ def test_a_full_disk_takes_nothing_back_that_was_acknowledged(store: Store, read
         except StoreError as error:
             told[words] = str(error)
 
-    def fill() -> None:
-        with contextlib.suppress(StoreError), store._database.write() as session:
-            driver = session.connection().connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            (limit,) = driver.execute("PRAGMA max_page_count").fetchone()
-            driver.execute("PRAGMA max_page_count=1")
-            try:
-                for _ in range(200):
-                    feedback.add(session, version, history.turn_of(session, version, reader), reader, Said("agree", "x" * 9000))
-            finally:
-                driver.execute(f"PRAGMA max_page_count={limit}")
+    def fill(session: Session) -> None:
+        driver = session.connection().connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        (limit,) = driver.execute("PRAGMA max_page_count").fetchone()
+        driver.execute("PRAGMA max_page_count=1")
+        try:
+            for _ in range(200):
+                feedback.add(session, version, history.turn_of(session, version, reader), reader, Said("agree", "x" * 9000))
+        finally:
+            driver.execute(f"PRAGMA max_page_count={limit}")
 
-    with ThreadPoolExecutor(4) as pool, contextlib.suppress(StoreError), store._database.write():
+    with ThreadPoolExecutor(4) as pool, store._database.write():
         for number in range(2):
             pool.submit(say, f"Before {number}.")
         queued(store, 2)
-        pool.submit(fill)
+        filling = pool.submit(store._database.together, fill)
         queued(store, 3)
         pool.submit(say, "After.")
         queued(store, 4)
+    assert "disk is full" in str(filling.exception())
     assert set(told) == {"Before 0.", "Before 1.", "After."}
     assert kept(store) == {words for words, came in told.items() if came == "kept"}
     assert all("disk is full" in came for came in told.values() if came != "kept")
@@ -265,7 +310,7 @@ def test_what_takes_long_is_a_transaction_of_its_own(store: Store, reader: User)
     begun, done = threading.Event(), threading.Event()
 
     def long() -> None:
-        with store._database.write(alone=True):
+        with store._database.write():
             begun.set()
             done.wait()
 

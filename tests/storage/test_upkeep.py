@@ -23,7 +23,7 @@ def _first(store: Store) -> Path:
 
 
 def _run(store: Store, *statements: str) -> None:
-    with store._database.write(alone=True) as session:
+    with store._database.write() as session:
         for statement in statements:
             session.connection().exec_driver_sql(statement)
 
