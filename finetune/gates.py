@@ -20,7 +20,7 @@ from finetune.crew import Crew
 from finetune.gating import asking, cases, hygiene, page, rules
 from finetune.gating.cases import Case
 from finetune.gating.rules import Both, Gate
-from finetune.versions import shelf
+from finetune.versions import leakage, shelf
 from inference import manifest, promoted, select
 from inference.adapter import FILES, GGUF
 from inference.engine import Wearer
@@ -57,14 +57,16 @@ def gate(
     entry = promoted.live(settings.adapters_dir, base)
     incumbent = settings.adapters_dir / entry.adapter if entry else None
     every, fixed = _cases(settings, base, version, sizes)
+    asked = [leakage.gate(Path(name), [Path(root) for root in roots]) for name in benchmarks]
+    clean = hygiene.gates(version, every, _earlier(settings, str(view.order.get("start", ""))), asked)
     say(f"{len(every)} cases, asked of the candidate and of {entry.adapter if entry else f'{base} alone'}")
     with crew.opened(settings, f"{base}+none") as some:
         both = Both(every, _asked(settings, some, incumbent, every, say), _asked(settings, some, adapter, every, say))
-        extra = _benchmarks(settings, some, incumbent, adapter, benchmarks, roots, say)
+        extra = _benchmarks(settings, some, incumbent, adapter, asked, say)
         engine = some.card.engine
     replayed = rules.replayed(both)
     found = [
-        *hygiene.gates(version, every), rules.target(both), rules.regressions(replayed, fixed), *rules.abilities(both), *extra,
+        *clean, rules.target(both), rules.regressions(replayed, fixed), *rules.abilities(both), *extra,
         rules.gain(both), *rules.order(both), *rules.calibration(both), *rules.form(both), rules.forgetting(both),
         _parity(settings, base, adapter, both, engine, sizes.parity, say),
         Gate("G9", "sign-off", "a person decides, with a name and a reason", None, "signed when it is promoted", required=False),
@@ -107,6 +109,17 @@ def _cases(settings: Settings, base: str, version: shelf.Version, sizes: Sizes) 
     return tuple(made), frozenset(fixed)
 
 
+def _earlier(settings: Settings, start: str) -> list[shelf.Version]:
+    """Versions of the adapters that a run went on from: what they were made of was learned too."""
+    found: list[shelf.Version] = []
+    while start:
+        entry = next(one for one in promoted.history(settings.adapters_dir) if (one.adapter, one.action) == (start, "promote"))
+        found.append(shelf.read(settings.versions_dir, entry.version))
+        made = files.read_json(settings.adapters_dir / start / "manifest.json", "take the adapter from a backup")
+        start = str(made.get("start", {}).get("name", ""))
+    return found
+
+
 def _asked(settings: Settings, some: Crew, adapter: Path | None, every: Sequence[Case], say: Say) -> dict[str, asking.Said]:
     _wear(some, adapter)
     return asking.ask(some, every, settings.data_dir / "measured" / f"gates-{some.card.sha256[:12]}.jsonl", say)
@@ -134,20 +147,19 @@ def _parity(settings: Settings, base: str, adapter: Path, both: Both, engine: st
 
 
 def _benchmarks(
-    settings: Settings, some: Crew, incumbent: Path | None, adapter: Path, given: Sequence[str], roots: Sequence[str], say: Say
+    settings: Settings, some: Crew, incumbent: Path | None, adapter: Path, given: Sequence[leakage.Gate], say: Say
 ) -> list[Gate]:
     """G2 and G3 on Med-MIM files, figure by figure."""
-    from finetune import medmim, protocol
+    from finetune import protocol
     from finetune.evaluate import evaluate
     from finetune.readings import readings
 
     found: list[Gate] = []
-    for name in given:
-        file = medmim.load(Path(name), [Path(root) for root in roots])
-        told = []
+    for one in given:
+        file, told = one.file, []
         for worn in (incumbent, adapter):
             _wear(some, worn)
-            say(f"{Path(name).name}: {some.card.name}")
+            say(f"{one.name}: {some.card.name}")
             told.append(readings(evaluate(some, file, settings.data_dir / "evaluations" / "gates", ("real", "blind"))))
         items = list(file.items)
         for kind, title in (("real", "no loss"), ("blind", "image gain")):

@@ -21,7 +21,7 @@ from finetune import pictures
 from finetune.classes import norm
 from finetune.gating.cases import Case
 from finetune.gating.rules import SHOWN, Gate, Item
-from finetune.versions import shelf
+from finetune.versions import leakage, shelf
 from finetune.versions.lines import Line
 from inference import pixels
 
@@ -50,16 +50,31 @@ class Planted:
     chance: float
 
 
-def gates(version: shelf.Version, cases: Sequence[Case]) -> list[Gate]:
-    """The three rows of G0."""
+def gates(
+    version: shelf.Version, cases: Sequence[Case], earlier: Sequence[shelf.Version] = (), asked: Sequence[leakage.Gate] = ()
+) -> list[Gate]:
+    """The rows of G0: three, and one for each benchmark file that is `asked` too; `earlier` versions were learned from before."""
     contents = version.contents
-    found = planted(version)
-    return [_apart(contents, cases), _agreed(contents.train), _unplanted(found)]
+    learned = [line for one in (contents, *(other.contents for other in earlier)) for line in (*one.train, *one.preferences)]
+    benchmarks = [_unlearned(learned, one) for one in asked]
+    return [_apart(contents, learned, cases), *benchmarks, _agreed(contents.train), _unplanted(planted(version))]
 
 
-def _apart(contents: shelf.Contents, cases: Sequence[Case]) -> Gate:
-    learned = {image.pixels for line in (*contents.train, *contents.preferences) for image in line.images}
-    patients = {line.patient for line in (*contents.train, *contents.preferences) if line.patient and line.kind != "replay"}
+def _unlearned(lines: Sequence[Line], given: leakage.Gate) -> Gate:
+    """Nothing of a benchmark file was learned from."""
+    shared = leakage.touched(leakage.known((), lines), given)
+    count = len(given.file.items)
+    items = [Item(item.key, item.stem, item.answer, "", "", item.patient, ()) for item in shared]
+    return Gate(
+        "G0", f"nothing leaked: {given.name}", "items of the file whose pair, patient or image was learned from", not shared,
+        f"{len(shared)} of {count} items share a patient or an image with what was learned from, none may", after=float(len(shared)),
+        bound=0.0, cases=count, items=tuple(items[:SHOWN]),
+    )  # fmt: skip
+
+
+def _apart(contents: shelf.Contents, lines: Sequence[Line], cases: Sequence[Case]) -> Gate:
+    learned = {image.pixels for line in lines for image in line.images}
+    patients = {line.patient for line in lines if line.patient and line.kind != "replay"}
     held = [line for line in contents.held if line.patient in patients or any(image.pixels in learned for image in line.images)]
     shared = [case for case in cases if case.group != "flag" and any(image.sha256 in learned for image in case.request.images)]
     count = len(held) + len(shared)

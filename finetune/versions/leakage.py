@@ -118,6 +118,12 @@ def gate(path: Path, roots: Sequence[Path]) -> Gate:
     return Gate(medmim.PUBLISHED.get(file.sha256, path.name), file)
 
 
+def touched(data: Known, given: Gate) -> tuple[Item, ...]:
+    """The file's items that share their pair, their patient or an image with the data."""
+    shown = _shown(given.file)
+    return tuple(item for item in given.file.items if any(_touched(data, item, shown)))
+
+
 def compare(data: Known, given: Gate) -> Report:
     """Count what the file shares with the data, collection by collection."""
     file, shown = given.file, _shown(given.file)

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from finetune import gates, orders, runs
+from finetune import files, gates, orders, runs
 from finetune.crew import Crew
 from finetune.gating import asking, cases, hygiene, page, rules
 from finetune.gating.asking import Said
 from finetune.gating.cases import ABILITY, ANCHOR, FLAG, TARGET, Case
 from finetune.gating.rules import Both, Gate
 from finetune.orders import Order
-from finetune.versions import shelf
+from finetune.versions import leakage, shelf
+from finetune.versions.build import Plan, build
 from finetune.versions.lines import Line
 from finetune.versions.stock import Stock
 from inference import closed, pixels
 from inference.engine import Request
 from inference.offsets import Offset
+from inference.promoted import HISTORY, Entry
 from inference.prompts import OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
 from inference.reading import shares
 from settings import Settings
 from tests.fakes import CARD, FakeEngine
 from tests.finetune import shelved
+from tests.finetune.versions import samples
 from tests.inference import adapters, tiny
 
 
@@ -231,6 +235,35 @@ def test_a_patient_on_both_sides_and_two_answers_to_one_question_are_refused(set
     assert found["one answer each"].items
 
 
+def test_a_benchmark_that_was_learned_from_is_refused_also_where_an_earlier_adapter_did(settings: Settings, tmp_path: Path) -> None:
+    """A run measured on a file whose patients it had seen got its figures without a word."""
+    train, benchmark, root = samples.files(tmp_path)
+    asked = leakage.gate(benchmark, [root])
+    seen = build(settings.versions_dir, Plan("seen", (train,), roots=(root,), held=0), lambda _line: None)
+    unseen = shelved.version(settings, "unseen")
+    name = f"nothing leaked: {benchmark.name}"
+    for found, clean in (
+        (hygiene.gates(seen, (), (), [asked]), False),
+        (hygiene.gates(unseen, (), [seen], [asked]), False),
+        (hygiene.gates(unseen, (), (), [asked]), True),
+    ):
+        row = next(gate for gate in found if gate.name == name)
+        assert row.passed is clean
+        assert row.reason.startswith("0 of 4 items" if clean else "3 of 4 items")
+
+
+def test_what_a_run_goes_on_from_was_learned_too(settings: Settings) -> None:
+    lines = []
+    for number, start in enumerate(("", "first"), start=1):
+        name = ("first", "second")[number - 1]
+        shelved.version(settings, f"v{number}")
+        files.write_json(settings.adapters_dir / name / "manifest.json", {"start": {"name": start}} if start else {})
+        lines.append(asdict(Entry(number, "now", "ana", "promote", "tiny", name, "mine", f"v{number}")))
+    files.write_text(settings.adapters_dir / HISTORY, "".join(json.dumps(line) + "\n" for line in lines))
+    assert [version.name for version in gates._earlier(settings, "second")] == ["v2", "v1"]
+    assert gates._earlier(settings, "") == []
+
+
 def test_a_sheet_is_a_page_that_hides_nothing() -> None:
     gate = rules.target(both(0.9, 0.2, group=TARGET))
     rows = [gate.__dict__ | {"items": [item.__dict__ for item in gate.items]}, Gate("G9", "sign-off", "a person", None, "later").__dict__]
@@ -248,16 +281,20 @@ def test_a_sheet_is_a_page_that_hides_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_measured_through_the_engine_that_serves_it(settings: Settings) -> None:
+def test_a_finished_run_is_measured_through_the_engine_that_serves_it(settings: Settings, tmp_path: Path) -> None:
     """A tiny model of random numbers with a random adapter: nothing is learned, so the sheet says no, figure by figure."""
     model = tiny.build(settings.models_dir / "tiny")
     shelved.version(settings)
     runs.create(settings, Order("mine", "tiny", "v1", orders.recipe("sft"), "ana"))
     adapters.build(settings.runs_dir / "mine" / "adapter", model)
-    sheet = gates.gate(settings, "mine", gates.Sizes(4, 2, 6), lambda _line: None)
+    _, benchmark, root = samples.files(tmp_path)
+    sheet = gates.gate(settings, "mine", gates.Sizes(4, 2, 6), lambda _line: None, [str(benchmark)], [str(root)])
     names = [gate["gate"] for gate in sheet["gates"]]
     assert set(names) == {f"G{number}" for number in range(10)}
     assert sheet["passed"] is False
+    told = {(gate["gate"], gate["name"]): gate["passed"] for gate in sheet["gates"]}
+    assert told["G0", f"nothing leaked: {benchmark.name}"] is True
+    assert any(name.startswith("image gain: ") for gate, name in told if gate == "G3")
     assert next(gate for gate in sheet["gates"] if gate["gate"] == "G8")["passed"] is True
     assert {row["state"] for row in sheet["replayed"]} <= {"fixed", "still wrong", "newly broken", "still right"}
     assert "gates failed" in Path(sheet["html"]).read_text()
