@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from threading import Event
 
-from errors import Cancelled, EngineError
+from errors import Cancelled, EngineError, InputError
 from inference.answer import scorable, scored_confidence, stored_checks
 from inference.checks import USUAL, Name, examined
 from inference.closed import OVERALL_CHANGE, Reading, of_finding, read
@@ -75,6 +75,7 @@ class Checking(Run):
         whole = Reading({})
         try:
             engine = Lent(self.here, self.cancel, self.waiting)
+            self._own(engine.card)
             findings = requests.findings(store, user, self.asked.turn)
             if scorable(request) and set(progression) != set(findings):
                 for number, finding in enumerate(findings, 1):
@@ -95,3 +96,11 @@ class Checking(Run):
             del stored["overall"]
         store.add_checks(self._version_id, user, stored, progression)
         self.emit({"type": "checked", "version": self.version(self._version_id), "confidence": asdict(confidence)})
+
+    def _own(self, card: ModelCard) -> None:
+        """Refuse to have one model's answer checked by another, whose likelihoods say nothing of it. Raises `InputError`."""
+        gave = self._record
+        if (card.sha256, card.adapter) == (gave.model_digest, gave.adapter_digest):
+            return
+        which = "another adapter" if card.sha256 == gave.model_digest else gave.model
+        raise InputError(f"this answer is of {which}, and only the model that gave it can check it; ask again to have one of {card.name}")

@@ -35,10 +35,10 @@ def looked(session_id: int, turn_id: int, version_id: int, here: In, user: Reade
         raise HTTPException(409, "Only a whole answer has a map; ask again.")
     try:
         request = requests.of_record(here.store, user, asked.history, asked.turn, record)
-        cancel = Event()
+        cancel, given = Event(), (record.model_digest, record.adapter_digest, record.engine)
         with here.engine.use(cancel) as engine:
             card = engine.card
-            if not isinstance(engine, Looking) or (card.sha256, card.engine) != (record.model_digest, record.engine):
+            if not isinstance(engine, Looking) or (card.sha256, card.adapter, card.engine) != given:
                 whose = f"this one is of {record.model} through {record.engine}"
                 raise HTTPException(409, f"Maps are made by transformers, of the answers of the model that is open, and {whose}.")
             found = engine.relevance(request, record.text, cancel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 from inference.engine import Request
 from inference.prompts import FINDINGS
 from tests.browser.samples import pair
-from tests.fakes import FakeEngine
+from tests.fakes import CARD, FakeEngine
 from tests.ui.conftest import Running, events, send, slots
 
 
@@ -63,6 +64,21 @@ def test_a_check_on_request_is_put_to_those_that_are_there(browser: TestClient, 
     assert made["checks"]["trust"]["words"] == "not image-dependent"
     assert set(made["progression"]) == set(FINDINGS)
     assert browser.post(address(*where), json={"names": ["everything"]}).status_code == 422
+
+
+def test_one_models_answer_is_not_checked_by_another(
+    browser: TestClient, running: Running, hung: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loser of two models was checked with the served one's likelihoods, and so was an answer from before a promotion."""
+    where = answered(browser, hung)
+    monkeypatch.setattr(running.desk, "card", replace(CARD, adapter="f" * 64))
+    told = events(browser.post(address(*where), json={}).text)
+    assert told[-1] == {
+        "type": "error",
+        "error": "This answer is of another adapter, and only the model that gave it can check it; ask again to have one of fake.",
+    }
+    monkeypatch.setattr(running.desk, "card", replace(CARD, sha256="1" * 64, name="other"))
+    assert "This answer is of fake" in events(browser.post(address(*where), json={}).text)[-1]["error"]
 
 
 def test_a_stop_keeps_the_checks_already_made(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
