@@ -59,6 +59,7 @@ def test_words_that_say_otherwise_are_flagged_and_what_was_asked_is_shown(room: 
     room.ask("What changed since the prior?")
     expect(room.page.get_by_test_id("flag")).to_have_text("The answer says improved; asked for one of 3 options the model says worse.")
     room.page.get_by_test_id("trust-state").click()
+    assert room.page.get_by_test_id("evidence").evaluate("one => one.scrollWidth - one.clientWidth") == 0
     expect(room.page.get_by_test_id("stands-for")).to_contain_text("“Overall, is the disease worse, stable or improved since the prior?")
     room.page.get_by_test_id("more-undated").click()
     expect(room.page.get_by_test_id("evidence").locator("[data-check='undated']")).to_contain_text(
