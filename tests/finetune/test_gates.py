@@ -98,6 +98,15 @@ def test_order_missed_worsening_form_and_calibration() -> None:
     assert rules.calibration(both(0.9, 0.4))[0].after > 0.3
 
 
+def test_near_ties_do_not_stop_what_moves_with_the_order_of_options_no_more_than_before() -> None:
+    """A run that had passed every other gate fell because four answers of 142, between .41 and .40, changed with the order."""
+    same = both(0.4, 0.4)
+    tied = {key: replace(one, real=(0.41, 0.40, 0.19), turned=(0.40, 0.41, 0.19)) for key, one in same.after.items()}
+    assert rules.form(replace(same, before={key: replace(one, turned=one.real) for key, one in tied.items()}, after=tied))[1].passed
+    leaning = {key: replace(one, turned=(0.11, 0.70, 0.19)) for key, one in tied.items()}
+    assert rules.form(replace(same, before=tied, after=leaning))[1].passed is False
+
+
 def test_anchors_and_engines() -> None:
     assert rules.forgetting(both(0.9, 0.8, group=ANCHOR)).passed is False
     assert rules.forgetting(both(0.9, 0.89, group=ANCHOR)).passed
