@@ -110,8 +110,8 @@ def durable_feedback() -> list[Figure]:
     )
     how = (
         f"{THREADS} threads, {1 / each:.0f} statements a second, each with its audit row and its place in the queue, durable when its call "
-        f"returns; {1 / alone:.0f} times 4 kB written and flushed, {1 / driver:.0f} times the same SQL by the driver alone in one thread, in "
-        f"turns, median of {ROUNDS}"
+        f"returns; {1 / alone:.0f} times 4 kB written and flushed, {1 / driver:.0f} times the same SQL by the driver alone in one thread, "
+        f"in turns, median of {ROUNDS}"
     )
     return [Figure("raw flushes over durable statements", each / alone, "x", 1 / 0.6, how)]
 

@@ -298,6 +298,18 @@ def test_smart_order_puts_first_what_teaches_most(store: Store, reader: User, se
     taken = store.take_next(second, Filters())
     assert taken is not None
     assert taken.question == order[0]
+    for number in range(6):
+        store.add_feedback(answered(store, reader, case, f"right {number}", ability="coreference"), reader, Said("agree"))
+    order = [one.question for one in store.queue(second, Filters(), limit=6).items]
+    assert order[1:3] == ["flag, order-blind", "flag, weak ability, order-blind"], "no longer weak"
+
+
+def test_each_reviewer_is_shown_what_they_may_judge(store: Store, second: User, third: User, item: int) -> None:
+    """The same list asked for by two people is not the same list."""
+    shared = store.user(LOCAL)
+    store.add_feedback(answered(store, shared, store.start_session(shared, "Everybody's", [])), second, Said("disagree"))
+    mine = {user: {one.reader for one in store.queue(user, Filters(mine=True)).items} for user in (second, third)}
+    assert mine[third] - mine[second] == {second.id}
 
 
 def test_checks_that_come_later_move_the_case_up(store: Store, reader: User, second: User, version: int, item: int) -> None:
