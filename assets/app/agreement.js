@@ -1,15 +1,32 @@
 // How far readers and reviewers agree, error by error, and the way to what they disagree on.
 import { get } from "./api.js";
-import { fill, h, plural } from "./dom.js";
+import { fill, h, menu, plural } from "./dom.js";
 import { shortOf } from "./statement.js";
 
 const figure = (value) => (value === null ? "–" : value.toFixed(2).replace("-", "−"));
 
-/** The table of agreement; `disputes()` narrows the queue to contradictions. */
+/** The table of agreement, of everybody or of two; `disputes()` narrows the queue to contradictions. */
 export function agreement(disputes) {
-  const box = h("div.agreement", { dataset: { testid: "agreement" } }, h("p.quiet", {}, "Counting…"));
-  get("/api/review/agreement").then((found) => fill(box, draw(found, disputes)), (error) => fill(box, h("p.note", {}, error.message)));
-  return box;
+  const told = h("div.agreement", {}, h("p.quiet", {}, "Counting…"));
+  const between = h("div.row", { hidden: true });
+  const look = (query = "") => get(`/api/review/agreement${query}`).then((found) => {
+    if (!query && found.readers.length > 2) choose(between, found.readers, look);
+    fill(told, draw(found, disputes));
+  }, (error) => fill(told, h("p.note", {}, error.message)));
+  look();
+  return h("div.agreement", { dataset: { testid: "agreement" } }, between, told);
+}
+
+/** Menus of two people, once; the table is theirs when both are named. */
+function choose(box, readers, look) {
+  if (!box.hidden) return;
+  const options = [["0", "Everybody"], ...readers.map(([id, name]) => [String(id), name || `Reader ${id}`])];
+  const both = ["First of two people", "Second of two people"].map((words, place) => menu(words, options, "0", () => {
+    const [first, second] = both.map((one) => one.value);
+    look(first !== "0" && second !== "0" && first !== second ? `?first=${first}&second=${second}` : "");
+  }, { classes: "small", "data-testid": `agree-${place + 1}` }));
+  box.hidden = false;
+  fill(box, both[0], h("span.quiet", {}, "with"), both[1]);
 }
 
 function draw(found, disputes) {

@@ -10,11 +10,13 @@ const ORDERS = [["smart", "Smart order"], ["oldest", "Oldest first"], ["newest",
 const PAGE = 50;
 const AGAIN = 15_000; // milliseconds until a queue that is looked at is asked for again
 
-/** `open(id)` is called for a line, `next()` for the button; returns its element, `draw` and what it is narrowed to. */
+/** `open(id)` is called for a line, `next()` for the button; returns its element, `draw(item)`, told of the case that is open now, and
+ * what it is narrowed to. A case that is held stands in the list whatever that is narrowed to: taking it moved it to "in work". */
 export function queue(open, next) {
   let chosen = { state: "pending", ability: "", modality: "", model: "", code: "", reader: 0, order: "smart", mine: true };
   let offset = 0;
   let asked = 0;
+  let opened = null;
   const list = h("ol.caselines", { dataset: { testid: "queue" } });
   const foot = h("div.queuefoot");
   const states = h("div.narrow", { role: "group", "aria-label": "State", dataset: { testid: "queue-states" } });
@@ -42,14 +44,16 @@ export function queue(open, next) {
     setOptions(picks.code, [["", "Any error"], ...found.codes.map((one) => [one, shortOf(one)])], chosen.code);
     setOptions(picks.reader, [["0", "Any reader"], ...found.readers.map(([id, name]) => [String(id), name || `Reader ${id}`])], String(chosen.reader));
   };
-  const draw = async () => {
+  const draw = async (item) => {
+    opened = item ?? opened;
     const turn = (asked += 1);
     const page = await attempt(() => post(`/api/review/queue?offset=${offset}&limit=${PAGE}`, chosen));
     if (!page || turn !== asked) return;
     const all = Object.values(page.counts).reduce((sum, count) => sum + count, 0);
     fill(states, STATES.map(([name, words]) => h("button.narrowing", { type: "button", "aria-pressed": String(chosen.state === name), onclick: () => narrow({ state: name }), dataset: { state: name } }, h("span", {}, words), h("span.number", {}, String(name ? (page.counts[name] ?? 0) : all)))));
     const held = list.contains(document.activeElement) ? document.activeElement.dataset.item : null;
-    fill(list, page.items.length ? page.items.map(line) : h("li.quiet.none", {}, all ? "Nothing of these filters." : "Nothing waits. Feedback that readers give on answers stands here."));
+    const apart = opened?.id === state.case && opened.holder === state.me.id && !page.items.some((one) => one.id === opened.id) ? [opened] : [];
+    fill(list, page.items.length + apart.length ? [...apart, ...page.items].map(line) : h("li.quiet.none", {}, all ? "Nothing of these filters." : "Nothing waits. Feedback that readers give on answers stands here."));
     if (held) list.querySelector(`[data-item="${held}"]`)?.focus({ preventScroll: true });
     const last = Math.min(offset + PAGE, page.total);
     fill(foot, page.total > PAGE && [
@@ -57,7 +61,7 @@ export function queue(open, next) {
       h("span.number.quiet", {}, `${offset + 1} – ${last} of ${page.total}`),
       h("button.button.plain.small", { type: "button", disabled: last >= page.total, onclick: () => { offset += PAGE; draw(); }, dataset: { testid: "queue-on" } }, "Next")]);
     clearTimeout(timer);
-    if (state.place === "review") timer = setTimeout(draw, AGAIN);
+    if (state.place === "review") timer = setTimeout(() => draw(), AGAIN);
   };
   let timer = 0;
   const line = (item) => {

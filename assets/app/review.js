@@ -13,7 +13,7 @@ import { attempt, say } from "./toast.js";
 import { addCommand } from "./toolbar.js";
 
 const BLIND = "interval.blind";
-const RENEW = 60_000; // milliseconds between renewals of a hold
+const RENEW = 60_000; // milliseconds between renewals of a hold, as long as its reviewer is at it
 const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
 const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* this tab alone knows */ } };
 
@@ -46,9 +46,13 @@ class Desk {
     this.body = h("div.casebody");
     this.rest = h("div.caserest");
     this.pane = h("section.casepane", { "aria-label": "Case under review", dataset: { testid: "case-pane" } }, this.body, this.rest);
+    this.beside = "guidelines"; // what stands below the case, also below the next one
     this.number = null; // item id
     this.held = false;
+    this.seen = ""; // when the case that is open was last changed, as far as this reviewer has seen
     this.timer = 0;
+    this.stirred = false; // whether somebody was at this page since the last renewal
+    for (const kind of ["pointermove", "keydown", "wheel"]) addEventListener(kind, () => { this.stirred = true; }, { capture: true, passive: true });
     addEventListener("pagehide", () => { if (this.held) fetch("/api/review/release", { method: "POST", keepalive: true, headers: { "content-type": "application/json" }, body: "{}" }); });
   }
 
@@ -87,6 +91,7 @@ class Desk {
     const found = await attempt(() => get(`/api/review/items/${id}`));
     const form = await attempt(offer);
     if (!found || !form) return;
+    const had = this.held && this.number !== id;
     this.number = id;
     this.held = false;
     const why = this.barred(found.case);
@@ -94,7 +99,8 @@ class Desk {
       try {
         found.case.item = { ...found.case.item, ...(await post(`/api/review/items/${id}/take`)) };
         this.held = true;
-        this.timer = setInterval(() => post(`/api/review/items/${id}/take`).catch((error) => { clearInterval(this.timer); this.held = false; say(error.message); }), RENEW);
+        this.seen = found.case.item.updated;
+        this.timer = setInterval(() => this.renew(id), RENEW);
       } catch (error) {
         found.barred = error.message;
       }
@@ -104,12 +110,39 @@ class Desk {
       this.release();
       return;
     }
+    if (had && !this.held) await this.release();
     const marks = (found.case.said.at(-1)?.mark ? [found.case.said.at(-1).mark] : []).concat(found.case.turn.marks);
     lend(found.slots, found.relation, drawnOn(marks, found.case.turn));
     found.lost.forEach((text) => say(text));
     update({ case: id });
     this.draw(found, form);
-    this.lists.draw();
+    this.lists.draw(found.case.item);
+  }
+
+  /** Hold the case longer; one whose reviewer went away is free for others when its time is over. */
+  async renew(id) {
+    if (!this.stirred) return;
+    this.stirred = false;
+    try {
+      await post(`/api/review/items/${id}/take`);
+    } catch (error) {
+      clearInterval(this.timer);
+      this.held = false;
+      say(error.message);
+    }
+  }
+
+  /** Keep a decision; where the time was over, nobody else came and nothing changed, the case is taken again. */
+  async keep(decision, value, blind) {
+    const path = `/api/review/items/${this.number}`;
+    const judge = () => post(`${path}/decision`, { decision, ...value, blind });
+    try {
+      return await judge();
+    } catch (error) {
+      if (error.status !== 409) throw error;
+      if ((await post(`${path}/take`)).updated !== this.seen) throw error;
+      return judge();
+    }
   }
 
   /** Why this reviewer may not judge a case; '' when they may. */
@@ -165,16 +198,17 @@ class Desk {
       flags: () => flagList((flag) => this.open(flag.item)),
     };
     const show = (name) => {
+      this.beside = name;
       for (const one of bar.children) one.setAttribute("aria-selected", String(one.dataset.name === name));
       fill(body, make[name]());
     };
     const bar = h("div.resttabs", { role: "tablist", "aria-label": "Beside the case" }, [["guidelines", "Guidelines"], ["agreement", "Agreement"], ["flags", "Your flags"]].map(([name, words]) => h("button.kind", { type: "button", role: "tab", onclick: () => show(name), dataset: { name, testid: `rest-${name}` } }, words)));
-    show("guidelines");
+    show(this.beside);
     return [bar, body];
   }
 
   async decide(decision, value = {}, blind = false) {
-    const done = await attempt(() => post(`/api/review/items/${this.number}/decision`, { decision, ...value, blind }));
+    const done = await attempt(() => this.keep(decision, value, blind));
     if (!done) return;
     clearInterval(this.timer);
     this.held = false;

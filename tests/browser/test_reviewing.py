@@ -11,8 +11,10 @@ from playwright.sync_api import Browser, expect
 from settings import load
 from storage import audit
 from storage.feedback import Said
+from storage.review_views import Filters, Judgement
+from storage.statements import Statement
 from storage.store import Store
-from storage.views import User
+from storage.views import LOCAL, User
 from tests.browser.conftest import Served, serve
 from tests.browser.review_page import Reviewing
 from tests.browser.room import Room
@@ -37,11 +39,11 @@ def ward(tmp_path: Path) -> Iterator[Served]:
     address.close()
 
 
-def flag_ten(room: Room, store: Store, folder: Path) -> User:
-    """Ask ten questions and flag every answer; the reader. The questions are asked on the page, the flags given by its routes."""
+def flag(room: Room, folder: Path, cases: int) -> User:
+    """Ask questions and flag every answer; the reader. The questions are asked on the page, the flags given by its routes."""
     room.upload(pair(folder))
     room.viewport(2).expect_shown()
-    for number in range(CASES):
+    for number in range(cases):
         room.ask(f"Question {number + 1}?")
         room.expect_answered("The opacity is worse.", turn=number + 1)
     me: int = room.page.evaluate("async () => (await (await fetch('/api/me')).json()).id")
@@ -63,7 +65,7 @@ def test_three_people_work_through_ten_cases(ward: Served, chromium: Browser, tm
         context.set_default_timeout(60_000)
     try:
         room = Room.open(contexts[0], ward.url)
-        reader = flag_ten(room, store, tmp_path)
+        reader = flag(room, tmp_path, CASES)
         second = Reviewing.open(contexts[1], ward.url, store, "annotator", "Second")
         third = Reviewing.open(contexts[2], ward.url, store, "adjudicator", "Third")
         expect(second.lines).to_have_count(CASES)
@@ -138,6 +140,53 @@ def test_three_people_work_through_ten_cases(ward: Served, chromium: Browser, tm
         assert counts["take"] >= CASES + 3
         for one in (room, second.room, third.room):
             one.assert_calm()
+    finally:
+        for context in contexts:
+            context.close()
+
+
+def test_a_case_is_held_while_its_reviewer_is_at_it(ward: Served, chromium: Browser, tmp_path: Path) -> None:
+    """What was written outlives a hold whose time is over; one left for another is free; agreement of two is told alone."""
+    ward.desk.says("The opacity is worse.")
+    store: Store = ward.app.state.context.store
+    contexts = [chromium.new_context(viewport={"width": 1440, "height": 900}) for _ in range(2)]
+    for context in contexts:
+        context.set_default_timeout(60_000)
+    try:
+        reader = flag(Room.open(contexts[0], ward.url), tmp_path, 3)
+        third = store.user("third", "Third")
+        store.give_role(store.user(LOCAL), third.id, "annotator")
+        desk = Reviewing.open(contexts[1], ward.url, store, "annotator", "Second")
+        me = next(one for one in store.members() if one.name == "Second")
+        desk.next()
+        expect(desk.lines.filter(has_text="yours")).to_have_attribute("aria-current", "true")
+        desk.page.get_by_test_id("remark").fill("Written before the time was over.")
+        store.let_go(User(me.id, ""))
+        desk.submit()
+        expect(desk.told.first).to_contain_text("it may train")
+        assert [len(one.reviewers) for one in store.accepted()] == [1]
+
+        desk.expect_case()
+        held = desk.number()
+        desk.page.get_by_test_id("remark").fill("Written about what the reader said first.")
+        store.add_feedback(store.review_case(held, third).turn.versions[0].id, reader, Said("disagree", codes=("wrong-view",)))
+        desk.page.get_by_test_id("keep").click()
+        expect(desk.page.get_by_test_id("toast-bad")).to_contain_text("its reader changed it")
+        expect(desk.page.get_by_test_id("remark")).to_have_value("Written about what the reader said first.")
+        desk.narrow("submitted")
+        desk.lines.filter(has_text="submitted").first.click()
+        expect(desk.barred).to_contain_text("it may train")
+        expect(desk.count("in work")).to_have_text("0")
+
+        item = store.take_next(third, Filters(state="pending"))
+        assert item is not None
+        store.decide(item.id, third, Judgement("judged", Statement("disagree", ("other",))))
+        desk.page.get_by_test_id("rest-agreement").click()
+        table = desk.page.get_by_test_id("agreement")
+        expect(table).to_contain_text("2 cases judged by at least two")
+        desk.page.get_by_test_id("agree-1").select_option(str(reader.id))
+        desk.page.get_by_test_id("agree-2").select_option("Second")
+        expect(table).to_contain_text("1 case judged by at least two")
     finally:
         for context in contexts:
             context.close()
