@@ -26,6 +26,7 @@ from storage.importing import synthetic
 from storage.views import SessionView, TurnView, User, VersionView
 from ui import pace, requests
 from ui.context import Context
+from ui.engine_room import Use
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,11 @@ class Run(ABC):
 
 
 class Answering(Run):
-    """Answers the question, and keeps the answer whatever happens."""
+    """Answers the question with the engine that `use` lends, and keeps the answer whatever happens."""
+
+    def __init__(self, here: Context, asked: Asked, use: Use) -> None:
+        super().__init__(here, asked)
+        self._use = use
 
     def first(self) -> Payload:
         """The event that begins the stream."""
@@ -147,7 +152,7 @@ class Answering(Run):
         here, turn = self.here, self.asked.turn
         history, told = requests.remembered(self.asked.history, turn)
         request = requests.of_turn(here.store, self.asked.user, turn, history, options(turn, here.settings.max_answer_tokens))
-        with here.engine.use(self.cancel, self.waiting) as engine:
+        with self._use(self.cancel, self.waiting) as engine:
             model = engine.card.sha256, engine.card.engine
             for item in answer.ask(engine, request, self.cancel, warnings=told):
                 match item:

@@ -194,7 +194,7 @@ def _work(here: Context, batch: Batch, read: Read, folder: Path | None) -> None:
         batch.stage = "waiting for the model" if ahead < 0 else f"waiting, {ahead} before it" if ahead else ""
 
     try:
-        engine = Lent(here, batch.cancel, waiting)
+        engine = Lent(here.engine.use, batch.cancel, waiting)
         card = engine.card
         batch.model, batch.model_digest, batch.adapter_digest, batch.engine = card.name, card.sha256, card.adapter, card.engine
         batch.state = "running"

@@ -6,7 +6,7 @@ made when the reader stops is kept with the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from threading import Event
 
@@ -20,14 +20,15 @@ from storage.views import AnswerRecord
 from ui import requests
 from ui.asking import Asked, Payload, Run
 from ui.context import Context
+from ui.engine_room import Use, Waiting
 
 
 class Lent:
-    """The served engine, queued for at every call."""
+    """An engine that `use` lends, queued for at every call."""
 
-    def __init__(self, here: Context, cancel: Event, waiting: Callable[[int], None]) -> None:
-        self._here, self._cancel, self._waiting = here, cancel, waiting
-        with here.engine.use(cancel, waiting) as engine:
+    def __init__(self, use: Use, cancel: Event, waiting: Waiting) -> None:
+        self._use, self._cancel, self._waiting = use, cancel, waiting
+        with use(cancel, waiting) as engine:
             self.card: ModelCard = engine.card
 
     @property
@@ -37,17 +38,17 @@ class Lent:
 
     def stream(self, request: Request, cancel: Event, on_stage: OnStage | None = None) -> Iterator[Token]:
         """As the engine's own, which is held until the stream ends."""
-        with self._here.engine.use(self._cancel, self._waiting) as engine:
+        with self._use(self._cancel, self._waiting) as engine:
             yield from engine.stream(request, cancel, on_stage)
 
     def score(self, request: Request, choices: Sequence[str], cancel: Event | None = None, *, whole: bool = True) -> Scores:
         """As the engine's own."""
-        with self._here.engine.use(self._cancel, self._waiting) as engine:
+        with self._use(self._cancel, self._waiting) as engine:
             return engine.score(request, choices, cancel, whole=whole)
 
     def prompt(self, request: Request) -> str:
         """As the engine's own."""
-        with self._here.engine.use(self._cancel, self._waiting) as engine:
+        with self._use(self._cancel, self._waiting) as engine:
             return engine.prompt(request)
 
     def close(self) -> None:
@@ -57,8 +58,9 @@ class Lent:
 class Checking(Run):
     """Scores the progression of a kept answer and makes its checks; events as of an answer, last the version with them."""
 
-    def __init__(self, here: Context, asked: Asked, version_id: int, record: AnswerRecord, names: Sequence[Name] = ()) -> None:
+    def __init__(self, here: Context, asked: Asked, version_id: int, record: AnswerRecord, use: Use, names: Sequence[Name] = ()) -> None:
         super().__init__(here, asked)
+        self._use = use
         self._version_id, self._record = version_id, record
         self._names = tuple(names) or USUAL
 
@@ -74,7 +76,7 @@ class Checking(Run):
         made = kept(self._record.checks)
         whole = Reading({})
         try:
-            engine = Lent(self.here, self.cancel, self.waiting)
+            engine = Lent(self._use, self.cancel, self.waiting)
             self._own(engine.card)
             findings = requests.findings(store, user, self.asked.turn)
             if scorable(request) and set(progression) != set(findings):

@@ -24,6 +24,7 @@ from ui.demo import DemoCase
 from ui.engine_room import EngineRoom
 from ui.pace import Pace
 from ui.rendering import Renderer
+from ui.rivals import Rivals
 from ui.security import reader_token
 from ui.training import Measuring
 
@@ -89,6 +90,12 @@ def context(request: Request) -> Context:
     return found
 
 
+def rivals(request: Request) -> Rivals:
+    """The app's other models."""
+    found: Rivals = request.app.state.rivals
+    return found
+
+
 def reader(request: Request) -> User:
     """Who asks, by the cookie the page set; 401 without it."""
     token = reader_token(request.headers)
@@ -110,5 +117,6 @@ def needs(right: Right) -> Callable[[Request], User]:
 
 In = Annotated[Context, Depends(context)]
 Reader = Annotated[User, Depends(reader)]
+Models = Annotated[Rivals, Depends(rivals)]
 Reviewer = Annotated[User, Depends(needs("review"))]
 Admin = Annotated[User, Depends(needs("train"))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from threading import Condition, Event, Thread
 from typing import Literal
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[Settings], Selection]
 Waiting = Callable[[int], None]
+Use = Callable[[Event, Waiting], AbstractContextManager[Engine]]
+"""Lends an engine, as `EngineRoom.use` does."""
 MAX_WAITING = 16
 """Questions that may wait at once; one more is refused with a sentence."""
 
@@ -77,6 +79,12 @@ class EngineRoom:
         if isinstance(error, ModelNotLoaded):
             return EngineStatus("missing", "no model", str(error))
         return EngineStatus("failed", "engine failed", str(error))
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody has the engine, or waits for it."""
+        with self._changed:
+            return bool(self._queue)
 
     def glance(self) -> tuple[Engine, bool] | None:
         """The engine and whether nobody has it now; None while there is none. For what costs next to nothing and may be left out."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
 
-from errors import InputError, ModelNotLoaded
+from errors import EngineError, InputError, ModelNotLoaded
 from inference import adapter as adapters
 from inference import catalogue, manifest, promoted
 from inference.engine import Engine
@@ -100,6 +100,10 @@ class Rivals:
         with self._lock:
             if self._name != name or self._room.status().state in ("missing", "failed"):
                 if self._room is not self._served:
+                    if self._room.busy:
+                        raise EngineError(
+                            "another chosen model is answering somebody now, and one is open beside the served; ask again later"
+                        )
                     self._room.close()
                 self._name, self._room = name, EngineRoom(self._settings, lambda settings: self.opener(settings, name))
                 self._room.start()

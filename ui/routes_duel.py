@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import anyio.to_thread
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import StreamingResponse
 
-from ui.context import In, Reader
+from ui.context import In, Models, Reader
 from ui.dueling import Duel
-from ui.rivals import Rivals
 from ui.routes_sessions import STREAM, begin
 from ui.wire_duel import DuelIn, ModelOut
 
 router = APIRouter(prefix="/api")
 
 
-def rivals(request: Request) -> Rivals:
-    """The app's other models."""
-    found: Rivals = request.app.state.rivals
-    return found
-
-
-Known = Annotated[Rivals, Depends(rivals)]
-
-
 @router.get("/models")
-def models(user: Reader, known: Known) -> tuple[ModelOut, ...]:
+def models(user: Reader, known: Models) -> tuple[ModelOut, ...]:
     """Models that can answer here, the one that does first."""
     return tuple(ModelOut(name=one.name, words=one.words) for one in known.offered())
 
 
 @router.post("/duel")
-async def duel(body: DuelIn, request: Request, here: In, user: Reader, known: Known) -> StreamingResponse:
+async def duel(body: DuelIn, request: Request, here: In, user: Reader, known: Models) -> StreamingResponse:
     """Ask two models; server-sent events, the answers without a model's name when it is blind. Closing it stops them."""
     if body.models[0] == body.models[1]:
         raise HTTPException(400, "Two different models are needed; choose another one.")

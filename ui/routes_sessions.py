@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio.to_thread
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import StreamingResponse
@@ -10,8 +12,8 @@ from errors import StoreError
 from storage.studies import Series, Study
 from storage.views import SessionSummary, SessionView, Slot, User
 from ui import asking, hanging
-from ui.context import Context, In, Reader
-from ui.wire import AskIn, SessionOut, SlotOut, SlotsIn, TitleIn
+from ui.context import Context, In, Models, Reader
+from ui.wire import AgainIn, AskIn, SessionOut, SlotOut, SlotsIn, TitleIn
 
 router = APIRouter(prefix="/api")
 STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -67,17 +69,19 @@ def slots(session_id: int, body: SlotsIn, here: In, user: Reader) -> dict[str, i
 
 
 @router.post("/ask")
-async def ask(body: AskIn, request: Request, here: In, user: Reader) -> StreamingResponse:
+async def ask(body: AskIn, request: Request, here: In, user: Reader, known: Models) -> StreamingResponse:
     """Ask about images in declared order; the answer comes as server-sent events."""
     asked = await anyio.to_thread.run_sync(begin, here, user, body)
-    return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=STREAM)
+    run = asking.Answering(here, asked, partial(known.use, body.model))
+    return StreamingResponse(run.events(request), media_type="text/event-stream", headers=STREAM)
 
 
 @router.post("/sessions/{session_id}/turns/{turn_id}/again")
-async def again(session_id: int, turn_id: int, request: Request, here: In, user: Reader) -> StreamingResponse:
+async def again(session_id: int, turn_id: int, body: AgainIn, request: Request, here: In, user: Reader, known: Models) -> StreamingResponse:
     """Answer a kept question again, of the same images; every version is kept."""
     asked = await anyio.to_thread.run_sync(_turn, here, user, session_id, turn_id)
-    return StreamingResponse(asking.Answering(here, asked).events(request), media_type="text/event-stream", headers=STREAM)
+    run = asking.Answering(here, asked, partial(known.use, body.model))
+    return StreamingResponse(run.events(request), media_type="text/event-stream", headers=STREAM)
 
 
 @router.post("/sessions/{session_id}/turns/{turn_id}/branch")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio.to_thread
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import StreamingResponse
@@ -10,7 +12,7 @@ from errors import StoreError
 from storage.views import AnswerRecord, User
 from ui import asking, trusting
 from ui.checking import Checking
-from ui.context import Context, In, Reader
+from ui.context import Context, In, Models, Reader
 from ui.wire_trust import CalibrationOut, ChecksIn, TrustOut
 
 router = APIRouter(prefix="/api/sessions/{session_id}")
@@ -35,11 +37,11 @@ def calibration(session_id: int, turn_id: int, version_id: int, here: In, user: 
 
 @router.post("/turns/{turn_id}/versions/{version_id}/checks")
 async def checks(
-    session_id: int, turn_id: int, version_id: int, body: ChecksIn, request: Request, here: In, user: Reader
+    session_id: int, turn_id: int, version_id: int, body: ChecksIn, request: Request, here: In, user: Reader, known: Models
 ) -> StreamingResponse:
     """Score progression and make the checks of a whole answer; server-sent events, last the version with them. Closing it stops them."""
     asked, record = await anyio.to_thread.run_sync(_kept, here, user, session_id, turn_id, version_id)
-    run = Checking(here, asked, version_id, record, body.names)
+    run = Checking(here, asked, version_id, record, partial(known.use, body.model), body.names)
     return StreamingResponse(run.events(request), media_type="text/event-stream", headers=_STREAM)
 
 

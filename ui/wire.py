@@ -15,6 +15,8 @@ from ui.rendering import window_of
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
 Told = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)]
+ModelName = Annotated[str, StringConstraints(max_length=300)]
+"""One of the offered models, `` being the one that is served."""
 Coordinate = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 
 
@@ -80,12 +82,19 @@ class AskIn(Incoming):
     different_patients: bool = False
     marks: Annotated[tuple[MarkIn, ...], Field(max_length=26)] = ()
     clinical: ClinicalIn = Field(default_factory=ClinicalIn)
+    model: ModelName = ""
 
     @model_validator(mode="after")
     def _on_an_image(self) -> Self:
         if any(mark.image >= len(self.slots) for mark in self.marks):
             raise ValueError("a mark lies on an image that does not go along")
         return self
+
+
+class AgainIn(Incoming):
+    """Another answer to a kept question, by this model."""
+
+    model: ModelName = ""
 
 
 class SlotsIn(Incoming):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import BaseModel
 
-from pydantic import BaseModel, StringConstraints
-
-from ui.wire import AskIn
-
-Model = Annotated[str, StringConstraints(max_length=300)]
+from ui.wire import AskIn, ModelName
 
 
 class DuelIn(AskIn):
     """A question for two of the offered models, '' being the one that answers here; `blind` hides which is which."""
 
-    models: tuple[Model, Model]
+    models: tuple[ModelName, ModelName]
     blind: bool = True
 
 

@@ -7,13 +7,14 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from inference.checks import Name
-from ui.wire import Incoming
+from ui.wire import Incoming, ModelName
 
 
 class ChecksIn(Incoming):
-    """Which checks to make; without a list the usual ones."""
+    """Which checks to make, without a list the usual ones, and by which model, which must be the one that gave the answer."""
 
     names: tuple[Name, ...] = Field((), max_length=9)
+    model: ModelName = ""
 
 
 class MentionOut(BaseModel):

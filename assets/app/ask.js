@@ -16,12 +16,13 @@ export function ask(question, ability, along, onKept) {
     slots: filled().map(wire),
     session_id: state.session?.id ?? null,
     different_patients: state.anyway,
+    model: state.model.name,
   };
   return run("/api/ask", body, null, onKept);
 }
 
 /** Another answer to the same question about the same images. */
-export const again = (turn) => run(`/api/sessions/${state.session.id}/turns/${turn.id}/again`, {}, turn.id);
+export const again = (turn) => run(`/api/sessions/${state.session.id}/turns/${turn.id}/again`, { model: state.model.name }, turn.id);
 
 async function run(url, body, turnId, onKept = () => undefined) {
   if (state.running) return;

@@ -81,7 +81,7 @@ export function composer() {
   const why = () => {
     if (state.running) return "An answer is on its way; stop it, or wait for its end.";
     if (!filled().length) return "Open an image first, then ask about it.";
-    const most = Math.min(state.limits.max_images, state.engine.max_images || Infinity);
+    const most = Math.min(state.limits.max_images, (!state.model.name && state.engine.max_images) || Infinity);
     if (filled().length > most) return `A question may carry ${plural(most, "image")}; close some.`;
     if (state.relation?.blocking && !state.anyway) return "The images are of different patients; say that you want to compare them anyway, or exchange one.";
     const question = worded(field.value);
@@ -129,9 +129,10 @@ export function composer() {
     choices.hidden = !state.choices || unfolded;
     clinical.hidden = !unfolded;
     const asked = filled();
-    meter.reckon(asked.length && !state.running ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
-    caution.hidden = !state.engine.caution;
-    caution.textContent = caution.title = state.engine.caution ?? "";
+    meter.reckon(asked.length && !state.running && !state.model.name ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
+    const said = state.model.name ? `${state.model.words} answers here; what a question takes of its context is not counted before.` : state.engine.caution ?? "";
+    caution.hidden = !said;
+    caution.textContent = caution.title = said;
     const blocked = relation?.blocking && !state.anyway;
     refusal.hidden = !blocked;
     fill(refusal, blocked ? [icon("warning"), h("p", {}, "These are different patients. An answer about change would mean nothing."), h("button.button.small", { type: "button", onclick: () => document.querySelector(".mixing input")?.focus(), dataset: { testid: "compare-anyway" } }, "Say why")] : []);
@@ -160,7 +161,7 @@ export function composer() {
     field.focus();
     update({ draft: null });
   });
-  for (const name of ["slots", "relation", "running", "anyway", "limits", "engine", "ability", "cases", "choices", "clinical", "with_marks", "drawn", "session", "turns", "templates"]) on(name, draw);
+  for (const name of ["slots", "relation", "running", "anyway", "limits", "engine", "model", "ability", "cases", "choices", "clinical", "with_marks", "drawn", "session", "turns", "templates"]) on(name, draw);
   draw();
   return h("form.composer", { "aria-label": "Ask", onsubmit: (event) => event.preventDefault() },
     refusal, kinds, chips,

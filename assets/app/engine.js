@@ -1,8 +1,10 @@
 // The engine as readers see it: loading, ready, or what to do about it.
 import { get, post } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, icon } from "./dom.js";
 import { on, state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
+
+Object.assign(state, { model: { name: "", words: "" } }); // who answers the questions of this tab; without a name the served one
 
 let timer = 0;
 
@@ -21,17 +23,33 @@ export function watchEngine() {
 export function engineChip() {
   const dot = h("span.dot", { "aria-hidden": "true" });
   const words = h("span.clip");
-  const chip = h("button.engine", { type: "button", onclick: () => say(state.engine.detail || state.engine.text, state.engine.state === "ready" ? "good" : "bad"), dataset: { testid: "engine" } }, dot, words);
-  const draw = () => {
+  const list = h("div.casemenu.models", { popover: "auto", role: "menu", "aria-label": "Which model answers", dataset: { testid: "engine-menu" } });
+  const chip = h("button.engine", { type: "button", "aria-haspopup": "menu", onclick: () => open(), dataset: { testid: "engine" } }, dot, words);
+  const choose = (one) => {
+    list.hidePopover();
+    update({ model: one });
+  };
+  const open = async () => {
     const { engine } = state;
+    const found = engine.state === "ready" ? await attempt(() => get("/api/models")) : null;
+    if (!found) return void say(engine.detail || engine.text, engine.state === "ready" ? "good" : "bad");
+    fill(list, h("p.quiet", {}, engine.detail), found.map((one) => h("button.item", { type: "button", role: "menuitemradio", "aria-checked": String(one.name === state.model.name), onclick: () => choose(one.name ? one : { name: "", words: "" }), dataset: { testid: "engine-model" } }, one.name === state.model.name ? icon("check") : h("span.icon"), h("span", {}, one.words))));
+    const box = chip.getBoundingClientRect();
+    list.style.setProperty("top", `${box.bottom + 4}px`);
+    list.style.setProperty("right", `${Math.max(8, innerWidth - box.right)}px`);
+    list.showPopover();
+    list.querySelector('[aria-checked="true"]')?.focus();
+  };
+  const draw = () => {
+    const { engine, model } = state;
     chip.dataset.state = engine.state;
-    words.textContent = engine.state === "ready" ? [engine.model, engine.engine].filter(Boolean).join(" · ") : engine.text;
-    chip.title = engine.detail;
+    words.textContent = engine.state !== "ready" ? engine.text : model.name ? model.words : [engine.model, engine.engine].filter(Boolean).join(" · ");
+    chip.title = model.name ? "Chosen by you for this tab; press to change" : engine.detail;
     chip.setAttribute("aria-label", `Engine: ${words.textContent}`);
   };
-  on("engine", draw);
+  for (const name of ["engine", "model"]) on(name, draw);
   draw();
-  return chip;
+  return h("div.enginebox", {}, chip, list);
 }
 
 /** What to do when there is no model. */

@@ -14,7 +14,7 @@ export async function check(session, turn, version, names = []) {
   const checking = { version, run: null, stage: "waiting for the engine", abort: new AbortController() };
   update({ checking });
   try {
-    await stream(`/api/sessions/${session}/turns/${turn}/versions/${version}/checks`, { names }, (event) => heard(checking, turn, event), checking.abort.signal);
+    await stream(`/api/sessions/${session}/turns/${turn}/versions/${version}/checks`, { names, model: state.model.name }, (event) => heard(checking, turn, event), checking.abort.signal);
   } catch (error) {
     if (error.name !== "AbortError") say(error.message);
   }

@@ -75,3 +75,27 @@ def test_open_answers_stream_under_their_names_and_one_model_alone_is_said(
     page.keyboard.press("Shift+M")
     expect(page.get_by_test_id("duel-why")).to_contain_text("Only one model")
     expect(page.get_by_test_id("duel-ask")).to_be_disabled()
+
+
+def test_a_reader_chooses_who_answers_their_questions(room: Room, served: Served, other: FakeEngine, tmp_path: Path) -> None:
+    """For this tab: another reader's questions go on to the served model, and so does a reloaded page."""
+    page, chip = room.page, room.page.get_by_test_id("engine")
+    room.upload(pair(tmp_path))
+    chip.click()
+    models = page.get_by_test_id("engine-model")
+    expect(models).to_have_text(["fake · fake (now)", "april · fake"])
+    expect(models.first).to_be_focused()
+    models.nth(1).click()
+    expect(chip).to_have_text("april · fake")
+    expect(page.get_by_test_id("budget")).to_be_hidden()
+    expect(page.get_by_test_id("caution")).to_contain_text("april · fake answers here")
+    room.ask("What changed?")
+    room.expect_answered("It is stable.")
+    expect(room.turns.first.get_by_test_id("trust-state")).to_be_visible()
+    assert len(other.requests) == 1
+    chip.click()
+    models.first.click()
+    room.ask("What changed now?")
+    room.expect_answered("The opacity is worse.", turn=2)
+    room.reload()
+    expect(chip).to_have_text("fake · fake")
