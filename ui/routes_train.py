@@ -119,6 +119,14 @@ def gate(name: str, here: In, user: Admin) -> dict[str, Any]:
     return _run(runs.view(here.settings, name))
 
 
+@router.post("/runs/{name}/gate/stop")
+def stop_gate(name: str, here: In, user: Admin) -> dict[str, Any]:
+    """End the measuring of a run."""
+    here.measuring.stop(name)
+    here.store.audit(user, "unmeasure", "run", name)
+    return _run(runs.view(here.settings, name))
+
+
 @router.post("/promote")
 def promote(body: PromoteIn, here: In, user: Admin) -> dict[str, Any]:
     """Have a run's adapter answer from the next question on, signed by who asks."""

@@ -111,6 +111,14 @@ class Measuring:
             os.setpriority(os.PRIO_PROCESS, process.pid, POLITE)
             self._at_work[name] = process
 
+    def stop(self, name: str) -> None:
+        """End the measuring of a run; what was asked is kept, and asked no more when it is measured again. Raises `InputError`."""
+        with self._lock:
+            if not self.running(name):
+                raise InputError(f"run {name} is not being measured")
+            self._at_work[name].terminate()
+            self._at_work[name].wait()
+
     def running(self, name: str) -> bool:
         """Whether a run is being measured."""
         process = self._at_work.get(name)

@@ -7,7 +7,8 @@ import { sign } from "./train_sign.js";
 import { sheetView } from "./train_sheet.js";
 import { gateTag, lasting, renew, STATES } from "./train_words.js";
 
-const CURVES = [["loss", "Loss"], ["rate", "Learning rate"], ["samples_s", "Samples a second"]];
+const CURVES = [["loss", "Loss"], ["rate", "Learning rate"], ["samples_s", "Samples a second"], ["accuracy", "Preferred rightly, share"], ["margin", "Margin of the preference"]]; // the last two of DPO and KTO alone
+const FROM_NOTHING = ["rate", "samples_s", "accuracy"];
 const PACE = 2000;
 
 export function runView(name, hands) {
@@ -67,7 +68,8 @@ export function runView(name, hands) {
     }) }, icon(picture), words);
     if (run.state === "running") return [act("Stop", "stop", "stop")];
     if (run.state !== "finished") return [act(run.step ? "Resume" : "Start", "play", "start", true)];
-    const measure = !measuring && act(known ? "Measure again" : "Measure", "table", "gate", !known);
+    if (measuring) return [act("Stop measuring", "stop", "gate/stop")];
+    const measure = act(known ? "Measure again" : "Measure", "table", "gate", !known);
     if (run.live) return [measure, h("button.button", { type: "button", dataset: { testid: "act-rollback" }, onclick: back }, icon("undo"), "Roll back")];
     return [measure, known && h("button.button.main", { type: "button", dataset: { testid: "act-promote" }, disabled: !known.passed, title: known.passed ? "" : "A gate failed; the sheet says which items", onclick: () => forward(known) }, icon("check"), "Promote")];
 
@@ -95,7 +97,7 @@ export function runView(name, hands) {
       if (!rows.length) continue;
       draw(box, () => ({
         data: [{ x: rows.map((row) => row.step), y: rows.map((row) => row[key]), mode: rows.length < 40 ? "lines+markers" : "lines", line: { color: colour("accent"), width: 2 }, marker: { size: 4 }, hovertemplate: "step %{x}: %{y:.4g}<extra></extra>" }],
-        layout: { margin: { l: 46, r: 8, t: 6, b: 28 }, height: 170, showlegend: false, xaxis: axis(), yaxis: { ...axis(), rangemode: key === "rate" || key === "samples_s" ? "tozero" : "normal", tickformat: key === "rate" ? ".1e" : "", nticks: 5 } },
+        layout: { margin: { l: 46, r: 8, t: 6, b: 28 }, height: 170, showlegend: false, xaxis: axis(), yaxis: { ...axis(), rangemode: FROM_NOTHING.includes(key) ? "tozero" : "normal", tickformat: key === "rate" ? ".1e" : "", nticks: 5 } },
       })).catch((error) => fill(box, h("p.quiet", {}, error.message)));
     }
   }

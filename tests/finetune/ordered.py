@@ -29,6 +29,7 @@ def run(
     step: int = 120,
     steps: int = 120,
     sheet: dict[str, Any] | None = None,
+    method: str = "sft",
     **more: Any,
 ) -> Path:
     """A run called `name` on version v1 of the model `tiny`."""
@@ -38,7 +39,7 @@ def run(
         "name": name,
         "base": "tiny",
         "version": "v1",
-        "recipe": RECIPE,
+        "recipe": {**RECIPE, "method": method},
         "by": "ana",
         "version_sha256": "v",
         "created": f"2026-11-2{len(list(settings.runs_dir.iterdir()))}T09:00:00+00:00",
@@ -61,20 +62,29 @@ def run(
     }
     (folder / "order.json").write_text(json.dumps(order))
     (folder / "state.json").write_text(json.dumps({**told, **more}))
-    advance(folder, step)
+    advance(folder, step, method)
     if sheet is not None:
         (folder / "gates.json").write_text(json.dumps(sheet))
     return folder
 
 
-def advance(folder: Path, step: int) -> None:
+def adapter(settings: Settings, name: str) -> Path:
+    """As if the run had left an adapter: its folder."""
+    folder = settings.runs_dir / name / "adapter"
+    files.write_json(folder / "manifest.json", {})
+    return folder
+
+
+def advance(folder: Path, step: int, method: str = "sft") -> None:
     """Curve and log of the run in that folder after so many steps."""
     rows = [
         {"step": done, "seconds": done * 4.2, "loss": round(0.4 + 2.2 * math.exp(-done / 35) + 0.05 * math.sin(done), 4), "norm": 1.1}
         for done in range(10, step + 1, 10)
     ]
-    lines = [f"sft step {row['step']:g} seconds {row['seconds']:g} loss {row['loss']:g} norm 1.1" for row in rows]
-    files.write_text(folder / "sft.json", json.dumps({"stage": "sft", "steps": step, "seconds": step * 4.2, "curve": rows}))
+    if method != "sft":
+        rows = [{**row, "accuracy": round(1 - 0.5 * math.exp(-row["step"] / 35), 3), "margin": row["step"] / 50} for row in rows]
+    lines = [f"{method} step {row['step']:g} seconds {row['seconds']:g} loss {row['loss']:g} norm 1.1" for row in rows]
+    files.write_text(folder / f"{method}.json", json.dumps({"stage": method, "steps": step, "seconds": step * 4.2, "curve": rows}))
     files.write_text(folder / "log.txt", "\n".join(["idefics3, 960 examples, longest 231 tokens", *lines]) + "\n")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from tests.finetune import ordered, shelved
 from tests.inference import tiny
 from tests.ui.conftest import HERE, events, send, slots
 from tests.ui.desk import Desk
+from ui import training
 from ui.server import create_app
 
 
@@ -61,6 +64,23 @@ def test_a_run_comes_with_curve_log_and_sheet(served: tuple[Settings, TestClient
     assert not found["measuring"]
     missing = served[1].get("/api/train/runs/nobody")
     assert (missing.status_code, "there is no run" in missing.json()["error"].lower()) == (400, True)
+
+
+def test_measuring_is_stopped_from_the_page(served: tuple[Settings, TestClient], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings, client = served
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    (tmp_path / "app.py").write_text(f"import signal\nopen({str(ready)!r}, 'w').close()\nsignal.pause()\n")
+    monkeypatch.setattr(training, "ROOT", tmp_path)
+    left = ordered.adapter(settings, "blind")
+    assert client.post("/api/train/runs/blind/gate").status_code == 200
+    ready.open().close()
+    shutil.rmtree(left)
+    assert client.get("/api/train/runs/blind").json()["measuring"]
+    assert client.post("/api/train/runs/blind/gate/stop").status_code == 200
+    assert not client.get("/api/train/runs/blind").json()["measuring"]
+    again = client.post("/api/train/runs/blind/gate/stop")
+    assert (again.status_code, again.json()["error"]) == (400, "Run blind is not being measured")
 
 
 def test_a_run_is_estimated_before_it_is_ordered(served: tuple[Settings, TestClient]) -> None:
