@@ -15,6 +15,7 @@ from inference.offsets import plain
 from inference.said import Direction, direction
 
 _LETTER = re.compile(r"^\W*([A-H])(?:[).:]|\W*$)")
+_EVEN = re.compile(r"\b(?:neither|the same|equal(?:ly)?|no difference)\b", re.IGNORECASE)
 _NEITHER = re.compile(r"\bneither (?:image|film|study|scan|radiograph)\b", re.IGNORECASE)
 _WAYS: Mapping[str, Direction] = {"new": "larger", "worse": "larger", "stable": "same", "improved": "smaller", "resolved": "smaller"}
 _WORDS: Mapping[Direction, str] = {"larger": "worse", "smaller": "improved", "same": "stable"}
@@ -42,6 +43,8 @@ def _chosen(closed: Closed, text: str) -> str:
     letter = _LETTER.match(text)
     if closed.lettered and letter and letter[1] in LETTERS[: len(closed.classes)]:
         return closed.classes[LETTERS.index(letter[1])]
+    if closed.name == "which" and _EVEN.search(text):
+        return closed.classes[-1]
     words = {name: plain(name).removeprefix("the ") for name in closed.classes}
     found = [name for name, word in words.items() if word and re.search(rf"\b{word}\b", plain(text))]
     return found[0] if len(found) == 1 else ""

@@ -58,4 +58,6 @@ def test_which_image() -> None:
     closed = of_question(tiny.pair("Which image shows more disease?"))
     assert closed is not None
     assert against(closed, "The second image.", "the first image") == "the second image"
+    assert against(closed, "Neither: both images show the same.", "the first image") == "both the same"
+    assert against(closed, "Neither: both images show the same.", "both the same") == ""
     assert against(closed, "The first image shows more than the second image.", "the second image") == ""
