@@ -179,6 +179,16 @@ def facets(session: Session, user: User) -> Facets:
     )
 
 
+def of_statement(session: Session, feedback_id: int, user: User) -> int:
+    """The case that a statement is part of, also one that its reader changed since. Raises `StoreMissing`, or `StoreRefused`."""
+    roles.require(session, user, "review")
+    same = and_(FeedbackRow.version_id == ReviewItemRow.version_id, FeedbackRow.user_id == ReviewItemRow.reader_id)
+    found = session.scalar(select(ReviewItemRow.id).join(FeedbackRow, same).where(FeedbackRow.id == feedback_id))
+    if found is None:
+        raise StoreMissing(f"statement {feedback_id} is in no case of the queue; it was erased, or made on another machine")
+    return found
+
+
 def take(session: Session, item_id: int, user: User, hold: timedelta) -> QueueItem:
     """Hold an item to work on it, or hold it longer; what the user held before is let go.
 

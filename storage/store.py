@@ -361,6 +361,11 @@ class Store:
         with self._database.read() as session:
             return reviewed.case(session, item_id, user)
 
+    def case_of(self, feedback_id: int, user: User) -> int:
+        """The number of the case that a statement is part of."""
+        with self._database.read() as session:
+            return review.of_statement(session, feedback_id, user)
+
     def take(self, item_id: int, user: User) -> QueueItem:
         """Hold a case for as long as the settings say, or hold it longer. Raises `StoreHeld` when another has it."""
         return self._database.together(lambda session: review.take(session, item_id, user, self._hold))

@@ -53,6 +53,12 @@ def item(item_id: int, here: In, user: Reviewer) -> CaseOut:
     return _case(here, user, item_id)
 
 
+@router.get("/statements/{feedback_id}")
+def of_statement(feedback_id: int, here: In, user: Reviewer) -> dict[str, int]:
+    """The number of the case that a statement is part of."""
+    return {"item": here.store.case_of(feedback_id, user)}
+
+
 @router.post("/items/{item_id}/take")
 def take(item_id: int, here: In, user: Reviewer) -> QueueItem:
     """Hold a case, or hold it longer; 409 when another has it."""

@@ -17,7 +17,7 @@ const RENEW = 60_000; // milliseconds between renewals of a hold, as long as its
 const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
 const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* this tab alone knows */ } };
 
-Object.assign(state, { me: null, case: null });
+Object.assign(state, { me: null, case: null, wanted: state.wanted ?? null }); // wanted: the case that another work space asks to see here
 
 /** The two parts of the work space beside the stage. */
 export async function review() {
@@ -57,10 +57,12 @@ class Desk {
   }
 
   enter() {
-    if (this.number === null) {
+    const number = state.wanted ?? this.number;
+    state.wanted = null;
+    if (number === null) {
       lend();
       this.nothing();
-    } else this.open(this.number);
+    } else this.open(number);
     this.lists.draw();
   }
 

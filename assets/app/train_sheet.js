@@ -1,5 +1,9 @@
 // The score sheet of a run: each gate before and after, red where it failed, the items behind each number, and what became of every flag.
-import { h, icon, moment, plural } from "./dom.js";
+import { get } from "./api.js";
+import { h, icon, iconButton, moment, plural } from "./dom.js";
+import { state } from "./state.js";
+import { go } from "./tabs.js";
+import { attempt } from "./toast.js";
 
 const MARKS = { true: ["good", "check", "passed"], false: ["bad", "close", "failed"], null: ["quiet", "minus", "not asked"] };
 const STATES = [["fixed", "good"], ["still right", "quiet"], ["still wrong", "warn"], ["newly broken", "bad"]];
@@ -33,7 +37,7 @@ function gateRows(gate) {
 function itemsView(items) {
   const shown = items.slice(0, 50);
   return [h("table.plain", {}, h("thead", {}, h("tr", {}, ["Question", "Right", "Before", "After", "Patient"].map((words) => h("th", { scope: "col" }, words)))),
-    h("tbody", {}, shown.map((item) => h("tr", {}, h("td", {}, item.question), ["truth", "before", "after"].map((name) => h("td", { "data-wrong": name !== "truth" && item[name] !== item.truth ? "true" : null }, value(item[name]))), h("td.quiet", {}, item.patient))))),
+    h("tbody", {}, shown.map((item) => h("tr", {}, h("td", {}, item.question), ["truth", "before", "after"].map((name) => h("td", { "data-wrong": name !== "truth" && item[name] !== item.truth ? "true" : null }, value(item[name]))), h("td.quiet", {}, item.patient, item.item && look(item.item)))))),
     items.length > 50 && h("p.quiet", {}, `and ${items.length - 50} more in gates.json`)];
 }
 
@@ -42,7 +46,15 @@ function replayed(cases) {
   const groups = STATES.map(([state, kind]) => [state, kind, cases.filter((one) => one.state === state)]).filter(([, , found]) => found.length);
   return h("div.replayed", { dataset: { testid: "replayed" } }, h("h2", {}, "Flags, asked again"), h("p.tags", {}, groups.map(([state, kind, found]) => h(`span.tag.${kind}`, {}, `${found.length} ${state}`))),
     h("table.plain", {}, h("thead", {}, h("tr", {}, ["", "Question", "Before", "After", "Right"].map((words) => h("th", { scope: "col" }, words)))),
-      h("tbody", {}, groups.flatMap(([state, kind, found]) => found.slice(0, 50).map((one) => h("tr", {}, h("td", {}, h(`span.tag.${kind}`, {}, state)), h("td", {}, one.question), h("td", {}, one.before), h("td", {}, one.after), h("td", {}, one.gold)))))));
+      h("tbody", {}, groups.flatMap(([state, kind, found]) => found.slice(0, 50).map((one) => h("tr", {}, h("td", {}, h(`span.tag.${kind}`, {}, state)), h("td", {}, one.question, look(one.feedback)), h("td", {}, one.before), h("td", {}, one.after), h("td", {}, one.gold)))))));
+}
+
+/** A button that hangs a flagged case in Review, with its images and what was said of it. */
+function look(feedback) {
+  return iconButton("eye", "Look at this case in Review", () => attempt(async () => {
+    state.wanted = (await get(`/api/review/statements/${feedback}`)).item;
+    go("review");
+  }), { classes: "plain small", "data-testid": "look-at-case" });
 }
 
 function value(found) {

@@ -73,6 +73,10 @@ def test_flags_become_an_adapter_that_answers_and_the_way_back(reader: BrowserCo
     expect(detail.get_by_text("Measuring:")).to_be_visible()
     expect(detail.get_by_test_id("sheet-verdict")).to_contain_text("failed, so it cannot go live", timeout=SLOW)
     expect(detail.get_by_test_id("replayed")).to_be_visible()
+    detail.get_by_test_id("replayed").get_by_test_id("look-at-case").first.click()
+    expect(page.get_by_test_id("case-state")).to_have_text("submitted")
+    room.viewport(2).expect_shown()
+    page.get_by_test_id("tab-train").click()
     expect(list_.get_by_test_id("run-mine")).to_contain_text("gate failed")
     expect(detail.get_by_test_id("act-promote")).to_be_disabled()
     sheet = settings.runs_dir / "mine" / "gates.json"

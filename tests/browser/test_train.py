@@ -36,6 +36,7 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
     shelved.version(settings)
     ordered.run(settings, "good", sheet=ordered.sheet("good"))
     ordered.run(settings, "blind", sheet=ordered.sheet("blind", failed="G3"))
+    ordered.run(settings, "wish", method="dpo")
     running = ordered.run(settings, "busy", "running", 70, 160)
     with ordered.at_work(running):
         address = serve(create_app(settings, Desk().factory, demo=False))
@@ -79,6 +80,15 @@ def test_a_run_at_work_is_shown_first_with_live_curves_and_its_log(train: Train,
     expect(train.detail.get_by_test_id("act-stop")).to_be_enabled()
 
 
+def test_a_run_on_preferences_shows_how_many_it_prefers_rightly(train: Train) -> None:
+    detail = train.look_at("run-wish")
+    for curve in ("loss", "accuracy", "margin"):
+        expect(detail.get_by_test_id(f"curve-{curve}").locator(".scatterlayer .point").last).to_be_visible()
+    detail = train.look_at("run-good")
+    expect(detail.get_by_test_id("curve-loss")).to_be_visible()
+    expect(detail.get_by_test_id("curve-accuracy")).to_be_hidden()
+
+
 def test_a_failed_gate_is_red_with_the_items_behind_it_and_cannot_be_promoted(train: Train) -> None:
     detail = train.look_at("run-blind")
     expect(detail.get_by_test_id("sheet-verdict")).to_have_text("G3 failed, so it cannot go live.")
@@ -88,6 +98,8 @@ def test_a_failed_gate_is_red_with_the_items_behind_it_and_cannot_be_promoted(tr
     row.get_by_role("button", name="3 cases behind it").click()
     expect(detail.get_by_role("cell", name="patient 2").first).to_be_visible()
     expect(detail.get_by_test_id("replayed")).to_contain_text("2 fixed")
+    detail.get_by_test_id("replayed").get_by_test_id("look-at-case").first.click()
+    expect(train.page.get_by_test_id("toast-bad")).to_contain_text("is in no case of the queue")
     expect(detail.get_by_test_id("act-promote")).to_be_disabled()
 
 

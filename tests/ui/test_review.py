@@ -101,6 +101,7 @@ def test_readers_are_kept_out_of_review_with_the_remedy(browser: TestClient, ans
         browser.post("/api/review/items/1/decision", json={"decision": "judged"}),
         browser.get("/api/review/agreement"),
         browser.get("/api/review/guidelines"),
+        browser.get("/api/review/statements/1"),
     ):
         assert refused.status_code == 403
         assert f"users role {me['id']} annotator" in refused.json()["error"]
@@ -128,6 +129,17 @@ def test_a_reviewer_takes_sees_and_decides(browser: TestClient, stranger: TestCl
     done = stranger.post(f"/api/review/items/{line['id']}/decision", json=decision).json()
     assert (done["state"], done["accepted"], done["reviews"]) == ("submitted", True, 1)
     assert browser.get(f"/pixels/{series}/0.jpg").status_code == 200
+
+
+def test_a_statement_leads_to_its_case_also_when_its_reader_said_more(
+    browser: TestClient, stranger: TestClient, running: Running, answer: dict[str, Any]
+) -> None:
+    first = flagged(browser, answer)
+    flagged(browser, answer, comment="And one thing more.")
+    promote(running, stranger, "annotator")
+    assert stranger.get(f"/api/review/statements/{first}").json() == {"item": queued(stranger, answer)["id"]}
+    missing = stranger.get("/api/review/statements/1000000")
+    assert (missing.status_code, "is in no case of the queue" in missing.json()["error"]) == (404, True)
 
 
 def test_another_who_holds_it_is_said_so(browser: TestClient, stranger: TestClient, running: Running, answer: dict[str, Any]) -> None:
