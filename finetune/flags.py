@@ -42,18 +42,23 @@ class Fate:
 
 
 def fates(settings: Settings) -> dict[int, Fate]:
-    """By statement: its fate in the run that answers now, else in the one measured last. Raises `TuneError` for a damaged sheet."""
+    """By statement: its fate in the run that answers now, else in the newest that passed its gates, else in the newest.
+
+    What a stopped run makes of a flag hides nothing that a run did which may go live. Raises `TuneError` for a damaged sheet.
+    """
     history = promoted.history(settings.adapters_dir)
     answering = {entry.run for base in {entry.base for entry in history} if (entry := promoted.live(settings.adapters_dir, base))}
     signed = {entry.run: settings.adapters_dir / entry.adapter / runs.GATES for entry in history if entry.action == "promote"}
     kept = {number for path in signed.values() for number, rows in _replayed(path)[1].items() if _gravest(rows)["state"] in MENDED}
     found: dict[int, Fate] = {}
+    ranks: dict[int, tuple[bool, bool, str]] = {}
     for path in _sheets(settings, signed):
         sheet, replayed = _replayed(path)
         for number, rows in replayed.items():
             live = sheet["run"] in answering
-            before = found.get(number)
-            if before is None or (live, sheet["made"]) >= (before.live, before.made):
+            rank = live, sheet["passed"], sheet["made"]
+            if number not in ranks or rank >= ranks[number]:
+                ranks[number] = rank
                 row = _gravest(rows)
                 found[number] = Fate(
                     number, row["state"], sheet["run"], sheet["base"], sheet["made"], row["question"], row["gold"], row["before"],
@@ -84,7 +89,7 @@ def _read(path: Path, _changed: int) -> tuple[Mapping[str, Any], Mapping[int, Se
     by: dict[int, list[Mapping[str, Any]]] = {}
     for row in sheet["replayed"]:
         by.setdefault(int(row["feedback"]), []).append(row)
-    return {name: sheet[name] for name in ("run", "base", "made")}, by
+    return {name: sheet[name] for name in ("run", "base", "made", "passed")}, by
 
 
 def _gravest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

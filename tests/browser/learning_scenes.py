@@ -79,7 +79,7 @@ def dispute(stage: Stage) -> None:
 
 def decided(stage: Stage) -> None:
     stage.page.get_by_test_id("queue-states").locator("[data-state='submitted']").click()
-    stage.page.get_by_test_id("queue-line").first.click()
+    stage.page.get_by_test_id("queue-line").filter(has_not_text="yours").first.click()
     expect(stage.page.get_by_test_id("barred")).to_contain_text("it may train")
     stage.shown(1, 2)
 

@@ -59,6 +59,16 @@ def test_the_newest_sheet_speaks_until_something_is_live_and_then_that(settings:
     assert (found[12].run, found[12].live, found[12].kept) == ("two", False, True), "once fixed and signed it is asked for ever"
 
 
+def test_a_run_that_was_stopped_does_not_hide_what_one_that_passed_made_good(settings: Settings) -> None:
+    """After a spoiled run had been measured, every annotator read that the flag was broken by what could never answer."""
+    measured(settings, "good", "09:00", row(12, "fixed"))
+    spoiled = measured(settings, "spoiled", "10:00", row(12, "newly broken"), row(13, "still wrong"))
+    (settings.runs_dir / "spoiled" / "gates.json").write_text(json.dumps({**spoiled, "passed": False}))
+    found = flags.fates(settings)
+    assert (found[12].run, found[12].state) == ("good", "fixed")
+    assert (found[13].run, found[13].state) == ("spoiled", "still wrong")
+
+
 def test_a_statement_asked_in_several_ways_is_as_good_as_its_worst(settings: Settings) -> None:
     measured(settings, "one", "09:00", row(12, "fixed"), row(12, "newly broken", "new", "How has the effusion changed?"))
     fate = flags.fates(settings)[12]
