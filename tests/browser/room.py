@@ -90,6 +90,11 @@ class Room:
         expect(self.page.get_by_test_id("app")).to_have_attribute("data-ready", "true")
         expect(self.page.get_by_test_id("engine")).to_have_attribute("data-state", "ready")
 
+    def stop(self) -> None:
+        """Stop the answer; returns when the server has heard it, so that a word let through after that is one too many."""
+        with self.page.expect_response(re.compile(r"/api/runs/[^/]+/stop$")):
+            self.stop_button.click()
+
     def reload(self) -> None:
         self.page.reload(wait_until="commit")
         self.expect_ready()

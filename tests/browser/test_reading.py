@@ -35,7 +35,7 @@ def test_two_files_are_asked_about_stopped_asked_again_and_found_after_a_reload(
     for count in range(1, 5):
         tap.let()
         expect(room.words()).to_have_text(" ".join(words[:count]))
-    room.stop_button.click()
+    room.stop()
     tap.let()
     expect(room.turns.first).to_contain_text("Stopped by the reader")
     expect(room.words()).to_have_text(" ".join(words[:4]))
