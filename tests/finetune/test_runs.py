@@ -24,7 +24,7 @@ from settings import Settings
 from tests.finetune import shelved
 from tests.inference import tiny
 
-PATIENCE = 180
+PATIENCE = 480
 QUICK: dict[str, Any] = {"steps": 12, "batch": 2, "micro": 2, "rate": 0.005, "save_every": 4, "warmup": 0.0}
 
 
