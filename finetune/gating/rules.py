@@ -122,8 +122,8 @@ def missed(case: Case, said: Said) -> float:
 def moved(case: Case, said: Said) -> float:
     """How far the answer goes with the order of the listed options, 0..1: total variation, the least share of answers that must change.
 
-    How many likeliest answers change is mostly how many are near ties: of 178 questions 4 more did after a run that had moved the
-    probabilities less, not more.
+    How many likeliest answers change is mostly how many are near ties: four more of 178 did after a run that had
+    moved the probabilities less, not more (`docs/log.md`).
     """
     return _apart(said.real, said.turned)
 
