@@ -11,16 +11,27 @@ from dataclasses import dataclass
 
 from inference.engine import Request
 
+_NOUN = r"(?:stud(?:y|ies)|exam\w*|films?|images?|radiographs?|scans?|ct|mri)"
+_SIDES = r"(?! (?:than|on|at|in|over)(?: the)? (?:left|right|other|contralateral|opposite|lower|upper|mid|\w*bas|apic|perihilar))"
+"""Behind a word of degree: it compares two places of one image, as reports of single films do."""
 _COMPARES = re.compile(
-    r"\b(?:(?:as )?compared (?:with|to)|in comparison(?: with| to)?|"
-    r"(?:since|from|than|on) (?:the )?(?:prior|previous|earlier|last)(?: \w+)?|"
-    r"(?:prior|previous|earlier) (?:study|exam\w*|film|image|radiograph|scan|ct|mri)|"
-    r"interval(?: \w+)? (?:change|increase|decrease|improvement|worsening|growth|resolution)|"
-    r"interval(?:ly)? (?:increased|decreased|improved|worsened|new)|unchanged|no (?:\w+ )?change|stable|worsen(?:ed|ing)|"
-    r"has (?:\w+ )?(?:increased|decreased|improved|worsened|resolved|progressed|grown)|(?:larger|smaller|worse|better) than (?:before|the)|"
-    r"newly (?:appeared|developed)|no longer (?:seen|visible|present)|(?:remains|again seen|persist(?:s|ent)))\b",
+    rf"\b(?:(?:as )?compared (?:with|to)|in comparison(?: with| to)?|"
+    rf"(?:since|from|than|on) (?:the )?(?:prior|previous|earlier|last)(?: \w+)?|(?:prior|previous|earlier) {_NOUN}|"
+    rf"interval(?: \w+)? (?:change|increase|decrease|improvement|worsening|growth|resolution|development|progression|enlargement)|"
+    rf"interval(?:ly)? (?:increased|decreased|improved|worsened|new)|unchanged|no (?:\w+ )?change|stable|"
+    rf"worsen(?:ed|ing)|improv(?:ed|ing)|resolv(?:ed|ing)|progress(?:ed|ing|ion)|new(?:ly)?|worse{_SIDES}|"
+    rf"(?:has|have) (?:\w+ )?(?:increased|decreased|grown|enlarged|shrunk|cleared|appeared)|"
+    rf"(?:in|de)creas(?:ed|ing) in (?:size|extent|number)|"
+    rf"(?:is|are|become) (?:larger|smaller|bigger|better|higher|lower){_SIDES}|(?:larger|smaller|better) than before|"
+    rf"no longer (?:seen|visible|present)|(?:remains|again seen|persist(?:s|ent)))\b",
     re.IGNORECASE,
 )
+_DECLINES = re.compile(
+    rf"\b(?:no|without(?: an?| any)?) (?:prior|previous|earlier|comparison)(?: {_NOUN}|(?= (?:is|are|was|to|for|available|given)))|"
+    rf"\bonly one {_NOUN}|\bcannot (?:be )?(?:tell|told|compare\w*|assess\w*|determin\w*|judged?)",
+    re.IGNORECASE,
+)
+"""A sentence that says there is nothing to compare with claims no comparison, although it names the prior."""
 _DEVICE = r"tubes?|lines?|catheters?|drains?|leads?|pacemakers?|stents?|devices?|implants?|prosthe\w+|clips?"
 _SURGERY = r"surg\w+|resect\w+|post-?op\w*|operat\w+|lobectomy|pneumonectomy|mastectomy|transplant\w*"
 _FORECAST = (
@@ -58,5 +69,8 @@ def no_opposite(question: str) -> str:
 
 
 def _found(text: str) -> Iterator[Claim]:
-    for match in _COMPARES.finditer(text):
-        yield Claim(match.start(), match.end(), match[0])
+    for sentence in re.finditer(r"[^.;\n]+", text):
+        if _DECLINES.search(sentence[0]):
+            continue
+        for match in _COMPARES.finditer(text, *sentence.span()):
+            yield Claim(match.start(), match.end(), match[0])
