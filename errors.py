@@ -13,7 +13,7 @@ An error's text is one sentence a reader can act on: the thing, the cause, the n
     │       └── StudyTooLarge              over a safety budget, refused before allocation
     ├── EngineError
     │   ├── ModelNotLoaded                 model files missing, damaged, or of another family
-    │   ├── ContextFull                    images and text do not fit the model's context
+    │   ├── ContextFull           exit 2   images and text do not fit the model's context
     │   ├── Cancelled                      the reader stopped it
     │   └── EngineDied                     the engine's process ended; it is started again
     ├── StoreError                         database or content store
@@ -79,6 +79,8 @@ class ModelNotLoaded(EngineError):
 
 class ContextFull(EngineError):
     """Images and text do not fit the model's context."""
+
+    exit_code = 2
 
 
 class Cancelled(EngineError):

@@ -199,6 +199,8 @@ def _answer(engine: Engine, request: Request, tokens: Sequence[Token], ending: _
         if not isinstance(ending.error, EngineDied) and (not tokens or not isinstance(ending.error, EngineError)):
             raise ending.error
         state, error = "incomplete", str(ending.error)
+    elif not "".join(token.text for token in tokens).strip():
+        warnings = (*warnings, "the model ended its answer without a word; ask again, in other words, or another model")
     elif len(tokens) >= request.options.max_tokens:
         warnings = (*warnings, f"the answer was cut at {len(tokens)} tokens; raise the longest answer in the settings to read on")
     return Answer(

@@ -7,10 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from PIL import Image as Pillow
 
 from inference.engine import ABILITIES
 from settings import load
 from storage.store import Store
+from storage.views import LOCAL
 from tests.cli.conftest import Opened, Run, radiograph
 from ui.cli.ask import related_by
 
@@ -36,6 +38,26 @@ def test_json_has_every_key_of_the_contract(run: Run, pair: tuple[Path, Path], o
     assert set(found["timings"]) >= {"load_s", "encode_s", "prefill_s", "first_token_s", "total_s", "tokens"}
     assert isinstance(found["session_id"], int)
     assert done.err == ""
+
+
+def test_a_question_that_is_refused_leaves_no_session(run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
+    """A question of 100 kB was refused and stayed behind as a session without an answer."""
+    done = run("ask", "--image", pair[0], "--image", pair[1], "--question", "a" * 100_000)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "at most 8000" in done.err
+    with Store(load(data_dir=tmp_path / "data")) as store:
+        assert store.sessions(store.user(LOCAL)) == ()
+
+
+def test_a_remark_is_made_once_with_the_images_it_is_true_of(run: Run, opened: Opened, tmp_path: Path) -> None:
+    """Eight pictures without a header were sixteen lines that named none of them."""
+    paths = [tmp_path / f"{level}.png" for level in (40, 80, 120)]
+    for path, level in zip(paths, (40, 80, 120), strict=True):
+        Pillow.new("L", (32, 32), level).save(path)
+    done = run("ask", *(word for path in paths for word in ("--image", path)), "--question", QUESTION, "--json")
+    assert [warning for warning in done.json["warnings"] if "no pixel spacing" in warning] == [
+        "images 1, 2, 3: no pixel spacing: measurements are in pixels"
+    ]
 
 
 def test_images_reach_the_model_in_declared_order_with_roles_and_interval(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:

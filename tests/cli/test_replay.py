@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from errors import ModelNotLoaded
+from inference.select import Selection
 from tests.cli.conftest import Opened, Run
 
 QUESTION = "What changed since the prior?"
@@ -26,6 +30,27 @@ def test_the_same_request_is_made_again_and_the_answer_is_the_same(run: Run, pai
     assert (first.question, first.options, first.ability, first.history) == (again.question, again.options, again.ability, again.history)
     assert "1 of 1 answers are the same." in run("replay", session, "--answer", answer).out
     assert opened.engine.closed
+
+
+def test_the_model_and_engine_that_made_an_answer_make_it_again(
+    run: Run, pair: tuple[Path, Path], opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings' model was asked whoever had answered, so that the answers of any other were "not the same"."""
+    session, _ = asked(run, pair)
+    opened.asked.clear()
+    assert run("replay", session).code == 0
+    assert run("replay", session, "--model", "mine", "--engine", "gguf").code == 0
+    assert opened.asked == [("fake", "fake"), ("mine", "gguf")]
+
+    def gone(_settings: object, model: str | None = None, _engine: str | None = None) -> Selection:
+        if model:
+            raise ModelNotLoaded(f"there is no model {model!r} here")
+        return Selection(opened.engine, "A fake engine answers, for a test.")
+
+    monkeypatch.setattr("inference.select.open_engine", gone)
+    done = run("replay", session)
+    assert (done.code, "there is no model 'fake' here" in done.err) == (0, True)
+    assert run("replay", session, "--model", "mine").code == 1
 
 
 def test_an_answer_that_differs_is_told_and_ends_with_one(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:

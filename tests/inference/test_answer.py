@@ -98,6 +98,13 @@ def test_an_engine_that_dies_before_a_word_leaves_an_incomplete_answer_too() -> 
     assert "signal 9" in answer.error
 
 
+def test_an_answer_without_a_word_says_so() -> None:
+    """A server that ended its stream at once left an empty, complete answer that nobody was told anything of."""
+    _, answer = asked(FakeEngine([" "]), tiny.pair())
+    assert (answer.text, answer.state) == ("", "complete")
+    assert "without a word" in " ".join(record(answer).warnings)
+
+
 @pytest.mark.parametrize("engine", [FakeEngine(["one two three"], dies_after=2), FakeEngine(dies_after=0)])
 def test_an_answer_that_was_cut_short_still_says_what_it_cost(engine: FakeEngine) -> None:
     timings = record(asked(engine, tiny.pair())[1]).timings

@@ -151,7 +151,7 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
     """Import the images, keep the question, ask, keep the answer; the answer, the session's id and the answer's own."""
     from inference import burned
     from inference.answer import ask as stream
-    from inference.answer import record
+    from inference.answer import record, validate
     from inference.checks import ON_REQUEST, checked
     from inference.suggest import kind, scope
     from storage.importing import synthetic
@@ -169,7 +169,8 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
         drawn = marks.marks(asking.marks, [one.series.frames[one.frame] for one in taken])
         request, slots = asked(taken, relation, asking, drawn)
         request = replace(request, clinical=clinical.labelled)
-        warnings = (*(text for one in taken for text in one.warnings), *relation.warnings)
+        validate(request, engine.card.max_images)
+        warnings = (*remarked(taken), *relation.warnings)
         warnings += burned.told(request.images, [synthetic(one.study) for one in taken])
         session = store.start_session(reader, request.question[:TITLE_LENGTH], slots, request.relationship)
         if relation.blocking:
@@ -222,6 +223,17 @@ def remarks(path: Path, report: ImportReport, series: int, best: Taken) -> tuple
         said.append(f"{path.name}: frame {best.frame + 1} of {len(best.series.frames)} was shown to the model")
     said += [*best.series.warnings, *best.series.frames[best.frame].warnings]
     return tuple(said)
+
+
+def remarked(taken: Sequence[Taken]) -> tuple[str, ...]:
+    """What should be known about the images, each remark once with the numbers of the images it is true of."""
+    said: dict[str, list[str]] = {}
+    for number, one in enumerate(taken, 1):
+        for text in dict.fromkeys(one.warnings):
+            said.setdefault(text, []).append(str(number))
+    if len(taken) == 1:
+        return tuple(said)
+    return tuple(f"image{'s' * (len(numbers) > 1)} {', '.join(numbers)}: {text}" for text, numbers in said.items())
 
 
 def told_apart(relation: Relation, roles: Sequence[str]) -> Relation:

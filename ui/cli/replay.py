@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from errors import EngineError, InputError
+from errors import EngineError, InputError, ModelNotLoaded
 from inference.engine import Engine
-from ui.cli.common import DataDir, Json, begin
+from settings import Settings
+from ui.cli.common import DataDir, Json, Output, begin
 
 if TYPE_CHECKING:
+    from inference.select import Selection
     from storage.store import Store
     from storage.views import User
 
@@ -21,13 +23,12 @@ def replay(
     context: typer.Context,
     session: Annotated[int, typer.Argument(metavar="ID", help="Number of the session, as `ask` prints it.")],
     answer: Annotated[int | None, typer.Option(metavar="ID", help="Only this answer of it (`answer_id`).", show_default="all")] = None,
-    model: Annotated[str | None, typer.Option(help="Model that answers, name or path; @gguf or @torch forces the engine.")] = None,
-    engine: Annotated[Literal["auto", "gguf", "torch", "remote"] | None, typer.Option(help="What runs the model.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to answer instead, name or path; @gguf or @torch forces the engine.")] = None,
+    engine: Annotated[Literal["auto", "gguf", "torch", "remote"] | None, typer.Option(help="What runs the model instead.")] = None,
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a kept session's answers again; exit 1 when one differs."""
-    from inference.select import open_engine
+    """Make a kept session's answers again, by the model and engine that made them; exit 1 when one differs."""
     from storage.store import Store
     from storage.views import LOCAL
 
@@ -37,12 +38,14 @@ def replay(
     with Store(settings) as store:
         reader = store.user(LOCAL)
         numbers = chosen(store, reader, session, answer)
-        selection = open_engine(settings, model, engine)
-        try:
-            rows = list(replayed(store, reader, session, numbers, selection.engine))
-        finally:
-            selection.engine.close()
-        card = selection.engine.card
+        rows: list[dict[str, Any]] = []
+        for maker, made in makers(store, reader, numbers, model, engine).items():
+            selection = opened(settings, maker, out)
+            try:
+                rows += replayed(store, reader, session, made, selection.engine)
+            finally:
+                selection.engine.close()
+            card = selection.engine.card
     for row in rows:
         why = f" ({'; '.join(row['reasons'])})" if row["reasons"] else ""
         verdict = "the same" if row["same"] else "not the same" if row["token"] < 0 else f"differs from token {row['token']} on"
@@ -67,6 +70,35 @@ def chosen(store: Store, reader: User, session: int, answer: int | None) -> list
         which = f"answer {answer}" if answer is not None else "a whole answer"
         raise InputError(f"Session {session} does not have {which}; its sessions and answers are in the JSON of `ask`.")
     return numbers
+
+
+Maker = tuple[str | None, str | None, bool]
+"""A model, an engine, and whether somebody asked for them; None means the settings'."""
+
+
+def makers(store: Store, reader: User, numbers: list[int], model: str | None, engine: str | None) -> dict[Maker, list[int]]:
+    """Who is to make which answers: the model and engine that were asked for, else those that made them."""
+    if model or engine:
+        return {(model, engine, True): numbers}
+    made: dict[Maker, list[int]] = {}
+    for number in numbers:
+        record = store.answer(number, reader)
+        made.setdefault((record.model, record.engine, False), []).append(number)
+    return made
+
+
+def opened(settings: Settings, maker: Maker, out: Output) -> Selection:
+    """The engine of a maker; where the one that made an answer is not here any more, the settings', and a remark."""
+    from inference.select import open_engine
+
+    model, engine, wanted = maker
+    try:
+        return open_engine(settings, model, engine)
+    except ModelNotLoaded as error:
+        if wanted:
+            raise
+        out.note(f"note: {model} on {engine} cannot be asked ({error}); the settings' model answers.")
+        return open_engine(settings)
 
 
 def replayed(store: Store, reader: User, session: int, numbers: list[int], engine: Engine) -> Iterator[dict[str, Any]]:
