@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from errors import ModelNotLoaded
 from inference import manifest
 from inference.engine import ModelCard
-from inference.manifest import Manifest
+from inference.manifest import MANIFEST, Manifest
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 GGUF = "adapter.gguf"
@@ -22,6 +22,12 @@ GGUF = "adapter.gguf"
 
 def checked(folder: Path, base: Manifest) -> Manifest:
     """The adapter's manifest. Raises `ModelNotLoaded` when files are missing or changed, or it belongs to another model."""
+    if not (folder / MANIFEST).is_file():
+        if any((folder / f"adapter_model{ending}").is_file() for ending in manifest.PICKLES) and not (folder / FILES[1]).is_file():
+            raise ModelNotLoaded(f"{folder} has its adapter only as a pickle, which runs code when it is opened; save it as {FILES[1]}")
+        raise ModelNotLoaded(
+            f"{folder} has no {MANIFEST}, so nothing says what base it was trained on; give the folder a training run left"
+        )
     listed = manifest.read(folder)
     if not set(FILES) <= listed.files.keys():
         raise ModelNotLoaded(f"{folder} is no adapter: its manifest lists no {' and '.join(FILES)}; give the folder a training run left")

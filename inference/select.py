@@ -240,6 +240,8 @@ def _of_folder(folder: Path, wanted: Choice) -> Named:
 def _of_gguf(path: Path, wanted: Choice) -> Named:
     if not path.is_file():
         raise ModelNotLoaded(f"{path} does not exist; give a model's folder, a GGUF file, or a name from `python app.py models list`")
+    if not (path.parent / MANIFEST).is_file():
+        raise ModelNotLoaded(f"{path} has no {MANIFEST} beside it; add it with `python app.py models add {path} --family FAMILY`")
     content = manifest.read(path.parent)
     if path.name not in (content.text, content.mmproj):
         raise ModelNotLoaded(

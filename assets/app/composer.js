@@ -78,15 +78,19 @@ export function composer() {
     if (found) update({ choices: found.options });
     grow();
   };
+  /** Why the question is too long for the model or its context, said before it is sent; "" when it is not. */
+  const over = () => {
+    const { length } = worded(field.value);
+    const most = state.limits.max_question;
+    return length > most ? `The question has ${length} characters and at most ${most} are read; shorten it.` : tooLong() || meter.why();
+  };
   const why = () => {
     if (state.running) return "An answer is on its way; stop it, or wait for its end.";
     if (!filled().length) return "Open an image first, then ask about it.";
     const most = Math.min(state.limits.max_images, (!state.model.name && state.engine.max_images) || Infinity);
     if (filled().length > most) return `A question may carry ${plural(most, "image")}; close some.`;
     if (state.relation?.blocking && !state.anyway) return "The images are of different patients; say that you want to compare them anyway, or exchange one.";
-    const question = worded(field.value);
-    if (question.length > state.limits.max_question) return `The question has ${question.length} characters and at most ${state.limits.max_question} are read; shorten it.`;
-    return faulty() || tooLong() || meter.why();
+    return faulty() || over();
   };
   const grow = () => {
     field.style.height = "auto";
@@ -130,7 +134,7 @@ export function composer() {
     clinical.hidden = !unfolded;
     const asked = filled();
     meter.reckon(asked.length && !state.running && !state.model.name ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
-    const said = state.model.name ? `${state.model.words} answers here; what a question takes of its context is not counted before.` : state.engine.caution ?? "";
+    const said = over() || (state.model.name ? `${state.model.words} answers here; what a question takes of its context is not counted before.` : state.engine.caution ?? "");
     caution.hidden = !said;
     caution.textContent = caution.title = said;
     const blocked = relation?.blocking && !state.anyway;

@@ -37,9 +37,9 @@ function facts(seen) {
   return [
     ["Model", seen.model],
     ["Engine", seen.engine],
-    ["Model SHA-256", short(seen.model_digest)],
-    ["Adapter SHA-256", short(seen.adapter_digest)],
-    ["Made", moment(seen.made)],
+    ["Model SHA-256", h("span", { title: seen.model_digest }, short(seen.model_digest))],
+    ["Adapter SHA-256", h("span", { title: seen.adapter_digest }, short(seen.adapter_digest))],
+    ["Made", h("span", { title: seen.made }, moment(seen.made))],
     ["Given as", seen.images[0]?.tile ? `${seen.images[0].tile} × ${seen.images[0].tile} pixels each` : null],
     ["Temperature", given("temperature")],
     ["Seed", given("temperature") && Number(options.temperature) > 0 ? String(seen.seed) : null],
@@ -49,6 +49,6 @@ function facts(seen) {
     ["Images encoded", encoded(timings.images_encoded, seen.images.length)],
     ["First word after", timings.first_token_s ? seconds(timings.first_token_s) : null],
     ["Whole answer", timings.total_s ? seconds(timings.total_s) : null],
-    ["Mean token probability", seen.mean_probability === null ? null : `${(100 * seen.mean_probability).toFixed(0)} % (not calibrated)`],
+    ["Mean log-probability of a token", seen.mean_probability ? `${Math.log(seen.mean_probability).toFixed(2)} (not calibrated)` : null],
   ].filter(([, value]) => value);
 }

@@ -45,6 +45,8 @@ def test_a_mark_is_shown_to_the_model_until_its_reader_leaves_it_out(room: Room,
     expect(room.turns.first).to_contain_text("with mark A")
     room.turns.first.get_by_test_id("provenance").click()
     expect(room.page.get_by_test_id("tile").nth(1)).to_contain_text("Drawn in: A")
+    expect(room.page.locator(".facts")).to_contain_text("-0.10 (not calibrated)")  # and no percentage that nothing here bears out
+    expect(room.page.locator(".facts")).not_to_contain_text("%")
     expect(room.page.get_by_test_id("prompt")).to_contain_text("Marks on image 2, in per cent of its width and height: A, a box from")
     along.click()
     room.ask("And without it?")
@@ -111,8 +113,12 @@ def test_a_question_that_does_not_fit_is_told_before_it_is_sent(room: Room, serv
         expect(meter).to_have_attribute("data-fits", "false")
         expect(room.ask_button).to_be_disabled()
         expect(room.ask_button).to_have_attribute("title", re.compile("the model holds 320"))
+        expect(room.page.get_by_test_id("caution")).to_contain_text("the model holds 320")
     finally:
         served.desk.card = CARD
+    room.question.fill("a" * 100_000)
+    expect(room.page.get_by_test_id("caution")).to_contain_text("has 100000 characters and at most 8000 are read")
+    expect(room.ask_button).to_be_disabled()
     room.question.fill("What changed?")
     expect(meter).to_have_attribute("data-fits", "true")
     expect(room.ask_button).to_be_enabled()

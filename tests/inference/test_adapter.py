@@ -96,6 +96,16 @@ def test_an_adapter_of_another_model_changes_nothing(engine: Engine, tmp_path: P
     assert [token.id for token in said(engine)] == [token.id for token in before]
 
 
+def test_a_folder_that_says_no_base_is_no_adapter(tiny_model: Path, tmp_path: Path) -> None:
+    """An adapter from elsewhere was answered with how to build the bundled model."""
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelNotLoaded, match=r"nothing says what base it was trained on; give the folder a training run left"):
+        GgufEngine(tiny_model, threads=1, adapter=tmp_path)
+    (tmp_path / "adapter_model.bin").write_bytes(b"\x80\x04N.")
+    with pytest.raises(ModelNotLoaded, match=r"only as a pickle, which runs code"):
+        GgufEngine(tiny_model, threads=1, adapter=tmp_path)
+
+
 def test_a_changed_adapter_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     own = adapters.build(tmp_path / "adapter", tiny_model)
     content = bytearray((own / "adapter.gguf").read_bytes())

@@ -87,9 +87,11 @@ def test_a_graphics_card_with_room_runs_it_and_one_without_does_not(tiny_model: 
         ("/no/such/file.gguf", "does not exist"),
         ("tiny@vllm", "no model 'tiny@vllm'"),
         ("{tmp}", "is not a model"),
+        ("{tmp}/own.gguf", "add it with `python app.py models add .*own.gguf --family FAMILY`"),
     ],
 )
 def test_an_unknown_model_is_a_sentence_with_the_next_step(here: Settings, tmp_path: Path, model: str, said: str) -> None:
+    (tmp_path / "own.gguf").write_bytes(b"GGUF")
     with pytest.raises(ModelNotLoaded, match=said):
         open_engine(here, model.format(tmp=tmp_path))
 
@@ -134,7 +136,7 @@ def test_an_adapter_is_named_behind_its_base(here: Settings, tiny_model: Path, t
     assert (named.folder, named.wanted, named.adapter) == (here.models_dir / "tiny", "torch", folder)
     assert select.resolve(here, f"{tiny_model}+{folder}@torch").adapter == folder
     assert select.resolve(here, f"tiny+{folder}@gguf").wanted == "gguf"
-    with pytest.raises(ModelNotLoaded, match=r"manifest.json does not exist"):
+    with pytest.raises(ModelNotLoaded, match=r"has no manifest.json, so nothing says what base"):
         open_engine(here, f"tiny+{folder}")
     with pytest.raises(ModelNotLoaded, match="there is no model"):
         select.resolve(here, "tiny+nothing")
