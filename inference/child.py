@@ -25,7 +25,7 @@ class Child:
     def __init__(self, module: str, threads: int) -> None:
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "CUDA_VISIBLE_DEVICES": ""}
-        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
+        environment |= {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-B", "-m", module],
             stdin=subprocess.PIPE,

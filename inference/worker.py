@@ -114,19 +114,22 @@ class Worker:
         assert self._conversation is not None
         model = self._model
         work = self._conversation.read(parts, head["max_tokens"], self._tell)
-        said: list[tuple[int, float, str]] = []
+        said: list[tuple[int, float]] = []
         sent = 0.0
+
+        def spelled() -> list[tuple[int, float, str]]:
+            return [(token, logprob, model.piece(token).hex()) for token, logprob in said]
 
         def say(token: int, logprob: float) -> None:
             nonlocal sent
-            said.append((token, logprob, model.piece(token).hex()))
+            said.append((token, logprob))
             if time.monotonic() - sent >= FRAME:
-                self._send(Frame({"kind": "words", "said": said}))
+                self._send(Frame({"kind": "words", "said": spelled()}))
                 said.clear()
                 sent = time.monotonic()
 
         count = self._conversation.write(head["max_tokens"], head["temperature"], head["seed"], say)
-        return Frame({"kind": "done", "said": said, "tokens": count, **vars(work)})
+        return Frame({"kind": "done", "said": spelled(), "tokens": count, **vars(work)})
 
     def _score(self, head: dict[str, Any], prompts: list[list[Part]]) -> Frame:
         assert self._model is not None

@@ -75,13 +75,12 @@ def start(session: Session, user: User, title: str, slots: Sequence[Slot], relat
     return row.id
 
 
-def update_slots(session: Session, session_id: int, user: User, slots: Sequence[Slot], relationship: Relationship | None) -> None:
-    """Other images, or another order or role, from here on."""
-    row = own(session, session_id, user)
+def update_slots(session: Session, row: SessionRow, user: User, slots: Sequence[Slot], relationship: Relationship | None) -> None:
+    """Other images of a case of the user's, or another order or role, from here on."""
     _check_slots(session, slots, user)
-    if _slots(session, session_id) != tuple(slots):
-        session.execute(delete(SlotRow).where(SlotRow.session_id == session_id))
-        _put_slots(session, session_id, slots)
+    if slots_of(session, row.id) != tuple(slots):
+        session.execute(delete(SlotRow).where(SlotRow.session_id == row.id))
+        _put_slots(session, row.id, slots)
     row.relationship = relationship or row.relationship
     row.updated = now()
 
@@ -122,29 +121,29 @@ def view(session: Session, session_id: int, user: User) -> SessionView:
         relationship=cast(Relationship, row.relationship),
         created=row.created,
         updated=row.updated,
-        slots=_slots(session, session_id),
+        slots=slots_of(session, session_id),
         turns=_turns(session, session_id, user),
     )
 
 
 def add_turn(
     session: Session,
-    session_id: int,
+    row: SessionRow,
     user: User,
     question: str,
     ability: Ability,
     relationship: Relationship,
+    slots: Sequence[Slot],
     marks: Sequence[AskedMark] = (),
     clinical: Clinical | None = None,
 ) -> int:
-    """A question, with the images of this moment, what is drawn on them for it, and what is told with it; its id."""
-    row = own(session, session_id, user)
+    """A question of a case of the user's, with the images it is about, what is drawn on them for it, and what is told with it; its id."""
     turn = TurnRow(
-        session_id=session_id,
+        session_id=row.id,
         question=question,
         ability=ability,
         relationship=relationship,
-        slots=[[slot.series_id, slot.frame, slot.role, slot.when, slot.window] for slot in _slots(session, session_id)],
+        slots=[[slot.series_id, slot.frame, slot.role, slot.when, slot.window] for slot in slots],
         marks=codec.plain([[one.image, one.label, one.kind, one.points] for one in marks]),
         clinical=codec.plain({name: text for name, text in asdict(clinical or Clinical()).items() if text}),
     )
@@ -256,7 +255,7 @@ def _check_slots(session: Session, slots: Sequence[Slot], user: User) -> None:
             raise StoreError(f"series {slot.series_id} has no image {slot.frame + 1}; it has {frames[slot.series_id]}")
 
 
-def _slots(session: Session, session_id: int) -> tuple[Slot, ...]:
+def slots_of(session: Session, session_id: int) -> tuple[Slot, ...]:
     """The session's images in their order."""
     rows = session.scalars(select(SlotRow).where(SlotRow.session_id == session_id).order_by(SlotRow.position))
     return tuple(Slot(row.series_id, row.frame, row.role, row.interval, row.window) for row in rows)

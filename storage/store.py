@@ -202,7 +202,12 @@ class Store:
     def series(self, series_id: int, user: User) -> tuple[Study, Series]:
         """One series with its frames, and its study (holding that series alone). Raises `StoreError` when not visible."""
         with self._database.read() as session:
-            return library.series(session, self._frames, series_id, user)
+            return library.series(session, self._frames, [series_id], user)[0]
+
+    def several(self, series_ids: Sequence[int], user: User) -> tuple[tuple[Study, Series], ...]:
+        """As `series`, each of them in the order asked for. Raises `StoreError` when one is not visible."""
+        with self._database.read() as session:
+            return library.series(session, self._frames, series_ids, user)
 
     # sessions
 
@@ -212,7 +217,9 @@ class Store:
 
     def update_slots(self, session_id: int, user: User, slots: Sequence[Slot], relationship: Relationship | None = None) -> None:
         """Replace the session's images; turns already asked keep theirs."""
-        self._database.together(lambda session: history.update_slots(session, session_id, user, slots, relationship))
+        self._database.together(
+            lambda session: history.update_slots(session, history.own(session, session_id, user), user, slots, relationship)
+        )
 
     def rename_session(self, session_id: int, user: User, title: str) -> None:
         """Give the session another title."""
@@ -247,9 +254,11 @@ class Store:
         turn's id."""
 
         def asked(session: Session) -> int:
+            row = history.own(session, session_id, user)
             if slots is not None:
-                history.update_slots(session, session_id, user, slots, relationship)
-            return history.add_turn(session, session_id, user, question, ability, relationship, marks, clinical)
+                history.update_slots(session, row, user, slots, relationship)
+            shown = history.slots_of(session, session_id) if slots is None else slots
+            return history.add_turn(session, row, user, question, ability, relationship, shown, marks, clinical)
 
         return self._database.together(asked)
 

@@ -169,7 +169,8 @@ class Answering(Run):
 
     def _printed(self) -> list[bool]:
         """Images that say on themselves that they are synthetic."""
-        return [synthetic(self.here.store.series(slot.series_id, self.asked.user)[0]) for slot in self.asked.turn.slots]
+        shown = self.here.store.several([slot.series_id for slot in self.asked.turn.slots], self.asked.user)
+        return [synthetic(study) for study, _ in shown]
 
 
 def _event(payload: Payload) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -71,8 +71,12 @@ class Context:
 
     def series(self, series_id: int, user: User) -> tuple[Study, Series]:
         """A series this user may see; 404 otherwise, whether or not it exists."""
+        return self.several([series_id], user)[0]
+
+    def several(self, series_ids: Sequence[int], user: User) -> tuple[tuple[Study, Series], ...]:
+        """Series this user may see, in the order asked for; 404 when one is not."""
         try:
-            return self.store.series(series_id, user)
+            return self.store.several(series_ids, user)
         except StoreError as error:
             raise HTTPException(404, "There is no such series, or it is not yours to see.") from error
 

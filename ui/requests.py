@@ -11,6 +11,7 @@ from inference.engine import Image, Options, Request, Turn
 from inference.images import frame_image
 from inference.suggest import kind, scope
 from storage.store import Store
+from storage.studies import Series
 from storage.views import AnswerRecord, AskedMark, Slot, TurnView, User
 from ui.rendering import Kept, tag, window_of
 
@@ -22,18 +23,23 @@ _shown: Kept[Image] = Kept(96 << 20, lambda image: int(image.pixels.nbytes))
 
 def image(store: Store, user: User, slot: Slot, marks: Sequence[AskedMark] = ()) -> Image:
     """The slot's frame as the model is shown it, the marks on this image drawn into it. Raises `StoreError`, `StudyError`."""
-    frame, window = store.series(slot.series_id, user)[1].frames[slot.frame], window_of(slot.window)
+    return _image(store.series(slot.series_id, user)[1], slot, marks)
+
+
+def images(store: Store, user: User, turn: TurnView) -> tuple[Image, ...]:
+    """The images of a kept turn as the model is shown them. Raises `StoreError`, `StudyError`."""
+    series = store.several([slot.series_id for slot in turn.slots], user)
+    return tuple(_image(one, slot, turn.marks_on(number)) for number, ((_, one), slot) in enumerate(zip(series, turn.slots, strict=True)))
+
+
+def _image(series: Series, slot: Slot, marks: Sequence[AskedMark]) -> Image:
+    frame, window = series.frames[slot.frame], window_of(slot.window)
     key = f"{tag(frame, window, 0)}|{tuple(marks)!r}"
     kept = _shown.get(key)
     if kept is None:
         kept = frame_image(frame, window=window, marks=marks)
         _shown.put(key, kept)
     return replace(kept, role=slot.role, when=slot.when)
-
-
-def images(store: Store, user: User, turn: TurnView) -> tuple[Image, ...]:
-    """The images of a kept turn as the model is shown them. Raises `StoreError`, `StudyError`."""
-    return tuple(image(store, user, slot, turn.marks_on(number)) for number, slot in enumerate(turn.slots))
 
 
 def remembered(earlier: tuple[TurnView, ...], turn: TurnView, until: datetime | None = None) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
@@ -50,8 +56,8 @@ def remembered(earlier: tuple[TurnView, ...], turn: TurnView, until: datetime | 
 
 def findings(store: Store, user: User, turn: TurnView) -> tuple[str, ...]:
     """What can be asked of the turn's images finding by finding, told from their headers. Raises `StoreError`."""
-    shown = (store.series(slot.series_id, user)[1] for slot in turn.slots)
-    return scope([kind(one.modality, one.body_part, one.description) for one in shown])
+    shown = store.several([slot.series_id for slot in turn.slots], user)
+    return scope([kind(one.modality, one.body_part, one.description) for _, one in shown])
 
 
 def of_turn(store: Store, user: User, turn: TurnView, history: tuple[Turn, ...], options: Options) -> Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import anyio.to_thread
@@ -109,9 +110,9 @@ def _session(here: Context, user: User, session_id: int) -> SessionView:
         raise HTTPException(404, "There is no such session, or it is not yours.") from error
 
 
-def _items(here: Context, user: User, chosen: list[Slot]) -> list[tuple[Study, Series]]:
+def _items(here: Context, user: User, chosen: Sequence[Slot]) -> tuple[tuple[Study, Series], ...]:
     """The series of the slots; 404 for one that is not visible, 400 for a frame that is not there."""
-    items = [here.series(slot.series_id, user) for slot in chosen]
+    items = here.several([slot.series_id for slot in chosen], user)
     for number, (slot, (_, series)) in enumerate(zip(chosen, items, strict=True), start=1):
         if slot.frame >= len(series.frames):
             raise HTTPException(400, f"Image {number} asks for slice {slot.frame + 1} of {len(series.frames)}.")
@@ -129,7 +130,7 @@ def begin(here: Context, user: User, body: AskIn) -> asking.Asked:
         raise HTTPException(409, "The images are of different patients; say so in the question box, or exchange one.")
     session_id = body.session_id
     if session_id is None:
-        title = f"{body.question[:100]} · {items[-1][0].patient_id}"
+        title = f"{body.question[:100]} · {items[-1][0].patient_id}".rstrip(" ·")
         session_id = here.store.start_session(user, title, chosen, body.relationship)
     marks, clinical = [mark.mark() for mark in body.marks], body.clinical.clinical()
     other = None if body.session_id is None else chosen
@@ -145,7 +146,7 @@ def begin(here: Context, user: User, body: AskIn) -> asking.Asked:
 def _turn(here: Context, user: User, session_id: int, turn_id: int) -> asking.Asked:
     """A kept question whose images are all still there."""
     asked = _found(here, user, session_id, turn_id)
-    _items(here, user, list(asked.turn.slots))
+    _items(here, user, asked.turn.slots)
     return asked
 
 

@@ -58,8 +58,12 @@ def test_a_study_opens_exactly_as_it_was_read(store: Store, reader: User, source
     assert opened == replace(study, series=tuple(replace(one, frames=stored(one.frames, store)) for one in study.series))
     assert all(frame.source.path.read_bytes().startswith(b"pixels") for one in opened.series for frame in one.frames)
     (patient,) = store.patients(reader)
-    first = patient.studies[0].series[0]
+    first, second = patient.studies[0].series
     assert store.series(first.id, reader) == (replace(opened, series=opened.series[:1]), opened.series[0])
+    asked = store.several([second.id, first.id, second.id], reader)
+    assert [found for _, found in asked] == [opened.series[1], opened.series[0], opened.series[1]], "in the order asked for, also twice"
+    with pytest.raises(StoreError, match="series 999 was not found"):
+        store.several([first.id, 999], reader)
     assert (report.patients, report.studies, report.series, report.instances) == (1, 1, 2, 5)
 
 

@@ -50,6 +50,14 @@ def test_marks_are_drawn_into_the_image_told_in_the_prompt_and_shown_again(
     assert np.any(np.all(picture == YELLOW, axis=2)), "what the page shows has the mark in it"
 
 
+def test_a_case_of_a_picture_without_a_patient_is_called_by_its_question_alone(browser: TestClient, tmp_path: Path) -> None:
+    """It was called "Has A grown? · ", with a dot that led nowhere."""
+    Pillow.fromarray(np.full((32, 32), 90, np.uint8)).save(tmp_path / "one.png")
+    hang = send(browser, tmp_path / "one.png")["hang"]
+    told = events(browser.post("/api/ask", json={"question": "What is this?", "slots": slots(hang)}).text)
+    assert told[0]["title"] == "What is this?"
+
+
 def test_the_next_question_about_the_same_images_renders_nothing_and_another_mark_or_window_does(
     browser: TestClient, running: Running, hung: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
