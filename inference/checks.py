@@ -6,9 +6,9 @@ model's own likelihoods, uncalibrated: a verdict speaks of this question and the
 
     C0 decided        entropy and margin of the classes                       always
     C1 no_image       the same with grey in place of the images               always
-    C2 exchange       the two pictures exchanged: worse must become improved  two images
+    C2 exchange       the pictures exchanged, of three and more in the reverse order: worse must become improved
     C3 rotation       the options in another order                            closed questions
-    C4 identical      the current picture twice: nothing may have changed     two images
+    C4 identical      the current picture in every place: nothing may have changed
     C5 paraphrase     the question in other words                             on request
     C6 none_of_these  the model's own choice taken from the options           on request
     C9 samples        several drawn answers: how many meanings?               in the background
@@ -207,9 +207,11 @@ def _no_image_words(engine: Engine, subject: Subject, blind: Request, cancel: Ev
 def _exchange(engine: Engine, subject: Subject, cancel: Event) -> Check:
     """C2: exchanged pictures must turn the answer round. `coherent`, `order-blind` or `unstable`."""
     closed, request = subject.closed, subject.request
-    reason = _unpaired(subject) or (
-        "" if closed is None or closed.inverse else "The options say nothing that must turn round with the images."
-    )
+    reason = _unpaired(subject)
+    if closed is not None and not reason and not closed.inverse:
+        reason = "The options say nothing that must turn round with the images."
+    if closed is not None and not reason and closed.lettered and len(request.images) > 2:
+        reason = f"There are {len(request.images)} images, and the options may be about any two of them."
     if reason or closed is None:
         return _not_made("C2", reason)
     exempt = guard.no_opposite(request.question)
@@ -219,42 +221,43 @@ def _exchange(engine: Engine, subject: Subject, cancel: Event) -> Check:
     found = read(engine, turned, closed, cancel=cancel).shares
     before, after = _name(subject.seen.shares), _name(found)
     due = closed.inverse[before]
+    how = "exchanged" if len(request.images) == 2 else "in the reverse order"
     if after == before == due:
-        told = f"With the images exchanged {before} stays {before}, as it should; a model blind to order would say so too."
+        told = f"With the images {how} {before} stays {before}, as it should; a model blind to order would say so too."
         return _check("C2", "coherent", told, subject, turned, passed=True, found=found)
     if after == due:
         return _check(
             "C2",
             "coherent",
-            f"With the images exchanged {before} becomes {after}, as it should.",
+            f"With the images {how} {before} becomes {after}, as it should.",
             subject,
             turned,
             passed=True,
             found=found,
         )
     if after == before:
-        told = f"With the images exchanged the model still says {after}: their order is not used."
+        told = f"With the images {how} the model still says {after}: their order is not used."
         return _check("C2", "order-blind", told, subject, turned, passed=False, found=found)
-    told = f"With the images exchanged {before} becomes {after}, where {due} was due."
+    told = f"With the images {how} {before} becomes {after}, where {due} was due."
     return _check("C2", "unstable", told, subject, turned, passed=False, found=found)
 
 
 def _identical(engine: Engine, subject: Subject, cancel: Event) -> Check:
-    """C4: the same picture twice holds no change. `no change` or `invented change`."""
+    """C4: the same picture in every place holds no change. `no change` or `invented change`."""
     closed = subject.closed
     reason = _unpaired(subject) or ("" if closed is None or closed.still else "No option says that nothing changed.")
     if reason or closed is None:
         return _not_made("C4", reason)
     same = identical(subject.request)
     found = read(engine, same, closed, cancel=cancel).shares
-    name = _name(found)
+    name, times = _name(found), "twice" if len(same.images) == 2 else f"{len(same.images)} times"
     if name == "uncertain":
-        told = "Shown the same image twice the model is uncertain: it claims no change, and none is denied."
+        told = f"Shown the same image {times} the model is uncertain: it claims no change, and none is denied."
         return _check("C4", "undecided", told, subject, same, found=found)
     if name == closed.still:
-        told = f"Shown the same image twice the model says {name}, as it should."
+        told = f"Shown the same image {times} the model says {name}, as it should."
         return _check("C4", "no change", told, subject, same, passed=True, found=found)
-    told = f"Shown the same image twice the model says {name}, which no image can bear out."
+    told = f"Shown the same image {times} the model says {name}, which no image can bear out."
     return _check("C4", "invented change", told, subject, same, passed=False, found=found)
 
 
@@ -337,8 +340,7 @@ def _unpaired(subject: Subject) -> str:
     """Why the images cannot be exchanged or doubled, or ``."""
     if subject.closed is None:
         return "The question is open, and nothing is known of what must turn round in its answer."
-    count = len(subject.request.images)
-    return "" if count == 2 else f"There {'is one image' if count == 1 else f'are {count} images'}, and two are needed."
+    return "" if len(subject.request.images) > 1 else "There is one image, and two are needed."
 
 
 def _not_made(code: str, why: str) -> Check:

@@ -10,6 +10,7 @@ class is the sum over its wordings as whole answers, which exclude each other.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,10 @@ from errors import EngineError
 from inference.engine import Engine, Request, scored
 from inference.offsets import plain, weighed
 from inference.prompts import FINDINGS, OVERALL, PROGRESSION
-from inference.reading import INVERSE, Shares, top
+from inference.reading import INVERSE, Shares, in_time, top
 from inference.said import direction
+from storage import horizons
+from storage.horizons import Horizon
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "new": ("newly appeared",),
@@ -34,6 +37,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 """Other words for a class of change; none stands under two classes."""
 NONE = "none of these"
 LETTERS = "ABCDEFGH"
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _WHICH = re.compile(
     r"^\s*(which (of the two )?(image|film|scan|study|picture|radiograph)|in which (image|film|scan|study))\b", re.IGNORECASE
@@ -45,6 +49,12 @@ _CHANGE = re.compile(
     re.IGNORECASE,
 )
 """Words of a question about change; what has none of them is not checked by what must follow of a change."""
+_MARKED = re.compile(r"\b(?i:region|mark|marker|roi|area|lesion|arrow|box|point|label)\s+([A-Z])\b")
+_COURSE = (
+    ("since the prior", "from the first to the last time point"),
+    ("Compared with the prior study", "From the first to the last time point"),
+    ("between the prior and the current image", "between the first and the last time point"),
+)
 _NAMED = {name: re.compile(rf"\b{name.removeprefix('pleural ')}s?\b", re.IGNORECASE) for name in FINDINGS}
 
 
@@ -114,14 +124,46 @@ OVERALL_CHANGE = Closed(
 
 def of_finding(finding: str) -> Closed:
     """How one finding changed; in the given order it is `inference.prompts.progression_question`."""
+    return _change(finding, f"the {finding}")
+
+
+def of_mark(letter: str) -> Closed:
+    """How what a mark encloses or points at changed."""
+    return _change(f"region {letter}", f"region {letter}")
+
+
+def _change(name: str, told: str) -> Closed:
     return Closed(
-        finding,
+        name,
         PROGRESSION,
-        f"How has the {finding} changed since the prior? Answer with one word: ",
+        f"How has {told} changed since the prior? Answer with one word: ",
         ".",
-        (f"What became of the {finding} between the prior and the current image? Answer with one word: ", "."),
+        (f"What became of {told} between the prior and the current image? Answer with one word: ", "."),
         INVERSE,
         "stable",
+    )
+
+
+def from_first_to_last(closed: Closed) -> Closed:
+    """A question of change over three or more time points: from the first to the last of them it is known what must turn with time."""
+
+    def told(text: str) -> str:
+        return functools.reduce(lambda words, pair: words.replace(*pair), _COURSE, text)
+
+    again = (told(closed.again[0]), told(closed.again[1]))
+    return replace(closed, before=told(closed.before), after=told(closed.after), again=again)
+
+
+def of_forecast(question: str, horizon: Horizon) -> Closed:
+    """What will become of the one finding a question names, else of the disease as a whole; nothing is due when images change places."""
+    named = [name for name, pattern in _NAMED.items() if pattern.search(question)]
+    what, when = f"the {named[0]}" if len(named) == 1 else "the disease as a whole", horizon.words or "at the next study"
+    return Closed(
+        "forecast",
+        OVERALL,
+        f"Compared with the current study, will {what} {when} be ",
+        "? Answer with one word.",
+        (f"What will have become of {what} {when}? Answer with one word: ", "."),
     )
 
 
@@ -129,19 +171,32 @@ def of_question(request: Request, answer: str = "") -> Closed | None:
     """The closed question that a reader's question is, or that stands for it; None for one that is open.
 
     Listed options (``A: worse``, one a line) and "which image" are closed themselves. For another temporal or comparison question about
-    images over time, if it or its answer speaks of change, stands the change of the one finding it names, else that of the disease as a
-    whole, because of these it is known what must turn with the order.
+    images over time, if it or its answer speaks of change, stands the change of the one mark or finding it names, else that of the disease
+    as a whole, because of these it is known what must turn with the order; of three and more time points from the first to the last.
     """
     listed = options(request.question)
     if listed is not None:
         return listed
-    if len(request.images) == 2 and _WHICH.match(request.question):
-        return _which(request.question)
+    horizon = horizons.asked(request.question)
+    if horizon is not None:
+        return of_forecast(request.question, horizon)
+    if len(request.images) > 1 and _WHICH.match(request.question):
+        return _which(request)
     timed = request.relationship == "temporal" and request.ability in ("temporal", "comparison") and len(request.images) > 1
     if not timed or not (_CHANGE.search(request.question) or direction(answer)):
         return None
-    named = [name for name, pattern in _NAMED.items() if pattern.search(request.question)]
-    return of_finding(named[0]) if len(named) == 1 else OVERALL_CHANGE
+    change = _named(request) or OVERALL_CHANGE
+    return change if len(request.images) == 2 else from_first_to_last(change)
+
+
+def _named(request: Request) -> Closed | None:
+    """The change of the one mark that the question names, else of the one finding; None where it names none or several."""
+    drawn = {mark.label for image in request.images for mark in image.marks}
+    marks = drawn & set(_MARKED.findall(request.question))
+    findings = [name for name, pattern in _NAMED.items() if pattern.search(request.question)]
+    if len(marks) == 1:
+        return of_mark(marks.pop())
+    return of_finding(findings[0]) if len(findings) == 1 and not marks else None
 
 
 def options(question: str) -> Closed | None:
@@ -206,12 +261,14 @@ def _sum(logprobs: Sequence[float]) -> float:
     return largest + math.log(sum(math.exp(one - largest) for one in logprobs))
 
 
-def _which(question: str) -> Closed:
-    names = ("the first image", "the second image", "both the same")
-    inverse = {names[0]: names[1], names[1]: names[0], names[2]: names[2]}
-    return Closed(
-        "which", names, f"{question.strip()} Answer: ", ".", (f"Look at both images. {question.strip()} Say ", "."), inverse, names[2]
-    )
+def _which(request: Request) -> Closed:
+    """Which image, by its place; turned round in time the answer goes with its picture."""
+    question, count = request.question.strip(), len(request.images)
+    images = tuple(f"the {ordinal} image" for ordinal in ORDINALS[:count])
+    every, same = ("both images", "both the same") if count == 2 else (f"all {count} images", "all the same")
+    order = in_time(request.images)
+    inverse = {images[place]: images[other] for place, other in zip(order, order[::-1], strict=True)} | {same: same}
+    return Closed("which", (*images, same), f"{question} Answer: ", ".", (f"Look at {every}. {question} Say ", "."), inverse, same)
 
 
 def _inverse(texts: Sequence[str]) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference import pixels
 from inference.engine import Request
-from inference.reading import showing
+from inference.reading import in_time, showing
 
 GREY = 128
 BLIND_SIDE = 64
@@ -23,9 +23,9 @@ def without_images(request: Request) -> Request:
 
 
 def identical(request: Request) -> Request:
-    """The request with the current picture (the last, when no role says which) in both places."""
+    """The request with the current picture (that of the last time point, when no role says which) in every place."""
     images = request.images
-    current = next((image for image in images if image.role.lower() == "current"), images[-1])
+    current = next((image for image in images if image.role.lower() == "current"), images[in_time(images)[-1]])
     return replace(request, images=tuple(showing(image, current) for image in images))
 
 

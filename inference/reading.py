@@ -12,6 +12,7 @@ of one order before it turns the pair round, so that an engine encodes each imag
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -23,6 +24,8 @@ from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, 
 Shares = Mapping[str, float]
 """Class -> probability among the offered classes; they sum to 1."""
 Progression = Mapping[str, Shares]
+
+_TIME = re.compile(r"time (\d+)")
 
 INVERSE: Mapping[str, str] = {
     "new": "resolved",
@@ -80,9 +83,17 @@ def _likelihoods(choices: Sequence[str], logprobs: Sequence[float]) -> dict[str,
 
 
 def exchanged(request: Request) -> Request:
-    """The request with the pictures of its two images exchanged; places, roles and times stay where they are."""
-    first, second = request.images
-    return replace(request, images=(showing(first, second), showing(second, first)))
+    """The request with its pictures turned round in time (of two: exchanged); places, roles and times stay where they are."""
+    images, order = request.images, in_time(request.images)
+    shows = dict(zip(order, order[::-1], strict=True))
+    return replace(request, images=tuple(showing(image, images[shows[place]]) for place, image in enumerate(images)))
+
+
+def in_time(images: Sequence[Image]) -> tuple[int, ...]:
+    """Places of the images, oldest first: by the time points (`time 1`, `time 2`) that all roles name, else as they are."""
+    times = [int(named[1]) for image in images if (named := _TIME.fullmatch(image.role))]
+    places = range(len(images))
+    return tuple(sorted(places, key=times.__getitem__) if len(set(times)) == len(images) else places)
 
 
 def showing(image: Image, picture: Image) -> Image:

@@ -17,9 +17,9 @@ STEP = 2.0
 
 
 def difference(request: Request) -> float:
-    """Mean brightness of the second image less that of the first, in grey levels; 0 of a single image."""
+    """Mean brightness of the last image less that of the first, in grey levels; 0 of a single image."""
     first, *others = (float(image.pixels.mean()) for image in request.images)
-    return others[0] - first if others else 0.0
+    return others[-1] - first if others else 0.0
 
 
 def _scores(worse: float, stable: float, improved: float) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ import pytest
 from errors import EngineDied
 from inference import checks, pixels, probes, trust
 from inference.answer import Answer, as_json, ask, record
-from inference.engine import Engine, Request, Scores, Stage
+from inference.engine import Engine, Mark, Request, Scores, Stage
 from inference.gguf import GgufEngine
 from inference.prompts import OVERALL, OVERALL_QUESTION
 from inference.trust import WORDS, Check, judged
@@ -102,20 +102,24 @@ def planted_blind() -> FakeEngine:
     return FakeEngine(scores=lambda _request: {"worse": 0.0, "stable": -3.0, "improved": -4.0})
 
 
+@pytest.mark.parametrize("roles", [("prior", "current"), ("time 1", "time 2", "time 3")])
 @pytest.mark.parametrize(
     ("plant", "state", "by"),
     [(readers.coherent, "coherent", 0.4), (readers.order_blind, "order-blind", 0.4), (planted_blind, "image-blind", 0.05)],
 )
-def test_planted_engines_are_told_apart_a_hundred_times_of_a_hundred(plant: Callable[[], FakeEngine], state: str, by: float) -> None:
-    """Pairs of random brightness, likelihoods that tremble; every one of a hundred must be named for what it is."""
+def test_planted_engines_are_told_apart_a_hundred_times_of_a_hundred(
+    plant: Callable[[], FakeEngine], state: str, by: float, roles: tuple[str, ...]
+) -> None:
+    """Pairs and series of random brightness, likelihoods that tremble; every one of a hundred must be named for what it is."""
     found = []
     for seed in range(100):
         draw = random.Random(seed)
         low = draw.randint(10, 90)
         levels = [low, low + draw.randint(8, 60)]
         draw.shuffle(levels)
+        levels[1:1] = [sum(levels) // 2] * (len(roles) - 2)
         images = [pixels.image(tiny.np.full((8, 8), level, dtype=tiny.np.uint8)) for level in levels]
-        request = replace(PAIR, images=tuple(replace(i, role=role) for i, role in zip(images, ("prior", "current"), strict=True)))
+        request = replace(PAIR, images=tuple(replace(i, role=role) for i, role in zip(images, roles, strict=True)))
         found.append(made(noisy(plant(), seed, by), request).trust.state)
     assert found == [state] * 100
 
@@ -173,10 +177,70 @@ def test_the_current_picture_is_found_by_its_role_not_its_place() -> None:
     assert shown(probes.identical(backwards)) == [CURRENT, CURRENT]
 
 
-def test_what_fits_three_images_one_image_and_an_open_question_is_made_and_the_rest_says_why_not() -> None:
-    three = made(FakeEngine(scores=coherent), tiny.pair(images=tuple(tiny.picture(seed, f"time {seed}") for seed in (1, 2, 3)))).checks
-    assert {name for name, check in three.items() if check.verdict == "not made"} == {"exchange", "identical", "prior_guard"}
-    assert "3 images" in three["exchange"].explanation
+SERIES = tiny.pair(images=tuple(tiny.picture(seed, f"time {seed}") for seed in (1, 2, 3)))
+
+
+def test_a_series_is_turned_round_in_time_and_its_last_picture_shown_at_every_time() -> None:
+    """The places keep their roles, also where the newest image was put first; asked is of the whole course, not of the prior."""
+    newest_first = replace(SERIES, images=tuple(reversed(SERIES.images)))
+    for request in (SERIES, newest_first):
+        pictures = {image.role: image.sha256 for image in request.images}
+        engine = FakeEngine(scores=lambda asked: says("worse" if len(set(shown(asked))) > 1 else "stable"))
+        found = made(engine, request).checks
+        turned = [pictures[f"time {4 - int(image.role[-1])}"] for image in request.images]
+        assert found["exchange"].images == tuple(turned)
+        assert found["exchange"].explanation == "With the images in the reverse order the model still says worse: their order is not used."
+        assert found["exchange"].question.startswith(
+            "Overall, is the disease worse, stable or improved from the first to the last time point?"
+        )
+        assert found["identical"].images == (pictures["time 3"],) * 3
+        assert found["identical"].explanation == "Shown the same image 3 times the model says stable, as it should."
+
+
+def test_which_of_three_images_goes_with_its_picture() -> None:
+    """The model that means the second image means it in either order; of the first it must say the third."""
+    brightest = replace(SERIES, question="Which image shows the larger nodule?", ability="coreference")
+
+    def looks(request: Request) -> Mapping[str, float]:
+        names = ("the first image", "the second image", "the third image")
+        same = len(set(shown(request))) == 1
+        due = "all the same" if same else names[shown(request).index(max(shown(brightest)))]
+        return {name: 0.0 if name == due else -5.0 for name in (*names, "all the same")}
+
+    answer = made(FakeEngine(scores=looks), brightest)
+    assert (answer.checks["exchange"].verdict, answer.checks["identical"].verdict) == ("coherent", "no change")
+    third = {**dict.fromkeys(looks(brightest), -5.0), "the third image": 0.0}
+    stubborn = made(FakeEngine(scores=lambda _request: third), brightest)
+    assert (stubborn.checks["exchange"].verdict, stubborn.checks["identical"].verdict) == ("order-blind", "invented change")
+
+
+def test_listed_options_about_three_images_are_not_turned_round() -> None:
+    """They may be about the last two of them: nothing is due of worse there when all three change places."""
+    lettered = replace(SERIES, question="How did it change since the last visit?\nA: worse\nB: stable\nC: improved")
+    found = made(FakeEngine(scores=lambda _request: {}), lettered).checks["exchange"]
+    assert (found.verdict, found.explanation) == ("not made", "There are 3 images, and the options may be about any two of them.")
+
+
+def test_a_question_about_a_mark_is_checked_by_that_mark() -> None:
+    """It was checked by the disease as a whole, which may go another way; the mark goes with its picture."""
+    box = Mark("B", "box", ((0.1, 0.1), (0.3, 0.3)))
+    first, second = PAIR.images
+    request = replace(PAIR, images=(first, replace(second, marks=(box,))), question="Has region B changed since the prior?")
+    engine = FakeEngine(
+        scores=lambda _request: {"worse": 0.0, "new": -1.0, "stable": -2.0, "improved": -3.0, "resolved": -4.0, "uncertain": -5.0}
+    )
+    found = made(engine, request).checks["exchange"]
+    assert (
+        found.question
+        == "How has region B changed since the prior? Answer with one word: new, worse, stable, improved, resolved or uncertain."
+    )
+    (turned,) = {tuple(image.marks for image in asked.images) for asked, _ in engine.scored if shown(asked) == [CURRENT, PRIOR]}
+    assert turned == ((box,), ())
+    unnamed = replace(request, question="Has region C changed since the prior?")
+    assert made(engine, unnamed).checks["exchange"].question.startswith("Overall"), "nothing is marked C"
+
+
+def test_one_image_and_an_open_question_say_why_a_check_is_not_made() -> None:
     alone = made(FakeEngine(["Clear lungs."]), tiny.pair(images=PAIR.images[:1]))
     assert alone.checks["no_image"].verdict == "not image-dependent"
     assert alone.checks["exchange"].verdict == "not made"
