@@ -26,6 +26,7 @@ from inference.offsets import digest
 from inference.prompts import FINDINGS
 from inference.reading import Progression, Shares
 from inference.trust import Check, Trust, judged
+from storage import horizons
 from storage.views import AnswerRecord
 
 State = Literal["complete", "stopped", "incomplete"]
@@ -111,8 +112,8 @@ def validate(request: Request, max_images: int) -> None:
 
 
 def scorable(request: Request) -> bool:
-    """Whether the progression of findings can be asked of these images: a temporal or comparison question over time."""
-    return request.ability in SCORED and guard.comparable(request)
+    """Whether the progression of findings can be asked of these images: a temporal or comparison question over time, not ahead of it."""
+    return request.ability in SCORED and guard.comparable(request) and horizons.asked(request.question) is None
 
 
 def ask(
@@ -284,6 +285,7 @@ def as_json(answer: Answer, session_id: int | None = None) -> dict[str, object]:
         "overall": dict(answer.overall),
         "checks": {name: check.as_json() for name, check in answer.checks.items()},
         "trust": answer.trust.as_json(),
+        "forecast": _forecast(answer),
         "confidence": asdict(answer.confidence),
         "logprobs": [None if math.isnan(logprob) else logprob for logprob in answer.logprobs],
         "timings": asdict(answer.timings),
@@ -308,6 +310,15 @@ def as_json(answer: Answer, session_id: int | None = None) -> dict[str, object]:
             "made": answer.made.isoformat(),
         },
     }
+
+
+def _forecast(answer: Answer) -> dict[str, object] | None:
+    """What an answer about what is to come says, with its mark; None for any other."""
+    horizon = horizons.asked(answer.request.question)
+    if horizon is None:
+        return None
+    decided = answer.checks.get("decided")
+    return {"mark": horizons.MARK, "horizon": horizon.words, "days": horizon.days, "shares": dict(decided.seen) if decided else {}}
 
 
 def record(answer: Answer) -> AnswerRecord:

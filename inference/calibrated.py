@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from inference.platt import Reviewed
 from inference.reading import Shares, top
+from storage import horizons
 from storage import reviewed as store
 
 FINDING = "finding"
@@ -39,9 +40,11 @@ def reviewed(accepted: Iterable[store.Reviewed], model: str, adapter: str) -> tu
 
 
 def of_answer(checks: Checks) -> float | None:
-    """The share of an answer's likeliest class; None for an open question, and while the checks are not made."""
+    """The share of an answer's likeliest class; None for an open question, for a forecast, and while the checks are not made."""
     decided = checks.get("decided")
-    seen = decided.get("seen") if isinstance(decided, Mapping) else None
+    if not isinstance(decided, Mapping) or horizons.asked(str(decided.get("question", ""))) is not None:
+        return None
+    seen = decided.get("seen")
     return max(seen.values()) if seen else None
 
 

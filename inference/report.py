@@ -17,6 +17,7 @@ from datetime import datetime
 from inference.answer import SCORED
 from inference.measured import Paired
 from inference.reading import Progression, Shares
+from storage.horizons import MARK as FORECAST
 
 AHEAD = 0.2
 """A class is stated only when it leads the next one by this share, as in the check of the same name."""
@@ -71,6 +72,7 @@ class Source:
     overall: Shares = field(default_factory=dict)
     cells: Mapping[str, str] = field(default_factory=dict)
     corrected: bool = False
+    forecast: bool = False
     made: datetime | None = None
 
 
@@ -105,7 +107,11 @@ class Report:
 
 
 def draft(images: Sequence[Shown], sources: Sequence[Source], pairs: Sequence[Paired] = (), relationship: str = "temporal") -> Words:
-    """Findings, comparison line and impression from the answers, oldest first; a part nothing is known of is empty."""
+    """Findings, comparison line and impression from the answers, oldest first; a part nothing is known of is empty.
+
+    An answer about what is to come is no finding and stays out of all of them.
+    """
+    sources = [one for one in sources if not one.forecast]
     about_change = [one for one in sources if one.ability in SCORED]
     main = about_change[-1] if about_change else (sources[-1] if sources else None)
     scored = next((one for one in reversed(sources) if one.progression or one.cells), None)
@@ -141,6 +147,9 @@ def cautions(sources: Sequence[Source], *, synthetic: bool = False) -> tuple[str
     if not sources:
         said.append("No question of this case has a whole answer, so nothing here comes from a model.")
     for source in sources:
+        if source.forecast:
+            said.append(f"“{source.question}”: {FORECAST.lower()}; its answer stands in no part of the draft.")
+            continue
         words = source.trust if source.trust_state not in ("", "unchecked") else "whether it depends on the images was not checked"
         said.append(f"“{source.question}”: {words}. {source.trust_why}".strip() if source.trust_why else f"“{source.question}”: {words}.")
     if any(source.progression for source in sources):
@@ -178,7 +187,7 @@ def _of(source: Source) -> tuple[tuple[str, str], ...]:
     options = ", ".join(f"{name} {value}" for name, value in source.options.items())
     rows = (
         ("Question", source.question),
-        ("Corrected by the reader" if source.corrected else "Answer", source.text),
+        ("Corrected by the reader" if source.corrected else FORECAST if source.forecast else "Answer", source.text),
         ("Model", source.model),
         ("Model SHA-256", source.model_digest),
         ("Adapter SHA-256", source.adapter_digest),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from storage.horizons import Horizon
 from storage.studies.model import FileOutcome
 
 Ability = Literal["temporal", "comparison", "reasoning", "coreference"]
@@ -207,7 +208,10 @@ class VersionView:
 
 @dataclass(frozen=True)
 class TurnView:
-    """One question, the images it was asked of (as they were then) with what was drawn and told, and its answers, oldest first."""
+    """One question, the images it was asked of (as they were then) with what was drawn and told, and its answers, oldest first.
+
+    `forecast` says how far ahead it looks when it asks for what is to come, so that its answers are marked wherever they are shown.
+    """
 
     id: int
     question: str
@@ -218,6 +222,7 @@ class TurnView:
     versions: tuple[VersionView, ...] = ()
     marks: tuple[AskedMark, ...] = ()
     clinical: Clinical = field(default_factory=Clinical)
+    forecast: Horizon | None = None
 
     def marks_on(self, image: int) -> tuple[AskedMark, ...]:
         """The marks that went along on image `image` (from 0)."""

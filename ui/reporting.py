@@ -125,6 +125,7 @@ def _source(here: Context, user: User, turn: TurnView, version: VersionView) -> 
         overall=overall if isinstance(overall, dict) else {},
         cells=last.cells if last else {},
         corrected=bool(better),
+        forecast=turn.forecast is not None,
         made=kept.created,
     )
 
