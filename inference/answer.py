@@ -20,7 +20,7 @@ from typing import Literal
 
 from errors import Cancelled, EngineDied, EngineError, IntervalError, QuestionError
 from inference import guard
-from inference.closed import OVERALL_CHANGE, of_finding, read
+from inference.closed import of_change, read
 from inference.engine import Engine, ModelCard, Request, Stage, Timings, Token
 from inference.offsets import digest
 from inference.prompts import FINDINGS
@@ -227,8 +227,8 @@ def _scored(engine: Engine, answer: Answer, findings: Sequence[str], cancel: Eve
     try:
         for number, finding in enumerate(findings, 1):
             yield Stage("scoring", number, len(findings))
-            scores[finding] = read(engine, answer.request, of_finding(finding), cancel=cancel).shares
-        whole = read(engine, answer.request, OVERALL_CHANGE, cancel=cancel)
+            scores[finding] = read(engine, answer.request, of_change(len(answer.request.images), finding), cancel=cancel).shares
+        whole = read(engine, answer.request, of_change(len(answer.request.images)), cancel=cancel)
         overall, orders = whole.shares, whole.orders
     except Cancelled:
         warnings = (*warnings, "the progression scores were stopped and are not complete")

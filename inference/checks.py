@@ -23,6 +23,7 @@ model's own likelihoods, uncalibrated: a verdict speaks of this question and the
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from errors import Cancelled, EngineError
 from inference import guard
 from inference.answer import Answer
 from inference.answered import against
-from inference.closed import NONE, OVERALL_CHANGE, Closed, Reading, of_question, paraphrased, read, without
+from inference.closed import NONE, Closed, Reading, of_change, of_question, paraphrased, read, without
 from inference.engine import Engine, Request, Stage, Token
 from inference.probes import identical, undated, without_images
 from inference.reading import Shares, exchanged, top
@@ -51,6 +52,8 @@ MOVED = 0.05
 """Shares of which less than this moves to other classes without the images do not depend on them; a tie that tips is no proof."""
 WORDS_MOVED = 0.05
 """Nats a token by which an open answer must get less likely without the images."""
+_BETWEEN = re.compile(r"\b(?:last|previous|prior|then|between|second|third|\w+th|time \d)\b", re.IGNORECASE)
+"""Words about some time points of a series."""
 SAMPLES = 10
 SAMPLED_AT = 1.0
 SAMPLED_TOKENS = 40
@@ -106,7 +109,7 @@ def examined(
     closed = of_question(request, text)
     total = len(names)
     yield Stage("checking", 1, total)
-    known = overall if closed == OVERALL_CHANGE else None
+    known = overall if closed == of_change(len(request.images)) else None
     seen = known or (read(engine, request, closed, cancel=cancel) if closed else Reading({}))
     subject = Subject(request, text, closed, seen)
     yield "said", _said(subject)
@@ -132,6 +135,8 @@ def _said(subject: Subject) -> Check:
     """Does the answer say in words what the checks are made of? `agrees` or `says otherwise`."""
     if subject.closed is None:
         return _not_made("words", "The question is open, so its own words are what is checked.")
+    if len(subject.request.images) > 2 and subject.closed.name not in ("which", "options") and _BETWEEN.search(subject.text):
+        return _not_made("words", "The answer speaks of some of the images, and what is checked is the change from the first to the last.")
     name = _name(subject.seen.shares)
     other = against(subject.closed, subject.text, name)
     if other:
@@ -164,7 +169,8 @@ def _rotation(_engine: Engine, subject: Subject, _cancel: Event) -> Check:
         return _check(
             "C3", "agrees", f"With the options in another order the model says {tops[0]} again.", subject, passed=True, found=found
         )
-    told = f"The model says {tops[0]} with the options in one order and {tops[-1]} in the other."
+    first, other = (f"says {name}" if (name := top(one)) else "is torn between two options" for one in (subject.seen.orders[0], found))
+    told = f"The model {first} with the options in one order and {other} in the other."
     return _check("C3", "option-order decides", told, subject, passed=False, found=found)
 
 
@@ -214,7 +220,7 @@ def _exchange(engine: Engine, subject: Subject, cancel: Event) -> Check:
         reason = f"There are {len(request.images)} images, and the options may be about any two of them."
     if reason or closed is None:
         return _not_made("C2", reason)
-    exempt = guard.no_opposite(request.question)
+    exempt = "" if closed.name == "which" else guard.no_opposite(request.question)
     if exempt:
         return _not_made("C2", f"The question is about {exempt}, which need not be undone when the images change places.")
     turned = exchanged(request)
@@ -248,7 +254,7 @@ def _identical(engine: Engine, subject: Subject, cancel: Event) -> Check:
     reason = _unpaired(subject) or ("" if closed is None or closed.still else "No option says that nothing changed.")
     if reason or closed is None:
         return _not_made("C4", reason)
-    same = identical(subject.request)
+    same = identical(subject.request, closed.mark)
     found = read(engine, same, closed, cancel=cancel).shares
     name, times = _name(found), "twice" if len(same.images) == 2 else f"{len(same.images)} times"
     if name == "uncertain":
@@ -317,7 +323,7 @@ def _samples(engine: Engine, subject: Subject, cancel: Event) -> Check:
     entropy = -sum(n / SAMPLES * math.log(n / SAMPLES) for n in counts.values()) / math.log(SAMPLES) or 0.0
     own = counts[meaning(subject.text)]
     several = f"{len(counts)} meanings" if len(counts) > 1 else "one meaning"
-    told = f"{SAMPLES} drawn answers have {several}; {own} of them mean what this answer says."
+    told = f"{SAMPLES} drawn answers have {several}; {own} of them mean{'s' * (own == 1)} what this answer says."
     figures = {"semantic_entropy": entropy, "meanings": float(len(counts)), "agreeing": float(own)}
     verdict = "agree" if own > SAMPLES / 2 else "scatter"
     return _check("C9", verdict, told, subject, figures=figures, details=tuple(drawn))

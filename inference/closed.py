@@ -49,7 +49,10 @@ _CHANGE = re.compile(
     re.IGNORECASE,
 )
 """Words of a question about change; what has none of them is not checked by what must follow of a change."""
-_MARKED = re.compile(r"\b(?i:region|mark|marker|roi|area|lesion|arrow|box|point|label)\s+([A-Z])\b")
+_MARKED = re.compile(
+    r"\b(?i:region|mark|marker|roi|area|lesion|nodule|mass|opacity|finding|arrow|box|point|label|and|or|than|with|has|is|did|was)s?\s+([A-Z])\b"
+)
+"""Words before the letter of a mark; a letter counts only where such a mark is drawn."""
 _COURSE = (
     ("since the prior", "from the first to the last time point"),
     ("Compared with the prior study", "From the first to the last time point"),
@@ -63,8 +66,8 @@ class Closed:
     """A question between `before` and `after`, with the listed options in between.
 
     `inverse` says what each class becomes when two images change places (empty: nothing is due), `still` is the class that is
-    due for one picture shown twice (`` when there is none). `again` is the same question in other words, (before, after).
-    `lettered` lists the options as ``A: worse``, one a line.
+    due for one picture shown twice (`` when there is none). `mark` is the letter of the mark it is about. `again` is the same
+    question in other words, (before, after). `lettered` lists the options as ``A: worse``, one a line.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Closed:
     inverse: Mapping[str, str] = field(default_factory=dict)
     still: str = ""
     lettered: bool = False
+    mark: str = ""
 
     def asked(self, order: Sequence[str]) -> str:
         """The question with its options in this order."""
@@ -129,7 +133,7 @@ def of_finding(finding: str) -> Closed:
 
 def of_mark(letter: str) -> Closed:
     """How what a mark encloses or points at changed."""
-    return _change(f"region {letter}", f"region {letter}")
+    return replace(_change(f"region {letter}", f"region {letter}"), mark=letter)
 
 
 def _change(name: str, told: str) -> Closed:
@@ -144,7 +148,7 @@ def _change(name: str, told: str) -> Closed:
     )
 
 
-def from_first_to_last(closed: Closed) -> Closed:
+def _from_first_to_last(closed: Closed) -> Closed:
     """A question of change over three or more time points: from the first to the last of them it is known what must turn with time."""
 
     def told(text: str) -> str:
@@ -167,6 +171,15 @@ def of_forecast(question: str, horizon: Horizon) -> Closed:
     )
 
 
+def of_change(images: int, finding: str = "") -> Closed:
+    """How the finding, or the disease as a whole, changed over so many images."""
+    return _over(images, of_finding(finding) if finding else OVERALL_CHANGE)
+
+
+def _over(images: int, change: Closed) -> Closed:
+    return change if images == 2 else _from_first_to_last(change)
+
+
 def of_question(request: Request, answer: str = "") -> Closed | None:
     """The closed question that a reader's question is, or that stands for it; None for one that is open.
 
@@ -185,8 +198,7 @@ def of_question(request: Request, answer: str = "") -> Closed | None:
     timed = request.relationship == "temporal" and request.ability in ("temporal", "comparison") and len(request.images) > 1
     if not timed or not (_CHANGE.search(request.question) or direction(answer)):
         return None
-    change = _named(request) or OVERALL_CHANGE
-    return change if len(request.images) == 2 else from_first_to_last(change)
+    return _over(len(request.images), _named(request) or OVERALL_CHANGE)
 
 
 def _named(request: Request) -> Closed | None:
@@ -194,9 +206,9 @@ def _named(request: Request) -> Closed | None:
     drawn = {mark.label for image in request.images for mark in image.marks}
     marks = drawn & set(_MARKED.findall(request.question))
     findings = [name for name, pattern in _NAMED.items() if pattern.search(request.question)]
-    if len(marks) == 1:
-        return of_mark(marks.pop())
-    return of_finding(findings[0]) if len(findings) == 1 and not marks else None
+    if marks:
+        return of_mark(marks.pop()) if len(marks) == 1 else None
+    return of_finding(findings[0]) if len(findings) == 1 else None
 
 
 def options(question: str) -> Closed | None:

@@ -22,11 +22,15 @@ def without_images(request: Request) -> Request:
     return replace(request, images=tuple(replace(image, pixels=grey.pixels, sha256=grey.sha256) for image in request.images))
 
 
-def identical(request: Request) -> Request:
-    """The request with the current picture (that of the last time point, when no role says which) in every place."""
+def identical(request: Request, mark: str = "") -> Request:
+    """The request with the current picture (that of the last time point, when no role says which) in every place.
+
+    Of a question about a mark that another picture bears it is that one, so that what is asked of is there.
+    """
     images = request.images
     current = next((image for image in images if image.role.lower() == "current"), images[in_time(images)[-1]])
-    return replace(request, images=tuple(showing(image, current) for image in images))
+    bearing = [image for image in (current, *images) if any(one.label == mark for one in image.marks)]
+    return replace(request, images=tuple(showing(image, bearing[0] if bearing else current) for image in images))
 
 
 def undated(request: Request) -> Request:

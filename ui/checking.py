@@ -13,7 +13,7 @@ from threading import Event
 from errors import Cancelled, EngineError, InputError
 from inference.answer import scorable, scored_confidence, stored_checks
 from inference.checks import USUAL, Name, examined
-from inference.closed import OVERALL_CHANGE, Reading, of_finding, read
+from inference.closed import Reading, of_change, read
 from inference.engine import ModelCard, OnStage, Request, Scores, Stage, Timings, Token
 from inference.trust import kept
 from storage.views import AnswerRecord
@@ -82,8 +82,8 @@ class Checking(Run):
             if scorable(request) and set(progression) != set(findings):
                 for number, finding in enumerate(findings, 1):
                     self.tell(Stage("scoring", number, len(findings)))
-                    progression[finding] = read(engine, request, of_finding(finding), cancel=self.cancel).shares
-                whole = read(engine, request, OVERALL_CHANGE, cancel=self.cancel)
+                    progression[finding] = read(engine, request, of_change(len(request.images), finding), cancel=self.cancel).shares
+                whole = read(engine, request, of_change(len(request.images)), cancel=self.cancel)
             for found in examined(engine, request, self._record.text, self.cancel, self._names, whole if whole.orders else None):
                 if isinstance(found, Stage):
                     self.tell(found)

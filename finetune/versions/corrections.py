@@ -21,8 +21,8 @@ from errors import IntervalError
 from finetune.versions.drafts import Draft, Drafted, Look
 from finetune.versions.lines import FEEDBACK, Line
 from finetune.versions.mirrors import CLASS
+from inference.closed import of_change
 from inference.engine import Image
-from inference.prompts import OVERALL_QUESTION, progression_question
 from inference.said import direction
 from storage.feedback import WHOLE
 from storage.reviewed import Reviewed
@@ -61,7 +61,8 @@ def _drafts(item: Reviewed) -> Iterator[Draft]:
         yield Draft(_line(item, item.question, item.answer, "preferred"), (), item.rejected_answer)
     for finding, found in item.cells.items():
         said = _read(item, finding)
-        question = OVERALL_QUESTION if finding == WHOLE else progression_question(finding)
+        asked = of_change(len(item.images), "" if finding == WHOLE else finding)
+        question = asked.asked(asked.classes)
         line = replace(_line(item, question, found, "cell"), ability="temporal", relationship="temporal", label=found)
         yield Draft(line, (), "" if said == found else said)
 

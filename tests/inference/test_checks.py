@@ -193,6 +193,7 @@ def test_a_series_is_turned_round_in_time_and_its_last_picture_shown_at_every_ti
         assert found["exchange"].question.startswith(
             "Overall, is the disease worse, stable or improved from the first to the last time point?"
         )
+        assert not [asked.question for asked, _ in engine.scored if "since the prior" in asked.question], "the bars of the findings neither"
         assert found["identical"].images == (pictures["time 3"],) * 3
         assert found["identical"].explanation == "Shown the same image 3 times the model says stable, as it should."
 
@@ -236,8 +237,31 @@ def test_a_question_about_a_mark_is_checked_by_that_mark() -> None:
     )
     (turned,) = {tuple(image.marks for image in asked.images) for asked, _ in engine.scored if shown(asked) == [CURRENT, PRIOR]}
     assert turned == ((box,), ())
-    unnamed = replace(request, question="Has region C changed since the prior?")
-    assert made(engine, unnamed).checks["exchange"].question.startswith("Overall"), "nothing is marked C"
+    same = made(engine, replace(request, images=(replace(first, marks=(box,)), second))).checks["identical"]
+    assert same.images == (PRIOR, PRIOR), "the picture that bears B, for the other has none"
+    marked = replace(request, images=(replace(first, marks=(replace(box, label="A"),)), replace(second, marks=(box,))))
+    for question, asked in {
+        "Has region C changed since the prior?": "Overall",  # nothing is marked C
+        "Has A changed since the prior?": "How has region A",
+        "Is the nodule B larger?": "How has region B",
+        "Has region A changed as much as region B since the prior?": "Overall",
+        "Have regions A and B changed?": "Overall",
+    }.items():
+        assert made(engine, replace(marked, question=question)).checks["exchange"].question.startswith(asked), question
+
+
+def test_words_about_the_last_two_of_three_time_points_do_not_contradict_the_whole_course() -> None:
+    engine = FakeEngine(["Overall unchanged since the last study."], scores=lambda _request: says("worse"))
+    assert made(engine, replace(SERIES, question="What changed?")).checks["said"].verdict == "not made"
+    engine = FakeEngine(["Overall unchanged."], scores=lambda _request: says("worse"))
+    assert made(engine, replace(SERIES, question="What changed?")).checks["said"].verdict == "says otherwise"
+
+
+def test_which_image_shows_a_tube_goes_with_its_picture_though_a_tube_need_not_come_out_again() -> None:
+    which = replace(PAIR, question="Which image shows the tube lower?")
+    names = ("the first image", "the second image", "both the same")
+    found = made(FakeEngine(scores=lambda _request: dict(zip(names, (0.0, -3.0, -4.0), strict=True))), which).checks["exchange"]
+    assert found.verdict == "order-blind"
 
 
 def test_one_image_and_an_open_question_say_why_a_check_is_not_made() -> None:
