@@ -60,7 +60,8 @@ class Reliability:
 class Platt:
     """A fitted calibrator of one question type: probability = 1 / (1 + exp(-(slope * logit(share) + offset))).
 
-    `reliability` is that of answers held out of the fit, patient by patient (two folds); `before` is that of the raw shares.
+    `reliability` is that of answers held out of the fit, patient by patient (two folds); `before` is that of the raw shares. `held_out` has
+    their probability, and whether each was right.
     """
 
     kind: str
@@ -69,10 +70,16 @@ class Platt:
     reviewed: int
     reliability: Reliability
     before: Reliability
+    held_out: tuple[tuple[float, bool], ...] = ()
 
     def probability(self, share: float) -> float:
         """Probability that an answer whose class has this share is right."""
         return float(_probability(np.array([share]), self.slope, self.offset)[0])
+
+    def kept(self, least: float) -> tuple[int, int]:
+        """Of the reviewed answers, held out of the fit: how many are at least this probable, and how many of those were right."""
+        right = [hit for probability, hit in self.held_out if probability >= least]
+        return len(right), sum(right)
 
 
 def fit(reviewed: Sequence[Reviewed], kind: str) -> Platt | None:
@@ -89,7 +96,8 @@ def fit(reviewed: Sequence[Reviewed], kind: str) -> Platt | None:
     if slope <= 0:
         return None
     held_out = _held_out(shares, right, [one.patient or str(number) for number, one in enumerate(chosen)])
-    return Platt(kind, slope, offset, len(chosen), reliability(held_out, right), reliability(shares, right))
+    judged = tuple(zip(held_out.tolist(), (one.right for one in chosen), strict=True))
+    return Platt(kind, slope, offset, len(chosen), reliability(held_out, right), reliability(shares, right), judged)
 
 
 def reliability(probabilities: Sequence[float] | Values, right: Sequence[bool] | Values) -> Reliability:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
 import anyio.to_thread
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import StreamingResponse
 
 from errors import StoreError
@@ -29,10 +30,15 @@ def trust(session_id: int, here: In, user: Reader) -> TrustOut:
 
 
 @router.get("/turns/{turn_id}/versions/{version_id}/calibration")
-def calibration(session_id: int, turn_id: int, version_id: int, here: In, user: Reader) -> CalibrationOut:
-    """How often answers of its type by its model were right, as far as reviewers of this site judged enough of them."""
+def calibration(
+    session_id: int, turn_id: int, version_id: int, here: In, user: Reader, at_least: Annotated[int, Query(ge=0, le=99)] = 0
+) -> CalibrationOut:
+    """How often answers of its type by its model were right, as far as reviewers of this site judged enough of them.
+
+    Below `at_least` of 100 an answer is to be withheld; 0 withholds nothing.
+    """
     asked, record = _kept(here, user, session_id, turn_id, version_id)
-    return here.calibrators.of(here.store, asked.turn.ability, record)
+    return here.calibrators.of(here.store, asked.turn.ability, record, at_least)
 
 
 @router.post("/turns/{turn_id}/versions/{version_id}/checks")

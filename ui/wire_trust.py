@@ -67,11 +67,19 @@ class ReliabilityOut(BaseModel):
     error: float
 
 
+class ThresholdOut(BaseModel):
+    """What withholding below `least` of 100 would leave of the reviewed answers, held out of the fit, and how many of these were right."""
+
+    least: int
+    shown: int
+    right: int
+
+
 class CalibratedOut(BaseModel):
     """One question type: how many of it were reviewed and, once there are `least`, how often such an answer was right.
 
     `probabilities` are by finding, of a whole answer under ``; without any `why` says so. `before` is the diagram of the raw shares,
-    `after` of the fitted ones, held out by patient.
+    `after` of the fitted ones, held out by patient. `withheld` says why each is folded that is less probable than the reader asked for.
     """
 
     words: str
@@ -81,6 +89,8 @@ class CalibratedOut(BaseModel):
     probabilities: dict[str, float]
     before: ReliabilityOut | None
     after: ReliabilityOut | None
+    withheld: dict[str, str]
+    thresholds: tuple[ThresholdOut, ...]
 
 
 class CalibrationOut(BaseModel):

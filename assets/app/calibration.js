@@ -1,21 +1,48 @@
 // How often answers like this one were right, by answers that readers of this site reviewed. A percentage stands beside its reliability
-// diagram, and there is none below the number of reviewed answers that it takes.
+// diagram, and there is none below the number of reviewed answers that it takes. A reader may have answers withheld that are less often
+// right than they ask for; what is withheld is one press away.
 import { get } from "./api.js";
 import { clear, colour, draw } from "./charts.js";
-import { h } from "./dom.js";
+import { h, icon, menu } from "./dom.js";
 import { state, update } from "./state.js";
 
-Object.assign(state, { calibrated: {} }); // version id -> CalibrationOut
+const KEPT = "interval.at_least";
+const chosen = () => { try { return Math.min(99, Math.max(0, Math.trunc(Number(localStorage.getItem(KEPT))) || 0)); } catch { return 0; } };
 
-const asked = new Set();
+// version id -> CalibrationOut; of 100, how often right an answer must be to be shown; what is shown all the same
+Object.assign(state, { calibrated: {}, at_least: chosen(), anyhow: new Set() });
+
+const asked = new Map(); // version id -> what was asked last
 
 /** Ask once for a version whose checks are made, again when more of it is weighed; it comes into `state.calibrated`. */
 export async function calibrate(turn, version) {
-  const key = [version.id, "decided" in version.checks, Object.keys(version.progression).length].join();
-  if (asked.has(key) || !state.session) return;
-  asked.add(key);
-  const found = await get(`/api/sessions/${state.session.id}/turns/${turn.id}/versions/${version.id}/calibration`).catch(() => asked.delete(key) && null);
-  if (found) update({ calibrated: { ...state.calibrated, [version.id]: found } });
+  const key = [version.id, "decided" in version.checks, Object.keys(version.progression).length, state.at_least].join();
+  if (asked.get(version.id) === key || !state.session) return;
+  asked.set(version.id, key);
+  const found = await get(`/api/sessions/${state.session.id}/turns/${turn.id}/versions/${version.id}/calibration?at_least=${state.at_least}`).catch(() => asked.delete(version.id) && null);
+  if (found && asked.get(version.id) === key) update({ calibrated: { ...state.calibrated, [version.id]: found } });
+}
+
+/** Why something of a version is withheld, by finding, of the answer itself under ``; empty for what the reader wants to see anyway. */
+export function withheld(version, part) {
+  return state.anyhow.has(`${part}:${version?.id}`) ? {} : (state.calibrated[version?.id]?.[part].withheld ?? {});
+}
+
+/** The sentence in the place of what is withheld, and the way to it. */
+export const folded = (version, part, why) => h("p.withheld", { dataset: { testid: `withheld-${part}` } }, icon("eye"), h("span", {}, why, " ",
+  h("button.button.small", { type: "button", onclick: () => update({ anyhow: new Set([...state.anyhow, `${part}:${version.id}`]) }), dataset: { testid: `anyway-${part}` } }, "Show it anyway")));
+
+/** How often right an answer must be to be shown, and what that would have left of the reviewed answers. */
+function control({ thresholds, words, why, reviewed, least }) {
+  const now = thresholds.find((one) => one.least === state.at_least);
+  const options = [["0", "Off"], ...(thresholds.length ? thresholds.map((one) => one.least) : state.at_least ? [state.at_least] : []).map((one) => [String(one), `${one} of 100`])];
+  const choose = menu("Withhold answers that are right less often than", options, String(state.at_least), (value) => {
+    try { localStorage.setItem(KEPT, value); } catch { /* this tab alone knows */ }
+    update({ at_least: Number(value), anyhow: new Set() });
+  }, { classes: "small", disabled: !thresholds.length, "data-testid": "at-least" });
+  const left = now && `Of ${reviewed} reviewed ${words}, ${now.shown} would be shown and ${now.right} of these were right; held out of the fit.`;
+  const none = reviewed < least ? `Nothing is withheld: ${least - reviewed} more reviewed ${words} are needed first.` : `Nothing is withheld: there is no percentage to go by.`;
+  return [h("label.atleast", {}, h("span", {}, "Withhold what is right less often than"), choose), h("p.quiet", { dataset: { testid: "at-least-told" } }, thresholds.length ? left || "Every answer is shown." : none)];
 }
 
 export const percent = (share) => `${Math.round(100 * share)} %`;
@@ -23,11 +50,12 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 /** The percentages of one question type with the diagram they come from, or why there are none. */
 export function calibration(found) {
   const shares = Object.entries(found.probabilities);
-  if (!shares.length) return [h("p.quiet", { dataset: { testid: "no-percentage" } }, found.why)];
+  if (!shares.length) return [h("p.quiet", { dataset: { testid: "no-percentage" } }, found.why), ...control(found)];
   const told = shares.map(([name, share]) => (name ? `${name} ${percent(share)}` : percent(share))).join(", ");
   const { before, after } = found;
   return [
     h("p", { dataset: { testid: "percentage" } }, `Right in such cases here: ${told}.`),
+    ...control(found),
     diagram(before, after),
     h("p.quiet", {}, `Platt scaling on ${found.reviewed} reviewed ${found.words}, answered by this model. Expected calibration error ${after.error.toFixed(2)} on patients held out of the fit, ${before.error.toFixed(2)} of the model's own likelihood.`),
   ];

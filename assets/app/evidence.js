@@ -1,6 +1,6 @@
 // An answer's trust as the reader sees it: the state in words, its evidence one click away, the progression of each finding, and the
 // words of the answer that point at an image. Shares are the model's own; a percentage of being right comes from reviewed answers alone.
-import { calibrate, calibration, forget, percent } from "./calibration.js";
+import { calibrate, calibration, forget, percent, withheld } from "./calibration.js";
 import { LETTERS, parsed } from "./choices.js";
 import { fill, h, icon } from "./dom.js";
 import { Matrix, SHARES } from "./matrix.js";
@@ -26,11 +26,12 @@ export class Evidence {
 
   show(turn, version) {
     const mine = state.checking?.version === version?.id ? state.checking : null;
-    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${mine?.stage ?? ""}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}|${version.feedback.at(-1)?.id}|${Object.keys(state.calibrated[version.id]?.findings.probabilities ?? { none: 0 }).length}` : "";
+    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${mine?.stage ?? ""}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}|${version.feedback.at(-1)?.id}|${Object.keys(state.calibrated[version.id]?.findings.probabilities ?? { none: 0 }).length}|${state.at_least}|${["answer", "findings"].map((part) => Object.values(withheld(version, part)).join()).join("|")}` : "";
     if (key === this.key) return;
     this.key = key;
     this.turn = turn;
     this.version = version;
+    const held = this.element.contains(document.activeElement) && document.activeElement.dataset.testid === "at-least";
     forget(this.box);
     fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "calibration" && this.calibration()] : []);
     if (key && version.checks.decided) calibrate(turn, version);
@@ -38,6 +39,7 @@ export class Evidence {
     this.matrix.element.hidden = !matrix;
     if (matrix) this.matrix.show(turn, version);
     else this.matrix.hide();
+    if (held) this.element.querySelector('[data-testid="at-least"]')?.focus();
   }
 
   again() {
@@ -85,7 +87,7 @@ export class Evidence {
   options() {
     const seen = this.version.checks.decided?.seen ?? {};
     const options = parsed(this.turn.question)?.options ?? [];
-    if (!options.length || !options.every((one) => one in seen)) return null;
+    if (withheld(this.version, "answer")[""] || !options.length || !options.every((one) => one in seen)) return null;
     const most = Math.max(...options.map((one) => seen[one]));
     return h("ol.shares", { "aria-label": "Likelihood of each option", title: SHARES, dataset: { testid: "option-shares" } }, options.map((one, at) => h("li", { dataset: { top: String(seen[one] === most) } },
       h("span.option-letter", {}, LETTERS[at]), h("span.option", {}, one), h("span.bar", { style: { "--share": seen[one].toFixed(3) }, "aria-hidden": "true" }), h("span.number", {}, seen[one].toFixed(2).replace(/^0/, "")))));

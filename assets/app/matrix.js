@@ -1,6 +1,6 @@
 // The progression of each finding: the model's likelihoods as bars, and on them what the reader sees. A cell that is pressed is the
 // reader's own reading, kept as feedback; pressed again it is taken back.
-import { calibration, forget } from "./calibration.js";
+import { calibration, folded, forget, withheld } from "./calibration.js";
 import { clear, colour, draw } from "./charts.js";
 import { fill, h, icon, plural } from "./dom.js";
 import { keepStatement } from "./feedback.js";
@@ -28,6 +28,7 @@ export class Matrix {
     this.plot = h("div.plot"); // holds bars and table once there is something in them
     this.bars = h("div.bars", { "aria-hidden": "true" });
     this.table = h("table.progression", { "aria-label": "Progression of each finding; arrow keys move, Enter says what you see" });
+    this.held = h("div"); // that some of it is withheld
     this.right = h("div.calibration"); // how often such cells were right, once enough were reviewed
     this.told = h("p.quiet", { role: "status", dataset: { testid: "matrix-told" } });
     this.other = h("input", { type: "text", maxlength: "60", "aria-label": "Another finding", placeholder: "Another finding", dataset: { testid: "matrix-other" } });
@@ -37,7 +38,7 @@ export class Matrix {
       this.add(this.other.value.trim().toLowerCase());
     });
     this.element = h("section.evidence.matrix", { "aria-label": "Progression of each finding", dataset: { testid: "matrix" } },
-      this.plot, this.other, this.told, h("p.quiet", {}, SHARES), this.right);
+      this.plot, this.held, this.other, this.told, h("p.quiet", {}, SHARES), this.right);
     this.table.addEventListener("keydown", (event) => this.step(event));
   }
 
@@ -48,11 +49,15 @@ export class Matrix {
     const whole = version.checks.overall ?? {};
     const mine = read(version);
     const others = new Set([...Object.keys(mine), ...this.added].filter((finding) => finding !== WHOLE && !(finding in version.progression)));
-    this.rows = [...Object.entries(version.progression), ...[...others].map((finding) => [finding, null]), ...(Object.keys(whole).length ? [[WHOLE, whole]] : [])];
+    const why = { [WHOLE]: withheld(version, "answer")[""], ...withheld(version, "findings") }; // the answer is of the whole
+    const weighed = [...Object.entries(version.progression), ...(Object.keys(whole).length ? [[WHOLE, whole]] : [])].map(([finding, shares]) => [finding, why[finding] ? null : shares, why[finding]]);
+    this.rows = [...weighed.filter(([finding]) => finding !== WHOLE), ...[...others].map((finding) => [finding, null]), ...weighed.filter(([finding]) => finding === WHOLE)];
+    const some = Object.values(withheld(version, "findings"));
+    fill(this.held, some.length ? folded(version, "findings", `${plural(some.length, "finding")} withheld: right less often than you asked for.`) : []);
     const held = this.table.contains(document.activeElement);
     fill(this.table,
       h("thead", {}, h("tr", {}, h("td"), CLASSES.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, this.rows.map(([finding, shares], row) => this.row(finding, shares, mine[finding], row))));
+      h("tbody", {}, this.rows.map(([finding, shares, why], row) => this.row(finding, shares, mine[finding], row, why))));
     if (!this.table.parentElement) this.plot.append(this.bars, this.table);
     if (held) this.focus();
     this.tell(mine);
@@ -79,16 +84,16 @@ export class Matrix {
     this.focus();
   }
 
-  row(finding, shares, mine, row) {
+  row(finding, shares, mine, row, why = "") {
     const best = shares && top(shares);
-    return h("tr", { dataset: { finding: words(finding), edited: String(Boolean(mine)) } }, h("th", { scope: "row" }, words(finding)), CLASSES.map((name, column) => {
+    return h("tr", { dataset: { finding: words(finding), edited: String(Boolean(mine)), withheld: String(Boolean(why)) } }, h("th", { scope: "row" }, words(finding)), CLASSES.map((name, column) => {
       const share = shares?.[name];
       if (shares && share === undefined) return h("td");
       const own = mine === name;
-      const label = `${words(finding)}: ${name}, ${shares ? `likelihood ${short(share)}` : "not weighed by the model"}${name === best ? ", the model's first" : ""}${own ? ", your reading" : ""}`;
-      const props = { type: "button", "aria-pressed": String(own), "aria-label": label, tabindex: String(row === this.at[0] && column === this.at[1] ? 0 : -1), title: own ? "Your reading; press to take it back" : `Say that ${finding === WHOLE ? "the disease as a whole" : finding} is ${name}` };
+      const label = `${words(finding)}: ${name}, ${shares ? `likelihood ${short(share)}` : why || "not weighed by the model"}${name === best ? ", the model's first" : ""}${own ? ", your reading" : ""}`;
+      const props = { type: "button", "aria-pressed": String(own), "aria-label": label, tabindex: String(row === this.at[0] && column === this.at[1] ? 0 : -1), title: own ? "Your reading; press to take it back" : why ? `${why} Press to say what you see.` : `Say that ${finding === WHOLE ? "the disease as a whole" : finding} is ${name}` };
       return h("td", { dataset: { top: String(name === best), share: share?.toFixed(3) ?? "" } },
-        h("button.cell", { ...props, onclick: () => { this.at = [row, column]; this.put(finding, own ? "" : name); }, dataset: { cell: `${finding}:${name}` } }, h("span.number", {}, shares ? short(share) : own ? "" : "·"), own && icon("check")));
+        h("button.cell", { ...props, onclick: () => { this.at = [row, column]; this.put(finding, own ? "" : name); }, dataset: { cell: `${finding}:${name}` } }, h("span.number", {}, shares ? short(share) : own ? "" : why ? "–" : "·"), own && icon("check")));
     }));
   }
 

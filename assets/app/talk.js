@@ -48,7 +48,7 @@ export function talk() {
   // Checks change what stands under an answer and move nothing: the reader may be about to press a button there.
   const check = () => state.turns.forEach((turn) => views.get(turn.id)?.show(turn, state.running?.turn === turn.id ? state.running : null));
   for (const name of ["turns", "running", "engine", "slots"]) on(name, draw);
-  for (const name of ["checking", "spoken", "calibrated"]) on(name, check);
+  for (const name of ["checking", "spoken", "calibrated", "at_least", "anyhow"]) on(name, check);
   const element = h("section.talk", { "aria-label": "Conversation" }, heading(), thread, composer());
   draw();
   return element;

@@ -3,6 +3,7 @@
 import { letters } from "./along.js";
 import { again, branch } from "./ask.js";
 import { fill, h, icon, iconButton, moment, plural, seconds, sentence } from "./dom.js";
+import { folded, withheld } from "./calibration.js";
 import { chips, Evidence } from "./evidence.js";
 import { Feedback } from "./feedback.js";
 import { saw } from "./saw.js";
@@ -46,6 +47,18 @@ export class TurnView {
     else running?.onStage?.();
     this.evidence.show(turn, running ? null : this.version);
     this.speak();
+    this.fold();
+  }
+
+  /** An answer that is less often right than the reader asks for gives way to the sentence that says so. */
+  fold() {
+    const why = this.running || !this.version ? "" : (withheld(this.version, "answer")[""] ?? "");
+    const words = this.answer.querySelector(".words");
+    const there = this.answer.querySelector(".withheld");
+    if (!words || Boolean(why) === words.hidden) return;
+    words.hidden = Boolean(why);
+    there?.remove();
+    if (why) words.before(folded(this.version, "answer", why));
   }
 
   draw(key, running) {

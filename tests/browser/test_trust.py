@@ -86,6 +86,46 @@ def test_a_percentage_stands_beside_its_diagram_once_enough_was_reviewed(
     expect(page.get_by_test_id("matrix").get_by_test_id("percentage")).to_contain_text("consolidation")
 
 
+def test_an_answer_that_is_right_less_often_than_asked_for_is_folded_until_it_is_wanted(
+    room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without enough reviewed answers the control rests and says what is missing; the choice outlives a reload."""
+    page, store = room.page, served.app.state.context.store
+    answered(room, served, tmp_path, "The opacity is worse.")
+    page.get_by_test_id("trust-state").click()
+    expect(page.get_by_test_id("at-least")).to_be_disabled()
+    expect(page.get_by_test_id("at-least-told")).to_contain_text("more reviewed temporal questions are needed first")
+    monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
+    monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
+    room.reload()
+    page.get_by_test_id("calibrated").click()
+    expect(page.get_by_test_id("at-least-told")).to_have_text("Every answer is shown.")
+    page.get_by_test_id("at-least").focus()
+    page.get_by_test_id("at-least").select_option("95")
+    answer = page.get_by_test_id("answer").locator(".words")
+    expect(answer).to_be_hidden()
+    expect(page.get_by_test_id("withheld-answer")).to_contain_text(
+        re.compile(r"right in about \d\d of 100 here, and you asked for at least 95")
+    )
+    expect(page.get_by_test_id("at-least-told")).to_contain_text(
+        re.compile(r"Of 600 reviewed temporal questions, \d+ would be shown and \d+")
+    )
+    expect(page.get_by_test_id("at-least")).to_be_focused()
+    room.reload()
+    expect(answer).to_be_hidden()
+    page.get_by_test_id("matrix-open").click()
+    rows = page.get_by_test_id("matrix").locator("tbody tr")
+    expect(rows.first).to_have_attribute("data-withheld", "true")
+    expect(rows.first.locator(".cell").first).to_have_text("–")
+    expect(rows.first.locator(".cell").first).to_have_attribute("title", re.compile("^Withheld: "))
+    page.get_by_test_id("anyway-findings").click()
+    expect(rows.first.locator(".cell").nth(1)).to_have_text(re.compile(r"\.\d\d"))
+    expect(answer).to_be_hidden()
+    page.get_by_test_id("anyway-answer").click()
+    expect(answer).to_have_text("The opacity is worse.")
+    expect(page.get_by_test_id("withheld-answer")).to_have_count(0)
+
+
 def test_the_progression_of_each_finding_is_a_table_of_bars(room: Room, served: Served, tmp_path: Path) -> None:
     """The chart library is fetched with the first chart, and the bars follow the theme."""
     answered(room, served, tmp_path, "The opacity is worse.")

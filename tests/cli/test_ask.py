@@ -14,6 +14,9 @@ from settings import load
 from storage.store import Store
 from storage.views import LOCAL
 from tests.cli.conftest import Opened, Run, radiograph
+from tests.fakes import CARD, FakeEngine
+from tests.inference.test_calibrated import site
+from tests.ui.test_trust import worse
 from ui.cli.ask import related_by
 
 QUESTION = "What changed since the prior?"
@@ -38,6 +41,23 @@ def test_json_has_every_key_of_the_contract(run: Run, pair: tuple[Path, Path], o
     assert set(found["timings"]) >= {"load_s", "encode_s", "prefill_s", "first_token_s", "total_s", "tokens"}
     assert isinstance(found["session_id"], int)
     assert done.err == ""
+
+
+def test_an_answer_that_is_seldom_right_here_is_marked_and_kept(
+    run: Run, pair: tuple[Path, Path], opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without enough reviewed answers nothing is, and the reason stands beside it."""
+    asked = ("ask", "--image", pair[0], "--image", pair[1], "--question", QUESTION, "--checks", "--json", "--withhold-below", "99")
+    opened.engine = FakeEngine(["The opacity is worse."], scores=worse)
+    found = run(*asked).json
+    assert (found["abstained"], found["withheld"]["answer"], found["withheld"]["findings"]) == (False, "", {})
+    assert "it takes 200 reviewed temporal questions" in found["withheld"]["inactive"]
+    monkeypatch.setattr(Store, "accepted", lambda _store: site(600, CARD.sha256))
+    monkeypatch.setattr(Store, "accepted_stamp", lambda _store: (600, None))
+    found = run(*asked).json
+    assert (found["abstained"], found["answer"]) == (True, "The opacity is worse.")
+    assert found["withheld"]["answer"].endswith("and you asked for at least 99.")
+    assert set(found["withheld"]["findings"]) == set(found["progression"])
 
 
 def test_a_question_that_is_refused_leaves_no_session(run: Run, pair: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:

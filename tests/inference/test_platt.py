@@ -53,3 +53,14 @@ def test_the_reliability_diagram_has_bins_of_equal_mass_and_the_curve_ends_at_th
 def test_a_share_that_is_no_probability_is_refused() -> None:
     with pytest.raises(ValueError, match="no probability"):
         Reviewed("temporal", 1.2, True)
+
+
+def test_what_a_threshold_leaves_is_counted_on_answers_held_out_of_the_fit() -> None:
+    reviewed = overconfident(1000)
+    fitted = fit(reviewed, "temporal")
+    assert fitted is not None
+    assert fitted.kept(0) == (1000, sum(one.right for one in reviewed))
+    assert fitted.kept(1) == (0, 0)
+    (many, right), (few, surer) = fitted.kept(0.6), fitted.kept(0.7)
+    assert 0 < few < many < 1000
+    assert surer / few > right / many > sum(one.right for one in reviewed) / 1000

@@ -32,8 +32,8 @@ def reviewers_let_through(running: Running, monkeypatch: pytest.MonkeyPatch, cou
     monkeypatch.setattr(store, "accepted_stamp", lambda: (count, None))
 
 
-def asked(client: TestClient, where: tuple[int, int, int]) -> dict[str, Any]:
-    answer = client.get(address(*where).replace("/checks", "/calibration"))
+def asked(client: TestClient, where: tuple[int, int, int], at_least: int = 0) -> dict[str, Any]:
+    answer = client.get(address(*where).replace("/checks", "/calibration"), params={"at_least": at_least})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -63,6 +63,31 @@ def test_from_two_hundred_on_answers_and_findings_have_a_percentage_and_its_diag
     assert found["answer"]["after"]["error"] < found["answer"]["before"]["error"]
     assert sum(one["count"] for one in found["answer"]["after"]["bins"]) == found["answer"]["reviewed"] == 1500
     assert set(found["findings"]["probabilities"]) == set(said["progression"])
+
+
+def test_an_answer_is_withheld_below_the_chance_asked_for_and_only_there(
+    browser: TestClient, running: Running, where: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviewers_let_through(running, monkeypatch, 1500)
+    chance = asked(browser, where)["answer"]["probabilities"][""]
+    least = int(100 * chance)
+    for below in (0, least):
+        assert asked(browser, where, below)["answer"]["withheld"] == {}
+    found = asked(browser, where, least + 1)
+    words = f"answers like this one (temporal questions) are right in about {least} of 100 here, and you asked for at least {least + 1}"
+    assert found["answer"]["withheld"][""] == f"Withheld: {words}."
+    assert set(asked(browser, where, 99)["findings"]["withheld"]) == set(found["findings"]["probabilities"])
+    kept = [(one["least"], one["shown"], one["right"]) for one in found["answer"]["thresholds"]]
+    assert [one[1] for one in kept] == sorted((one[1] for one in kept), reverse=True)
+    assert all(right <= shown <= 1500 for _, shown, right in kept)
+
+
+def test_without_a_calibrator_nothing_is_withheld(
+    browser: TestClient, running: Running, where: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviewers_let_through(running, monkeypatch, LEAST - 1)
+    for part in asked(browser, where, 99).values():
+        assert (part["withheld"], part["thresholds"]) == ({}, [])
 
 
 def test_another_reader_sees_nothing_of_it(stranger: TestClient, where: tuple[int, int, int]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from storage.store import Store
     from storage.studies import Relation, Series, Study
     from storage.views import AskedMark, ImportReport, Slot, User
+    from ui.wire_trust import CalibrationOut
 
 USUAL_ABILITY: dict[Relationship, Ability] = {
     "temporal": "temporal",
@@ -64,6 +65,7 @@ class Asking:
     clinical: Mapping[str, str] = field(default_factory=dict)
     marks: Sequence[str] = ()
     options: Options = field(default_factory=Options)
+    at_least: int = 0
 
 
 def ask(
@@ -99,6 +101,9 @@ def ask(
     max_tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Longest answer in tokens.", show_default="160")] = None,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="Above 0 the words are drawn instead of the likeliest taken.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of what is drawn; the same seed draws the same words.")] = 0,
+    withhold_below: Annotated[
+        int, typer.Option(min=0, max=99, help="Say with --json what is right less often than this of 100, as reviewed here; 0: nothing.")
+    ] = 0,
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -111,10 +116,10 @@ def ask(
     told = {"indication": indication, "technique": technique, "prior_report": prior_report, "age": age}
     told = {name: text.strip() for name, text in told.items()}
     options = Options(settings.max_answer_tokens, temperature, seed)
-    asking = Asking(paths, roles, question, ability, checks or samples, samples, told, list(mark or ()), options)
+    asking = Asking(paths, roles, question, ability, checks or samples, samples, told, list(mark or ()), options, withhold_below)
     selection = open_engine(settings, model, engine)
     try:
-        answer, session, number = answered(settings, selection.engine, asking, out)
+        answer, session, number, right = answered(settings, selection.engine, asking, out)
     finally:
         selection.engine.close()
     from inference.answer import as_json as shaped
@@ -127,8 +132,13 @@ def ask(
         out.note(f"trust: {answer.trust.words}.")
     for warning in answer.warnings:
         out.note(f"note: {warning}")
+    for why in dict.fromkeys([*right.answer.withheld.values(), *right.findings.withheld.values()]):
+        out.note(why)
+    if withhold_below and right.answer.why:
+        out.note(f"Nothing is withheld: {right.answer.why}")
     out.note(f"{selection.reason} {answer.timings.tokens} tokens in {answer.timings.total_s:.1f} s; session {session}.")
-    out.result({**shaped(answer, session), "answer_id": number})
+    withheld = {"answer": right.answer.withheld.get("", ""), "findings": right.findings.withheld, "inactive": right.answer.why}
+    out.result({**shaped(answer, session), "answer_id": number, "abstained": bool(withheld["answer"]), "withheld": withheld})
     if answer.state == "incomplete":
         raise EngineDied(answer.error or "The answer is incomplete: the engine ended in the middle of it; ask again.")
     if answer.state == "stopped":
@@ -147,8 +157,11 @@ def check_given(paths: Sequence[Path], roles: Sequence[str], question: str, sett
         raise QuestionError(f"{len(roles)} roles were given for {len(paths)} images: give one --role for each --image, or none.")
 
 
-def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) -> tuple[Answer, int, int]:
-    """Import the images, keep the question, ask, keep the answer; the answer, the session's id and the answer's own."""
+def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) -> tuple[Answer, int, int, CalibrationOut]:
+    """Import the images, keep the question, ask, keep the answer.
+
+    The answer, the session's id, the answer's own, and how often such answers were right, as far as reviewers of this site said.
+    """
     from inference import burned
     from inference.answer import ask as stream
     from inference.answer import record, validate
@@ -158,6 +171,7 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
     from storage.store import Store
     from storage.studies import relate_many
     from storage.views import LOCAL, Clinical
+    from ui.calibrating import Calibrators
     from ui.cli import marks
 
     clinical = Clinical(**asking.clinical)
@@ -182,8 +196,10 @@ def answered(settings: Settings, engine: Engine, asking: Asking, out: Output) ->
             items = stream(engine, request, cancel, progression=len(taken) > 1, findings=findings, warnings=warnings)
             names = (*ON_REQUEST, "samples") if asking.samples else ON_REQUEST
             answer = shown(checked(engine, items, cancel, names) if asking.checks else items, out)
-        number = store.add_version(turn, record(answer))
-    return answer, session, number
+        kept = record(answer)
+        number = store.add_version(turn, kept)
+        right = Calibrators().of(store, request.ability, kept, asking.at_least)
+    return answer, session, number, right
 
 
 def take(store: Store, reader: User, path: Path) -> Taken:
