@@ -21,9 +21,7 @@ from storage.schema import (
     Base,
     ContentRow,
     FeedbackRow,
-    ForecastRow,
     InstanceRow,
-    OutcomeRow,
     PatientRow,
     ReportRow,
     ReviewCodeRow,
@@ -90,9 +88,6 @@ def case(database: Database, session_id: int, user: User) -> Erased:
         session.execute(delete(ReviewSeriesRow).where(ReviewSeriesRow.item_id.in_(items)))
         session.execute(delete(ReviewItemRow).where(ReviewItemRow.version_id.in_(versions)))
         _erase_guarded(connection, said, said.c.version_id.in_(versions))
-        foretold, came = _table(ForecastRow), _table(OutcomeRow)
-        _erase_guarded(connection, came, came.c.forecast_id.in_(select(ForecastRow.id).where(ForecastRow.version_id.in_(versions))))
-        _erase_guarded(connection, foretold, foretold.c.version_id.in_(versions))
         for table, condition in (
             (VersionRow, VersionRow.turn_id.in_(turns)),
             (TurnRow, TurnRow.session_id == session_id),

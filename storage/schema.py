@@ -7,14 +7,13 @@
     feedback ──  review_items ──< reviews   what reviewers made of it; review_codes and review_series find items by code and image
     sessions ──  session_states             marks, measurements, layout: one document with a version
     sessions ──< reports                    the words of its report, a row for each saving
-    answer_versions ── forecasts            what an answer foretold; forecasts ──< forecast_outcomes, what came of it
     users ──< reader_templates              a reader's own wordings of questions, by ability
     users ──< overrides                     a warning of a mixed pair, and why a reader went past it
     audit                                   a chain of hashes, refers to nothing it could lose
 
-Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `APPEND_ONLY` names what is append-only, here and
-by triggers in the database; only erasing a whole case removes its feedback and forecasts (`storage.erasing`). Numbers of studies, series,
-sessions, turns and answers are never given twice. Nothing in this file is particular to SQLite.
+Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `feedback`, `reviews`, `audit` and `overrides`
+are append-only, here and by triggers in the database; only erasing a whole case removes its feedback (`storage.erasing`). Numbers of
+studies, series, sessions, turns and answers are never given twice. Nothing in this file is particular to SQLite.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from sqlalchemy.types import TypeDecorator
 
 from errors import StoreError
 
-APPEND_ONLY = ("feedback", "reviews", "audit", "overrides", "forecasts", "forecast_outcomes")
+APPEND_ONLY = ("feedback", "reviews", "audit", "overrides")
 """Tables whose rows are never changed or deleted."""
 
 NAMES = {
@@ -295,37 +294,6 @@ class TurnRow(Base):
     created: Mapped[datetime] = mapped_column(default=now)
 
 
-class ForecastRow(Base):
-    """What an answer foretold (`storage.forecasts`): class -> probability, of the study of `series_id` on. Append-only."""
-
-    __tablename__ = "forecasts"
-    __table_args__ = (UniqueConstraint("version_id"), {"sqlite_autoincrement": True})
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    version_id: Mapped[int] = mapped_column(ForeignKey("answer_versions.id"))
-    series_id: Mapped[int]
-    acquired: Mapped[datetime | None] = mapped_column(DateTime())
-    horizon: Mapped[str] = mapped_column(default="")
-    days: Mapped[int | None]
-    shares: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    created: Mapped[datetime] = mapped_column(default=now)
-
-
-class OutcomeRow(Base):
-    """What came of a forecast, as a reader saw it on a later study. Append-only: the newest row is what counts."""
-
-    __tablename__ = "forecast_outcomes"
-    __table_args__ = (Index(None, "forecast_id"), {"sqlite_autoincrement": True})
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    forecast_id: Mapped[int] = mapped_column(ForeignKey("forecasts.id"))
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    study_id: Mapped[int]
-    acquired: Mapped[datetime] = mapped_column(DateTime())
-    came: Mapped[str]
-    created: Mapped[datetime] = mapped_column(default=now)
-
-
 class TemplatesRow(Base):
     """A reader's own wordings of questions for one ability, in their order; without a row the program's own stand."""
 
@@ -497,7 +465,7 @@ def _refuse(*_: object) -> None:
     raise StoreError(f"rows of {', '.join(APPEND_ONLY)} are append-only; add a new row instead of changing one")
 
 
-for _row in (FeedbackRow, ReviewRow, AuditRow, OverrideRow, ForecastRow, OutcomeRow):
+for _row in (FeedbackRow, ReviewRow, AuditRow, OverrideRow):
     event.listen(_row, "before_update", _refuse)
     event.listen(_row, "before_delete", _refuse)
 

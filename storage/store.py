@@ -29,7 +29,6 @@ from storage import (
     exchange,
     feedback,
     flags,
-    forecasts,
     history,
     importing,
     library,
@@ -50,7 +49,6 @@ from storage.content import ContentStore
 from storage.database import Database
 from storage.feedback import Said
 from storage.flags import FlagView
-from storage.forecasts import ForecastView, Foretold
 from storage.marks import Marks
 from storage.reports import ReportText
 from storage.review_views import Agreement, Facets, Filters, ItemView, Judgement, QueueItem, QueuePage
@@ -324,24 +322,6 @@ class Store:
     def save_report(self, session_id: int, user: User, text: ReportText) -> int:
         """Keep the words of the case's report as another row; its id. Raises `InputError` when they are too long, `StoreError`."""
         return self._database.together(lambda session: reports.save(session, session_id, user, text))
-
-    def keep_forecast(self, version_id: int, user: User, shares: Mapping[str, float]) -> int | None:
-        """Keep what an answer foretells, class -> probability; its id, None when its question asks for nothing to come."""
-        return self._database.together(lambda session: forecasts.keep(session, version_id, user, shares))
-
-    def forecasts(self, user: User) -> tuple[ForecastView, ...]:
-        """What answers of the user's cases foretold, newest first, with the later studies it can be held against and what came of it."""
-        with self._database.read() as session:
-            return forecasts.of_reader(session, user)
-
-    def resolve_forecast(self, forecast_id: int, user: User, came: str, study_id: int) -> int:
-        """Keep what came of a forecast as another row; its id. Raises `InputError`, `StoreMissing`."""
-        return self._database.together(lambda session: forecasts.resolve(session, forecast_id, user, came, study_id))
-
-    def resolved_forecasts(self) -> tuple[Foretold, ...]:
-        """Every reader's resolved forecasts, for what they say of a model."""
-        with self._database.read() as session:
-            return forecasts.resolved(session)
 
     # review: every call raises `StoreRefused` for a user whose role does not allow it
 
