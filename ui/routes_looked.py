@@ -40,6 +40,8 @@ def looked(session_id: int, turn_id: int, version_id: int, here: In, user: Reade
             card = engine.card
             if not isinstance(engine, Looking) or (card.sha256, card.adapter, card.engine) != given:
                 whose = f"this one is of {record.model} through {record.engine}"
+                if (card.sha256, card.engine) == (record.model_digest, record.engine):
+                    whose += " with another adapter"
                 raise HTTPException(409, f"Maps are made by transformers, of the answers of the model that is open, and {whose}.")
             found = engine.relevance(request, record.text, cancel)
     except IntervalError as error:

@@ -13,7 +13,7 @@ from inference.select import Selection
 from tests.browser.conftest import Served
 from tests.browser.room import Room
 from tests.browser.samples import pair
-from tests.fakes import CARD
+from tests.fakes import CARD, FakeEngine
 from tests.ui.test_looked import Looker
 
 pytestmark = pytest.mark.browser
@@ -50,6 +50,22 @@ def test_map_is_off_until_it_is_asked_for_and_says_what_it_does_not_say(room: Ro
     expect(maps.first).to_be_hidden()
     button.click()
     expect(maps.first).to_be_visible()
+
+
+def test_where_the_open_model_cannot_look_the_reader_is_told_and_nothing_is_laid_over_the_images(
+    room: Room, served: Served, transformers: None, tmp_path: Path
+) -> None:
+    room.upload(pair(tmp_path))
+    room.ask("What changed?")
+    room.expect_answered("The opacity is worse.")
+    room.turns.first.get_by_test_id("provenance").click()
+    served.app.state.context.engine._selection = Selection(FakeEngine(card=CARD), "no maps")
+    button = room.page.get_by_test_id("looked")
+    button.click()
+    expect(room.page.get_by_text("Maps are made by transformers")).to_contain_text("this one is of fake through torch")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    expect(button).to_be_enabled()
+    expect(room.page.get_by_test_id("heat")).to_have_count(0)
 
 
 def test_an_answer_of_another_engine_offers_no_map(room: Room, tmp_path: Path) -> None:
