@@ -8,7 +8,7 @@ import { state } from "./state.js";
 import { check, haltChecks } from "./trust.js";
 
 const NAMES = {
-  no_image: "Without the images", exchange: "Prior and current exchanged", identical: "Current image twice", rotation: "Options turned round", decided: "First against second choice",
+  no_image: "Without the images", exchange: "Images exchanged", identical: "One image in every place", rotation: "Options turned round", decided: "First against second choice",
   said: "Words against the choice", paraphrase: "In other words", none_of_these: "Own choice taken away", undated: "Without the dates", samples: "Ten drawn answers", prior_guard: "Comparison without a prior",
 };
 const MORE = { paraphrase: "Ask in other words", undated: "Leave the dates out", samples: "Draw ten answers" };
