@@ -79,7 +79,7 @@ def _threshold(fitted: Platt, least: int) -> ThresholdOut:
 
 def _why(shares: dict[str, float], count: int, words: str) -> str:
     if not shares:
-        return "No percentage: the model weighed no classes here."
+        return "No percentage: there is no class here that reviewed answers can vouch for."
     if count < LEAST:
         return f"No percentage yet: it takes {LEAST} reviewed {words} answered by this model, and there are {count}."
     return f"No percentage: over {count} reviewed {words} this model's likelihood does not tell right from wrong."

@@ -27,7 +27,8 @@ class Duel(Run):
     def first(self) -> Payload:
         """The event that begins the stream."""
         asked = self.asked
-        return {"type": "turn", "run": asked.run, "session_id": asked.session_id, "title": asked.title, "turn": asked.turn.id}
+        told: Payload = {"type": "turn", "run": asked.run, "session_id": asked.session_id, "title": asked.title}
+        return {**told, "turn": asked.turn.id, "forecast": asked.turn.forecast}
 
     def work(self) -> None:
         """Both answers, each kept when it is whole, stopped or cut off."""

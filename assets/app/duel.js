@@ -3,6 +3,7 @@
 import { get, post, stream } from "./api.js";
 import { going } from "./along.js";
 import { fill, h, icon, menu, seconds, setOptions } from "./dom.js";
+import { forecastMark } from "./forecast.js";
 import { flush, relationship, wire } from "./hang.js";
 import { isShown, panel } from "./panels.js";
 import { filled, on, remember, state, update } from "./state.js";
@@ -48,6 +49,7 @@ export function duel() {
     fill(sides, run.sides.map((side, at) => h("section.side2", { "aria-label": `Answer ${at + 1}`, dataset: { testid: `duel-side-${at + 1}`, best: String(run.judged === String(at)) } },
       h("h3", {}, side.name ?? `Answer ${at + 1}`),
       side.about ? h("p.quiet", {}, side.about) : null,
+      forecastMark(run.forecast),
       h("p.words", {}, side.text || (running() ? "" : "No words."), running() && run.at === at && !side.version ? h("span.caret", { "aria-hidden": "true" }) : null),
       side.state && side.state !== "complete" ? h("p.note", {}, icon("warning"), side.state === "stopped" ? "Stopped" : side.error || "Incomplete") : null)));
     const whole = run.ended && run.sides.every((side) => side.state === "complete");
@@ -75,7 +77,7 @@ export function duel() {
   };
   const heard = (mine, event) => {
     if (event.type === "turn") {
-      Object.assign(mine, { id: event.run, turn: event.turn, session: event.session_id });
+      Object.assign(mine, { id: event.run, turn: event.turn, session: event.session_id, forecast: event.forecast });
       if (state.session?.id !== event.session_id) update({ session: { id: event.session_id, title: event.title } });
       remember();
     } else if (event.type === "side") Object.assign(mine, { at: event.side, stage: `answer ${event.side + 1} of 2` });

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { fill, h, icon, moment } from "./dom.js";
 import { fateLine, flagList } from "./flags.js";
+import { forecastMark } from "./forecast.js";
 import { lend } from "./guest.js";
 import { guidelines } from "./guidelines.js";
 import { agreement } from "./agreement.js";
@@ -182,6 +183,7 @@ class Desk {
     fill(this.body,
       h("header.casehead", {}, h("h2", {}, `Case ${item.id}`), h("span.casestate", { dataset: { state: this.held ? "in work" : item.state, testid: "case-state" } }, this.held ? "yours" : item.state), h("span.quiet", {}, [turn.ability, item.modality, item.model].filter(Boolean).join(" · "))),
       h("p.question", {}, turn.question),
+      forecastMark(turn.forecast),
       h("p.words", { dataset: { testid: "case-answer" } }, version.text || "The answer is empty."),
       before,
       found.barred && h("p.note", { role: "status", dataset: { testid: "barred" } }, icon("info"), found.barred),

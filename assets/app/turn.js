@@ -6,6 +6,7 @@ import { fill, h, icon, iconButton, moment, plural, seconds, sentence } from "./
 import { folded, withheld } from "./calibration.js";
 import { chips, Evidence } from "./evidence.js";
 import { Feedback } from "./feedback.js";
+import { FORECAST, forecastMark } from "./forecast.js";
 import { saw } from "./saw.js";
 import { state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
@@ -29,7 +30,7 @@ export class TurnView {
     const went = [turn.marks?.length > 0 && `with ${turn.marks.length > 1 ? "marks" : "mark"} ${letters(turn.marks)}`, told && "with clinical context"];
     const roles = turn.slots.map((slot, number) => [slot.role || `image ${number + 1}`, slot.when].filter(Boolean).join(", "));
     this.about = h("p.about.quiet", {}, [ABILITIES[turn.ability] ?? turn.ability, plural(turn.slots.length, "image"), roles.join(" → "), ...went].filter(Boolean).join(" · "));
-    this.element = h("li.turn", { dataset: { turn: turn.id, testid: "turn" } }, h("div.asked", {}, this.question, edit), this.about, this.answer, this.evidence.element, this.foot);
+    this.element = h("li.turn", { dataset: { turn: turn.id, testid: "turn" } }, h("div.asked", {}, this.question, edit), this.about, forecastMark(turn.forecast), this.answer, this.evidence.element, this.foot);
   }
 
   show(turn, running) {
@@ -176,7 +177,7 @@ export class TurnView {
 
   async copy(version) {
     try {
-      await navigator.clipboard.writeText(version.text);
+      await navigator.clipboard.writeText(this.turn.forecast ? `${FORECAST}: ${version.text}` : version.text);
       say("The answer is on the clipboard.", "good");
     } catch {
       say("This browser does not let the page copy; select the answer and copy it by hand.");

@@ -43,6 +43,15 @@ def test_json_has_every_key_of_the_contract(run: Run, pair: tuple[Path, Path], o
     assert done.err == ""
 
 
+def test_an_answer_about_what_is_to_come_is_marked(run: Run, pair: tuple[Path, Path], opened: Opened) -> None:
+    ahead = ("ask", "--image", pair[0], "--image", pair[1], "--question", "Will the effusion be larger in a year?")
+    assert "Forecast, not a finding" in run(*ahead).err
+    assert run(*ahead, "--json").json["forecast"]["horizon"] == "in a year"
+    done = run(*ahead[:-1], QUESTION, "--json")
+    assert done.json["forecast"] is None
+    assert "Forecast" not in run(*ahead[:-1], QUESTION).err
+
+
 def test_an_answer_that_is_seldom_right_here_is_marked_and_kept(
     run: Run, pair: tuple[Path, Path], opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,8 +123,11 @@ def ask(
     finally:
         selection.engine.close()
     from inference.answer import as_json as shaped
+    from storage import horizons
 
     out.say("")
+    if horizons.asked(question) is not None:
+        out.note(f"{horizons.MARK}: no image shows it yet.")
     for check in answer.checks.values():
         if check.verdict != "not made":
             out.note(f"check: {check.verdict}. {check.explanation}")
