@@ -152,11 +152,12 @@ def write_manifest(
     weights_sha256: str = "",
     offsets: Sequence[Mapping[str, Any]] = (),
     text: str = TEXT_FILE,
+    parity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """`manifest.json` of an assembled model, with the SHA-256 of its files; returns its content.
 
     `weights_sha256` is what the transformers weights have when they are made from the pair; without it they must be there. `offsets`
-    are those of `inference.offsets`, as dicts.
+    are those of `inference.offsets` and `parity` that of `inference.parity`, as dicts.
     """
     there = [file for file in (text, *CHECKED) if file != WEIGHTS or not weights_sha256]
     content = {
@@ -174,6 +175,7 @@ def write_manifest(
         "max_images": MAX_IMAGES,
         "image_order": "oldest-first",
         "offsets": list(offsets),
+        "parity": parity,
         "on_demand": [WEIGHTS] if weights_sha256 else [],
         "files": {file: base.sha256(folder / file) if file in there else weights_sha256 for file in (text, *CHECKED)},
         "bytes": {file: (folder / file).stat().st_size for file in there},
@@ -196,6 +198,18 @@ def caution(parts: Path = PARTS) -> str:
 def offsets(parts: Path = PARTS) -> list[dict[str, Any]]:
     """What was fitted for the shipped model's likelihoods (`finetune.offsets`); nothing for a model that it was not fitted for."""
     return list(_beside(parts, OFFSETS_FILE).get("offsets", ()))
+
+
+def parity(parts: Path = PARTS) -> dict[str, Any] | None:
+    """How the shipped GGUF pair answered beside its torch weights, as its card has it, with the pair's digest; None if not measured."""
+    built, greedy = _manifest(parts / PARTS_FILE).get("built", {}), _beside(parts, CARD_FILE).get("parity", {}).get("greedy")
+    if greedy is None or not {TEXT_FILE, MMPROJ_FILE} <= built.keys():
+        return None
+    counts = {
+        ability: {"asked": found["asked"], "equal": found["equal"]} for ability, found in greedy["by_ability"].items() if found["asked"]
+    }
+    pair = manifest.together(built[name] for name in (TEXT_FILE, MMPROJ_FILE))
+    return {"sha256": pair, "asked": greedy["asked"], "equal": greedy["equal"], "by_ability": counts}
 
 
 def _beside(parts: Path, name: str) -> dict[str, Any]:
@@ -244,7 +258,7 @@ def build(settings: Settings, progress: Progress | None = None, parts: Path = PA
 
 def _told(parts: Path) -> dict[str, Any]:
     """What the manifest says of a model beside its files."""
-    return {"summary": caution(parts), "offsets": offsets(parts)}
+    return {"summary": caution(parts), "offsets": offsets(parts), "parity": parity(parts)}
 
 
 def _refresh(folder: Path, told: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from errors import ModelNotLoaded
 from inference import manifest
 from inference.manifest import MANIFEST, Manifest
+from inference.parity import Parity
 from settings import Settings
 
 CATALOGUE = Path(__file__).resolve().parents[1] / "assets" / "models.yaml"
@@ -94,6 +95,7 @@ class ModelEntry:
     summary: str = ""
     note: str = ""
     listed: Listed | None = None
+    parity: Parity | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def _entry(folder: Path, known: Listed | None) -> ModelEntry:
         summary=content.summary or (known.summary if known else ""),
         note=f"{broken} is missing or has another size; {manifest.REBUILD}" if broken else "",
         listed=known,
+        parity=content.measured,
     )
 
 

@@ -161,6 +161,8 @@ class ModelCard:
     """SHA-256 of the adapter's numbers, `` without one."""
     offsets: tuple[Offset, ...] = ()
     """What is added to its likelihoods of listed answers; an adapter is read with those of the model it is on."""
+    parity: str = ""
+    """How often the GGUF pair answers as the full weights do, in a sentence; `` where that was not measured on these very weights."""
 
 
 OnStage = Callable[[Stage], None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from errors import ModelNotLoaded
 from inference import families
 from inference.engine import ModelCard
 from inference.offsets import Offset
+from inference.parity import Parity
 
 MANIFEST = "manifest.json"
 MAGIC = b"GGUF"
@@ -50,6 +51,8 @@ class Manifest(BaseModel):
     max_images: int = Field(8, ge=1)
     image_order: Literal["oldest-first", "current-first"] = "oldest-first"
     offsets: tuple[Offset, ...] = ()
+    parity: Parity | None = None
+    """Of the GGUF pair against the transformers weights; believed for the pair it names alone."""
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -62,9 +65,15 @@ class Manifest(BaseModel):
         """The listed files of the transformers folder."""
         return tuple(name for name in self.files if name.startswith(f"{self.hf}/"))
 
+    @property
+    def measured(self) -> Parity | None:
+        """The parity, where it was measured on the GGUF pair that is listed here."""
+        pair = [self.files.get(name, "") for name in (self.text, self.mmproj)]
+        return self.parity if self.parity is not None and self.parity.sha256 == together(pair) else None
+
     def card(self, engine: str, context_tokens: int, names: Sequence[str]) -> ModelCard:
         """The model card for `engine`; its SHA-256 is of the listed hashes of `names`, the files that engine reads."""
-        digest = hashlib.sha256("".join(self.files[name] for name in names).encode()).hexdigest()
+        digest = together(self.files[name] for name in names)
         return ModelCard(
             name=self.name,
             family=self.family,
@@ -79,7 +88,13 @@ class Manifest(BaseModel):
             summary=self.summary,
             tile=self.tile,
             offsets=self.offsets,
+            parity=self.measured.told if self.measured and engine == "gguf" else "",
         )
+
+
+def together(hashes: Iterable[str]) -> str:
+    """One SHA-256 for files of these hashes, in hex."""
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def read(folder: Path) -> Manifest:

@@ -15,7 +15,8 @@ from typing import Literal
 
 from errors import Cancelled, EngineError, IntervalError, ModelNotLoaded
 from inference import promoted
-from inference.engine import Engine, Wearer
+from inference.engine import Engine, ModelCard, Wearer
+from inference.parity import UNMEASURED
 from inference.select import Selection, open_engine, worn
 from settings import Settings
 
@@ -31,7 +32,10 @@ MAX_WAITING = 16
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """What the page shows of the engine: `text` in a few words, `detail` in a sentence, `caution` what its card says of it."""
+    """What the page shows of the engine: `text` in a few words, `detail` in a sentence, `caution` what its card says of it.
+
+    `parity` is, of llama.cpp, how often its answers are the full model's, or that it was not measured.
+    """
 
     state: Literal["loading", "ready", "missing", "failed"]
     text: str
@@ -42,6 +46,14 @@ class EngineStatus:
     context_tokens: int = 0
     max_images: int = 0
     caution: str = ""
+    parity: str = ""
+
+
+def agreement(card: ModelCard) -> str:
+    """What is known of a processor's answers beside the full model's; nothing to say of other engines. An adapter was not measured."""
+    if card.engine != "gguf":
+        return ""
+    return card.parity if card.parity and not card.adapter else UNMEASURED
 
 
 class EngineRoom:
@@ -72,7 +84,7 @@ class EngineRoom:
             selection, error, waiting = self._selection, self._error, max(0, len(self._queue) - 1)
         if selection is not None:
             card = selection.engine.card
-            known = (card.name, card.engine, waiting, card.context_tokens, card.max_images, card.summary)
+            known = (card.name, card.engine, waiting, card.context_tokens, card.max_images, card.summary, agreement(card))
             return EngineStatus("ready", "ready", selection.reason, *known)
         if error is None:
             return EngineStatus("loading", "loading the model", "Questions asked now are answered when the model is there.")

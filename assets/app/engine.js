@@ -33,7 +33,7 @@ export function engineChip() {
     const { engine } = state;
     const found = engine.state === "ready" ? await attempt(() => get("/api/models")) : null;
     if (!found) return void say(engine.detail || engine.text, engine.state === "ready" ? "good" : "bad");
-    fill(list, h("p.quiet", {}, engine.detail), found.map((one) => h("button.item", { type: "button", role: "menuitemradio", "aria-checked": String(one.name === state.model.name), onclick: () => choose(one.name ? one : { name: "", words: "" }), dataset: { testid: "engine-model" } }, one.name === state.model.name ? icon("check") : h("span.icon"), h("span", {}, one.words))));
+    fill(list, h("p.quiet", {}, engine.detail), Boolean(engine.parity) && h("p.quiet", { dataset: { testid: "parity" } }, engine.parity), found.map((one) => h("button.item", { type: "button", role: "menuitemradio", "aria-checked": String(one.name === state.model.name), onclick: () => choose(one.name ? one : { name: "", words: "" }), dataset: { testid: "engine-model" } }, one.name === state.model.name ? icon("check") : h("span.icon"), h("span", {}, one.words))));
     const box = chip.getBoundingClientRect();
     list.style.setProperty("top", `${box.bottom + 4}px`);
     list.style.setProperty("right", `${Math.max(8, innerWidth - box.right)}px`);

@@ -258,6 +258,33 @@ def test_offsets_beside_the_parts_are_carried_into_the_built_model_and_those_of_
             assert catalogue.verify(where, "bundled").ok
 
 
+@pytest.mark.usefixtures("tiny_base")
+def test_agreement_with_the_full_weights_is_told_of_the_pair_it_was_measured_on_alone(settings: Settings, parts: Path) -> None:
+    """It travels in the manifest with the pair's digest: neither other files nor another revision may carry it on."""
+    assert manifest.read(bundled.build(settings, parts=parts)).parity is None
+    record = json.loads((parts / bundled.PARTS_FILE).read_text())
+    ship.save_record(parts, {**record, "built": built(parts, settings)})
+    counted = {"asked": 30, "equal": 29}
+    greedy = {**counted, "by_ability": {"temporal": {**counted, "share": 0.97}, "reasoning": {"asked": 0, "equal": 0}}}
+    card = parts / bundled.CARD_FILE
+    card.write_text(json.dumps({"revision": "0" * 12, "parity": {"greedy": greedy}}))
+    assert manifest.read(bundled.build(settings, parts=parts)).measured is None
+    card.write_text(json.dumps({"revision": record["revision"], "parity": {"greedy": greedy}}))
+    listed = manifest.read(folder := bundled.build(settings, parts=parts))
+    pair = listed.card("gguf", 512, (listed.text, listed.mmproj))
+    assert pair.parity == "Processor answers are the full-precision answers in 29 of 30 held-out questions (temporal 29 of 30)."
+    assert listed.measured is not None
+    assert listed.measured.sha256 == pair.sha256
+    assert listed.card("torch", 512, listed.weights).parity == ""
+    (row,) = [entry for entry in catalogue.models(settings) if entry.path == folder]
+    assert row.parity == listed.measured
+    content = json.loads((folder / "manifest.json").read_text())
+    content["files"][listed.text] = "1" * 64
+    (folder / "manifest.json").write_text(json.dumps(content))
+    other = manifest.read(folder)
+    assert (other.measured, other.card("gguf", 512, (other.text, other.mmproj)).parity) == (None, "")
+
+
 def test_what_the_page_warns_of_is_what_the_card_measured() -> None:
     """The caution under every question names a score; other weights must not keep the old one."""
     card = json.loads((bundled.PARTS / bundled.CARD_FILE).read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -9,11 +10,12 @@ import pytest
 
 from errors import Cancelled, EngineError, ModelNotLoaded
 from inference import promoted
+from inference.parity import UNMEASURED
 from inference.select import Selection, Worn
 from settings import Settings
-from tests.fakes import FakeEngine
+from tests.fakes import CARD, FakeEngine
 from ui import engine_room
-from ui.engine_room import MAX_WAITING, EngineRoom
+from ui.engine_room import MAX_WAITING, EngineRoom, agreement
 
 
 def opened(settings: Settings, engine: FakeEngine | None = None) -> EngineRoom:
@@ -164,3 +166,18 @@ def test_what_was_promoted_is_worn_with_the_next_question(settings: Settings, mo
     assert engine.worn == [Path("promoted"), Path("rolled back")]
     assert room.status().detail == "why m wears rolled back."
     room.close()
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"engine": "gguf", "parity": "29 of 30."}, "29 of 30."),
+        ({"engine": "gguf", "parity": "29 of 30.", "adapter": "1" * 64}, UNMEASURED),
+        ({"engine": "gguf"}, UNMEASURED),
+        ({"engine": "torch"}, ""),
+    ],
+)
+def test_a_processor_says_how_often_it_answers_as_the_full_model_and_with_an_adapter_that_nobody_measured_it(
+    card: dict[str, str], said: str
+) -> None:
+    assert agreement(replace(CARD, **card)) == said

@@ -35,6 +35,7 @@ def list_models(context: typer.Context, as_json: Json = False, data_dir: DataDir
             "revision": entry.revision,
             "summary": entry.summary,
             "note": entry.note,
+            "parity": entry.parity.model_dump() if entry.parity else None,
             **_known(entry.listed),
         }
         for entry in found
