@@ -51,7 +51,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Source:
-    """One answer a report rests on, with everything needed to make it again. `text` are the reader's words where `corrected`."""
+    """One answer a report rests on, with everything needed to make it again. `text` are the reader's words where `corrected`.
+
+    `checks` is check -> verdict, of those that were made.
+    """
 
     version_id: int
     question: str
@@ -68,6 +71,7 @@ class Source:
     trust: str = ""
     trust_state: str = ""
     trust_why: str = ""
+    checks: Mapping[str, str] = field(default_factory=dict)
     progression: Progression = field(default_factory=dict)
     overall: Shares = field(default_factory=dict)
     cells: Mapping[str, str] = field(default_factory=dict)
@@ -196,6 +200,7 @@ def _of(source: Source) -> tuple[tuple[str, str], ...]:
         ("Images in order", ", ".join(source.image_hashes)),
         ("Prompt", source.prompt),
         ("Checks", source.trust or "none"),
+        ("Each check", ", ".join(f"{name.replace('_', ' ')}: {verdict}" for name, verdict in source.checks.items())),
         ("Cells changed by the reader", ", ".join(f"{finding} {name}" for finding, name in source.cells.items())),
         ("Made", source.made.isoformat(timespec="seconds") if source.made else ""),
     )

@@ -17,7 +17,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from errors import InputError, StoreError
-from storage import audit, library, marks, review, upgrade
+from storage import audit, horizons, library, marks, review, upgrade
 from storage.database import Database
 from storage.schema import (
     FeedbackRow,
@@ -107,6 +107,8 @@ def _turn(session: Session, row: TurnRow) -> dict[str, Any]:
         versions.append({**answer, "feedback": [_statement(session, one) for one in said]})
     asked = {"question": row.question, "ability": row.ability, "relationship": row.relationship}
     told = {"marks": row.marks, "clinical": row.clinical}
+    if horizons.asked(row.question) is not None:
+        told |= {"note": horizons.MARK}
     return {**asked, **told, "created": row.created.isoformat(), "slots": row.slots, "versions": versions}
 
 

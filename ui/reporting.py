@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from errors import StoreError
-from inference import report
+from inference import report, trust
 from inference.engine import RGB
 from inference.report import Report, Shown, Source, Words
 from storage.importing import synthetic
@@ -101,8 +101,8 @@ def _last(version: VersionView) -> FeedbackView | None:
 def _source(here: Context, user: User, turn: TurnView, version: VersionView) -> Source:
     kept = here.store.answer(version.id, user)
     last = _last(version)
-    trust = version.checks.get("trust")
-    state = trust if isinstance(trust, dict) else {}
+    told = version.checks.get("trust")
+    state = told if isinstance(told, dict) else {}
     overall = version.checks.get("overall")
     better = last.corrected_answer if last else ""
     return Source(
@@ -121,6 +121,7 @@ def _source(here: Context, user: User, turn: TurnView, version: VersionView) -> 
         trust=str(state.get("words", "")),
         trust_state=str(state.get("state", "")),
         trust_why=str(state.get("explanation", "")),
+        checks={name: one.verdict for name, one in trust.kept(version.checks).items() if one.verdict != "not made"},
         progression=version.progression,
         overall=overall if isinstance(overall, dict) else {},
         cells=last.cells if last else {},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from storage.horizons import Horizon, asked
@@ -30,8 +32,10 @@ def test_a_question_ahead_is_told_from_one_that_looks_back(question: str, horizo
     assert asked(question) == horizon
 
 
-def test_a_kept_question_says_how_far_ahead_it_looks(store: Store, reader: User, pair: PatientSummary) -> None:
+def test_a_kept_question_says_how_far_ahead_it_looks(store: Store, reader: User, pair: PatientSummary, tmp_path: Path) -> None:
     session = store.start_session(reader, "Case", [Slot(study.series[0].id) for study in pair.studies])
     for question in ("Will the effusion be larger in six months?", "Is the effusion larger?"):
         store.add_turn(session, reader, question, "temporal", "temporal")
     assert [turn.forecast for turn in store.session(session, reader).turns] == [Horizon("in six months", 183), None]
+    store.export(tmp_path / "cases.json", reader)
+    assert (tmp_path / "cases.json").read_text().count("Forecast, not a finding") == 1

@@ -55,6 +55,24 @@ def test_draft_says_what_the_answer_says_and_what_it_rests_on(browser: TestClien
     assert any("not image-dependent" in caution for caution in found["cautions"])
 
 
+def test_a_forecast_is_named_as_one_in_every_export_and_stated_in_no_part(browser: TestClient, running: Running, tmp_path: Path) -> None:
+    hang = send(browser, *pair(tmp_path))["hang"]
+    number = asked(browser, running, hang)
+    running.desk.engine = FakeEngine(["It will be gone."], scores=worse)
+    ahead = {"question": "Will the opacity be gone in a year?", "slots": slots(hang), "session_id": number}
+    assert events(browser.post("/api/ask", json=ahead).text)[0]["turn"]["forecast"] == {"words": "in a year", "days": 365}
+    found = browser.get(address(number)).json()
+    assert found["words"]["impression"] == "The opacity is worse – 2 × as large.\nAs a whole: worse."
+    assert not any("gone" in part for part in found["words"].values())
+    text = browser.get(address(number, ".txt")).content.decode()
+    assert "Forecast, not a finding: It will be gone." in text
+    pages = PdfReader(io.BytesIO(browser.get(address(number, ".pdf")).content)).pages
+    assert "forecast, not a finding" in " ".join(" ".join(page.extract_text() for page in pages).split())
+    structured = browser.get(address(number, ".dcm")).content
+    assert b"Forecast, not a finding: It will be gone." in structured
+    assert structured.count(b"It will be gone.") == 1
+
+
 def test_readers_words_are_kept_and_can_go_back_to_the_draft(browser: TestClient, session: int) -> None:
     draft = browser.get(address(session)).json()["draft"]
     mine = {**draft, "impression": "Effusion doubled. <b>Call.</b>"}
@@ -79,7 +97,9 @@ def test_text_reads_back_with_mark_and_provenance(browser: TestClient, session: 
         "Also mine.",
         "Model: fake",
         f"Model SHA-256: {'0' * 64}",
-        "not image-dependent",
+        "Each check: ",
+        "no image: not image-dependent",
+        "exchange: order-blind",
     ):
         assert words in text, words
     assert text.count("SHA-256 ") >= 2
