@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from finetune.synthesis.questions import Item
 from inference import manifest, pixels
 from inference.engine import Engine, Request
 from inference.gguf import GgufEngine
+from inference.images import frame_image
 from inference.torch_engine import TorchEngine
 from settings import load
+from storage import studies
+from tests.conftest import ROOT
 from tests.finetune import tiny
 
 CHOICES = tuple("abcdefghijklmnopqrstuvwxyzABCDEFGHIJ")
@@ -168,3 +172,27 @@ def test_the_shipped_pair_answers_as_torch_does(bundled_models: Path) -> None:
     assert found["images"]["cosine_min"] > 0.99
     assert found["logits"]["top1_agreement"] > 0.96
     assert found["greedy"]["share"] >= LEAST_EQUAL
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("case", ["pneumonia-worse", "effusion-improved", "oedema-course", "ct-nodule-growth"])
+def test_the_second_image_bears_on_the_processors_answer_as_it_does_on_the_full_models(bundled_models: Path, case: str) -> None:
+    """On every demo case: exchanging the images, or the first in place of the second, moves the shares of both engines, and by the same."""
+    folders = sorted(path for path in (ROOT / "assets" / "demo" / case).iterdir() if path.is_dir())
+    series = [studies.read([folder]).studies[0].series[0] for folder in (folders[0], folders[-1])]
+    films = [frame_image(one.frames[len(one.frames) // 2]) for one in series]
+    choices = ("worse", "stable", "improved")
+    moved: dict[str, list[float]] = {}
+    for kind in (GgufEngine, TorchEngine):
+        engine = kind(bundled_models / "bundled", 2048, threads=1)
+        try:
+            shares = []
+            for first, second in (films, reversed(films), (films[0], films[0])):
+                images = (replace(first, role="prior"), replace(second, role="current"))
+                logprobs = np.array(engine.score(Request(images, "Overall, is the disease worse, stable or improved?"), choices).logprobs)
+                shares.append(np.exp(logprobs) / np.exp(logprobs).sum())
+            moved[engine.card.engine] = [float(np.abs(other - shares[0]).max()) for other in shares[1:]]
+        finally:
+            engine.close()
+    assert min(moved["gguf"]) > 0.05, moved
+    assert moved["gguf"] == pytest.approx(moved["torch"], abs=0.005), moved
