@@ -103,11 +103,11 @@ def test_a_stop_between_two_words_ends_the_answer_and_the_next_question_is_answe
     expected = [token.id for token in words(gguf, tiny.pair(tokens=6))]
     cancel = Event()
     stream = gguf.stream(tiny.pair(tokens=1500), cancel)
-    heard = [next(stream), next(stream)]
+    heard = [next(stream)]  # comes alone; the next ones come together, and this model may have said all by then
     cancel.set()
     with pytest.raises(Cancelled):
         heard += stream
-    assert len(heard) < 1500
+    assert len(heard) < 100
     assert [token.id for token in words(gguf, tiny.pair(tokens=6))] == expected
 
 

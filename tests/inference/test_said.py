@@ -40,7 +40,7 @@ def test_answers_that_mean_the_same_count_as_one() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("Compared with the prior study the effusion is larger.", ["Compared with", "prior study"]),
+        ("Compared with the prior study the effusion is larger.", ["Compared with", "prior study", "is larger"]),
         ("The heart is enlarged.", []),
         ("Unchanged from the previous exam.", ["Unchanged", "from the previous exam"]),
         ("Interval increase of the opacity.", ["Interval increase"]),
