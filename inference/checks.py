@@ -34,7 +34,7 @@ from errors import Cancelled, EngineError
 from inference import guard
 from inference.answer import Answer
 from inference.answered import against
-from inference.closed import NONE, Closed, Reading, of_change, of_question, paraphrased, read, without
+from inference.closed import NONE, ORDINALS, Closed, Reading, of_change, of_question, paraphrased, read, without
 from inference.engine import Engine, Request, Stage, Token
 from inference.probes import identical, undated, without_images
 from inference.reading import Shares, exchanged, top
@@ -52,7 +52,7 @@ MOVED = 0.05
 """Shares of which less than this moves to other classes without the images do not depend on them; a tie that tips is no proof."""
 WORDS_MOVED = 0.05
 """Nats a token by which an open answer must get less likely without the images."""
-_BETWEEN = re.compile(r"\b(?:last|previous|prior|then|between|second|third|\w+th|time \d)\b", re.IGNORECASE)
+_BETWEEN = re.compile(rf"\b(?:last|previous|prior|then|between|{'|'.join(ORDINALS[1:])}|time \d)\b", re.IGNORECASE)
 """Words about some time points of a series."""
 SAMPLES = 10
 SAMPLED_AT = 1.0

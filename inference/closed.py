@@ -177,7 +177,7 @@ def of_change(images: int, finding: str = "") -> Closed:
 
 
 def _over(images: int, change: Closed) -> Closed:
-    return change if images == 2 else _from_first_to_last(change)
+    return _from_first_to_last(change) if images > 2 else change
 
 
 def of_question(request: Request, answer: str = "") -> Closed | None:

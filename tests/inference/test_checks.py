@@ -253,7 +253,7 @@ def test_a_question_about_a_mark_is_checked_by_that_mark() -> None:
 def test_words_about_the_last_two_of_three_time_points_do_not_contradict_the_whole_course() -> None:
     engine = FakeEngine(["Overall unchanged since the last study."], scores=lambda _request: says("worse"))
     assert made(engine, replace(SERIES, question="What changed?")).checks["said"].verdict == "not made"
-    engine = FakeEngine(["Overall unchanged."], scores=lambda _request: says("worse"))
+    engine = FakeEngine(["Overall unchanged, with both lungs clear."], scores=lambda _request: says("worse"))  # "with" names no time
     assert made(engine, replace(SERIES, question="What changed?")).checks["said"].verdict == "says otherwise"
 
 
