@@ -9,10 +9,14 @@ const figure = (value) => (value === null ? "–" : value.toFixed(2).replace("-"
 export function agreement(disputes) {
   const told = h("div.agreement", {}, h("p.quiet", {}, "Counting…"));
   const between = h("div.row", { hidden: true });
-  const look = (query = "") => get(`/api/review/agreement${query}`).then((found) => {
-    if (!query && found.readers.length > 2) choose(between, found.readers, look);
-    fill(told, draw(found, disputes));
-  }, (error) => fill(told, h("p.note", {}, error.message)));
+  let last = 0; // answers may overtake each other: only that to the last question is drawn
+  const look = async (query = "") => {
+    const mine = ++last;
+    const found = await get(`/api/review/agreement${query}`).catch((error) => ({ error }));
+    if (mine !== last) return;
+    if (!query && found.readers?.length > 2) choose(between, found.readers, look);
+    fill(told, found.error ? h("p.note", {}, found.error.message) : draw(found, disputes));
+  };
   look();
   return h("div.agreement", { dataset: { testid: "agreement" } }, between, told);
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from settings import load
 from storage import audit
@@ -184,9 +184,15 @@ def test_a_case_is_held_while_its_reviewer_is_at_it(ward: Served, chromium: Brow
         desk.page.get_by_test_id("rest-agreement").click()
         table = desk.page.get_by_test_id("agreement")
         expect(table).to_contain_text("2 cases judged by at least two")
+        late: list[Route] = []
+        desk.page.route("**/api/review/agreement", lambda route: late.append(route))  # everybody's, while one is named
         desk.page.get_by_test_id("agree-1").select_option(str(reader.id))
         desk.page.get_by_test_id("agree-2").select_option("Second")
         expect(table).to_contain_text("1 case judged by at least two")
+        with desk.page.expect_event("requestfinished", lambda one: one.url.endswith("/agreement")):
+            late[0].continue_()
+        desk.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        expect(table).to_contain_text("1 case judged by at least two")  # everybody's figures once stood under two names
     finally:
         for context in contexts:
             context.close()
