@@ -192,15 +192,19 @@ class Conversation:
         """Continue the conversation token by token until the model ends it or `most` tokens; returns their count."""
         random = np.random.default_rng(seed)
         for count in range(most):
-            logprobs = self._model.logprobs()
-            token = pick(logprobs, temperature, random)
+            token, logprob = self._model.likeliest() if temperature <= 0 else self._drawn(temperature, random)
             if self._model.ends(token):
                 return count
-            say(token, float(logprobs[token]))
+            say(token, logprob)
             self._model.check()
             if count + 1 < most:
                 self._model.read([token], len(self._kept) + count, last=True)
         return most
+
+    def _drawn(self, temperature: float, random: np.random.Generator) -> tuple[int, float]:
+        logprobs = self._model.logprobs()
+        token = pick(logprobs, temperature, random)
+        return token, float(logprobs[token])
 
     def follow(self, ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """(vocabulary,) log-probabilities before each of `ids`, which are read one by one as an answer would be written."""

@@ -29,7 +29,7 @@ from tests.bench.figures import Figure
 from tests.bench.subjects import small_pair
 
 PAIRS = 5
-ANSWERS, CUT = 25, 10
+ANSWERS, CUT = 50, 10
 """Answers that are timed token by token, and their tokens: the bundled model says little more."""
 CONTEXT = 4096
 
