@@ -2,40 +2,63 @@
 
 The checks vouch for what a model says when it must choose a class; what it wrote may say another. Plain rules over English words.
 
-    against(OVERALL_CHANGE, "The effusion is larger; overall worse.", "stable")      # "worse"
+    held(request, OVERALL_CHANGE, "The effusion is larger; overall worse.", "stable")      # ("says otherwise", "worse")
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
-from inference.closed import LETTERS, Closed
+from inference.closed import LETTERS, OVERALL_CHANGE, Closed
+from inference.engine import Request
+from inference.mentions import Place, Scene, mentions
 from inference.offsets import plain
 from inference.said import Direction, direction
+
+Verdict = Literal["agrees", "says otherwise", "names none"]
 
 _LETTER = re.compile(r"^\W*([A-H])(?:[).:]|\W*$)")
 _EVEN = re.compile(r"\b(?:neither|the same|equal(?:ly)?|no difference)\b", re.IGNORECASE)
 _NEITHER = re.compile(r"\bneither (?:image|film|study|scan|radiograph)\b", re.IGNORECASE)
+_YES_NO = re.compile(r"^\s*(?:is|are|has|have|did|does|do|was|were)\b(?!.*\bor\b)", re.IGNORECASE | re.DOTALL)
+_REPLY = re.compile(r"^\W*(yes|no)\b", re.IGNORECASE)
+_WHOLE = re.compile(r"\b(?:disease|overall|as a whole)\b", re.IGNORECASE)
 _WAYS: Mapping[str, Direction] = {"new": "larger", "worse": "larger", "stable": "same", "improved": "smaller", "resolved": "smaller"}
 _WORDS: Mapping[Direction, str] = {"larger": "worse", "smaller": "improved", "same": "stable"}
 
 
-def against(closed: Closed, text: str, name: str) -> str:
-    """What the words of an answer say in place of the class `name`; `` where they agree with it, or name no one class.
+def held(request: Request, closed: Closed, text: str, name: str) -> tuple[Verdict, str]:
+    """Whether the words of an answer to `request` go with the class `name`, and what they say where they say another.
 
-    Of a change those clauses count that name it ("overall" of the disease as a whole); what neither image shows is stable. Without any,
-    words that speak of parts of it contradict the class only when they go the other way.
+    Of a change those clauses count that name it ("overall" of the disease as a whole); what neither image shows is stable, and a bare yes
+    or no answers what was asked. Without any, words that speak of parts of it contradict the class only when they go the other way.
     """
     if closed.name in ("options", "which"):
-        said = _chosen(closed, text)
-        return said if said != name else ""
+        said = _which(request, closed, text) if closed.name == "which" else _chosen(closed, text)
+        return ("agrees" if said == name else "says otherwise" if said else "names none"), said
     own = [clause for clause in re.split(r"[.;]", text) if re.search(rf"\b(?:{closed.name}|as a whole)\b", clause, re.IGNORECASE)]
     words = ". ".join(own) if own else text
     way, found = _WAYS.get(name, ""), "same" if own and _NEITHER.search(words) else direction(words)
-    if found == way or not way or found not in _WORDS or (not own and "same" in (found, way)):
-        return ""
-    return _WORDS[found]
+    whole, reply = bool(own), _REPLY.match(text)
+    if reply and not found and _YES_NO.match(request.question):
+        asked = direction(request.question)
+        whole = closed.name != OVERALL_CHANGE.name or bool(_WHOLE.search(request.question))
+        if reply[1].lower() == "no":
+            denied = whole and asked in _WORDS and bool(way)
+            return _denied(asked, way) if denied else ("names none", "")
+        found = asked
+    if not way or found not in _WORDS:
+        return "names none", ""
+    if found == way:
+        return "agrees", ""
+    return ("says otherwise", _WORDS[found]) if whole or "same" not in (found, way) else ("names none", "")
+
+
+def _denied(asked: Direction, way: Direction) -> tuple[Verdict, str]:
+    """What a plain "no" to the change `asked` for says of a class that goes this `way`."""
+    return ("says otherwise", f"not {_WORDS[asked]}") if asked == way else ("agrees", "")
 
 
 def _chosen(closed: Closed, text: str) -> str:
@@ -43,8 +66,16 @@ def _chosen(closed: Closed, text: str) -> str:
     letter = _LETTER.match(text)
     if closed.lettered and letter and letter[1] in LETTERS[: len(closed.classes)]:
         return closed.classes[LETTERS.index(letter[1])]
-    if closed.name == "which" and _EVEN.search(text):
-        return closed.classes[-1]
     words = {name: plain(name).removeprefix("the ") for name in closed.classes}
     found = [name for name, word in words.items() if word and re.search(rf"\b{word}\b", plain(text))]
     return found[0] if len(found) == 1 else ""
+
+
+def _which(request: Request, closed: Closed, text: str) -> str:
+    """The one image that an answer means, however it names it; `` for none or several."""
+    if _EVEN.search(text):
+        return closed.classes[-1]
+    scene = Scene(tuple(Place(image.role) for image in request.images), request.relationship)
+    meant = {one.images for one in mentions(text, scene) if one.kind in ("image", "time")}
+    (images,) = meant if len(meant) == 1 else ((),)
+    return closed.classes[images[0]] if len(images) == 1 else ""

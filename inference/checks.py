@@ -6,7 +6,8 @@ model's own likelihoods, uncalibrated: a verdict speaks of this question and the
 
     C0 decided        entropy and margin of the classes                       always
     C1 no_image       the same with grey in place of the images               always
-    C2 exchange       the pictures exchanged, of three and more in the reverse order: worse must become improved
+    C2 exchange       the pictures exchanged, of three and more in the reverse order: worse must become improved;
+                      of which-questions each moved one place on: the answer must go with its picture
     C3 rotation       the options in another order                            closed questions
     C4 identical      the current picture in every place: nothing may have changed
     C5 paraphrase     the question in other words                             on request
@@ -33,11 +34,11 @@ from typing import Literal
 from errors import Cancelled, EngineError
 from inference import guard
 from inference.answer import Answer
-from inference.answered import against
+from inference.answered import held
 from inference.closed import NONE, ORDINALS, Closed, Reading, of_change, of_question, paraphrased, read, without
 from inference.engine import Engine, Request, Stage, Token
 from inference.probes import identical, undated, without_images
-from inference.reading import Shares, exchanged, top
+from inference.reading import Shares, exchanged, shifted, top
 from inference.said import meaning
 from inference.trust import Check
 
@@ -122,7 +123,7 @@ def examined(
 def prior_guard(request: Request, text: str) -> Check:
     """Words of the answer that claim a comparison where the images can bear none."""
     if guard.comparable(request):
-        return _not_made("guard", "There are images of more than one time, so an answer may compare them.")
+        return _not_made("guard", "There is more than one image, and they are no views of one study, so an answer may compare them.")
     found = guard.claims(text)
     if not found:
         return Check("guard", "no comparison claimed", "No prior is open, and the answer does not claim one.", True)
@@ -132,17 +133,20 @@ def prior_guard(request: Request, text: str) -> Check:
 
 
 def _said(subject: Subject) -> Check:
-    """Does the answer say in words what the checks are made of? `agrees` or `says otherwise`."""
+    """Does the answer say in words what the checks are made of? `agrees`, `says otherwise` or `names none`."""
     if subject.closed is None:
         return _not_made("words", "The question is open, so its own words are what is checked.")
     if len(subject.request.images) > 2 and subject.closed.name not in ("which", "options") and _BETWEEN.search(subject.text):
         return _not_made("words", "The answer speaks of some of the images, and what is checked is the change from the first to the last.")
     name = _name(subject.seen.shares)
-    other = against(subject.closed, subject.text, name)
-    if other:
+    verdict, other = held(subject.request, subject.closed, subject.text, name)
+    if verdict == "says otherwise":
         told = f"The answer says {other}; asked for one of {len(subject.closed.classes)} options the model says {name}."
-        return _check("words", "says otherwise", told, subject, passed=False)
-    return _check("words", "agrees", f"Nothing in the answer contradicts the option that the model takes, {name}.", subject, passed=True)
+        return _check("words", verdict, told, subject, passed=False)
+    if verdict == "names none":
+        told = f"The answer's words settle on none of the options; what is checked is {name}, which the model takes when it must choose."
+        return _check("words", verdict, told, subject)
+    return _check("words", verdict, f"The answer's words go with the option that the model takes, {name}.", subject, passed=True)
 
 
 def _decided(_engine: Engine, subject: Subject, _cancel: Event) -> Check:
@@ -220,14 +224,15 @@ def _exchange(engine: Engine, subject: Subject, cancel: Event) -> Check:
         reason = f"There are {len(request.images)} images, and the options may be about any two of them."
     if reason or closed is None:
         return _not_made("C2", reason)
-    exempt = "" if closed.name == "which" else guard.no_opposite(request.question)
+    which = closed.name == "which"
+    exempt = "" if which else guard.no_opposite(request.question)
     if exempt:
         return _not_made("C2", f"The question is about {exempt}, which need not be undone when the images change places.")
-    turned = exchanged(request)
+    turned = (shifted if which else exchanged)(request)
     found = read(engine, turned, closed, cancel=cancel).shares
     before, after = _name(subject.seen.shares), _name(found)
     due = closed.inverse[before]
-    how = "exchanged" if len(request.images) == 2 else "in the reverse order"
+    how = "exchanged" if len(request.images) == 2 else "each moved one place on" if which else "in the reverse order"
     if after == before == due:
         told = f"With the images {how} {before} stays {before}, as it should; a model blind to order would say so too."
         return _check("C2", "coherent", told, subject, turned, passed=True, found=found)

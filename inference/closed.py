@@ -42,6 +42,12 @@ _OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$", re.MULTILINE
 _WHICH = re.compile(
     r"^\s*(which (of the two )?(image|film|scan|study|picture|radiograph)|in which (image|film|scan|study))\b", re.IGNORECASE
 )
+_DATED = re.compile(
+    r"^\s*(?:in )?which (?:of the two )?\w+ (?:is|was|came|comes) (?:the )?(?:more |most |taken |made |acquired )?"
+    r"(?:old|new|earl|late|recent|prior\b|previous|current|follow|baseline|first\b|last\b)",
+    re.IGNORECASE,
+)
+"""Asks which image is the older one: its label says so, whatever picture is shown there."""
 _CHANGE = re.compile(
     r"\b(?:chang|differ|same\b|still\b|stable|unchanged|new\b|newly|worse|better|improv|progress|regress|resol|gone\b|increas|decreas|"
     r"enlarg|larger|smaller|bigger|denser|more\b|less\b|gr[eo]w|shr[aiu]nk|develop|appear|disappear|moved|happen|compar|interval|since\b|"
@@ -58,7 +64,7 @@ _COURSE = (
     ("Compared with the prior study", "From the first to the last time point"),
     ("between the prior and the current image", "between the first and the last time point"),
 )
-_NAMED = {name: re.compile(rf"\b{name.removeprefix('pleural ')}s?\b", re.IGNORECASE) for name in FINDINGS}
+_NAMED = {name: re.compile(rf"\b{re.sub('y$', '(?:y|ie)', name.removeprefix('pleural '))}s?\b", re.IGNORECASE) for name in FINDINGS}
 
 
 @dataclass(frozen=True)
@@ -274,13 +280,16 @@ def _sum(logprobs: Sequence[float]) -> float:
 
 
 def _which(request: Request) -> Closed:
-    """Which image, by its place; turned round in time the answer goes with its picture."""
+    """Which image, by its place: when the pictures move on (`reading.shifted`) the answer goes with its own, unless dates are asked for."""
     question, count = request.question.strip(), len(request.images)
     images = tuple(f"the {ordinal} image" for ordinal in ORDINALS[:count])
     every, same = ("both images", "both the same") if count == 2 else (f"all {count} images", "all the same")
     order = in_time(request.images)
-    inverse = {images[place]: images[other] for place, other in zip(order, order[::-1], strict=True)} | {same: same}
-    return Closed("which", (*images, same), f"{question} Answer: ", ".", (f"Look at {every}. {question} Say ", "."), inverse, same)
+    again = (f"Look at {every}. {question} Say ", ".")
+    if _DATED.match(question):
+        return Closed("which", (*images, same), f"{question} Answer: ", ".", again)
+    inverse = {images[other]: images[place] for place, other in zip(order, (*order[1:], order[0]), strict=True)} | {same: same}
+    return Closed("which", (*images, same), f"{question} Answer: ", ".", again, inverse, same)
 
 
 def _inverse(texts: Sequence[str]) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ _COUNTED = rf"(?:\d{{1,2}}(?:st|nd|rd|th)?|{'|'.join(ORDINALS)})"
 _NUMBER = rf"(?:\d{{1,2}}|{'|'.join(_NUMBERS)})"
 _PATTERNS: tuple[tuple[str, str], ...] = (
     ("mark", r"\b(?i:(?:marked )?(?:region|mark|marker|roi|area|lesion|arrow|box|point|label))\s+(?P<mark>[A-Z])\b"),
-    ("ordinal", rf"\b(?:the )?(?P<ordinal>{_COUNTED}|last|latter|former) (?:of the (?:two|three) )?{_NOUN}"),
+    ("ordinal", rf"\b(?:the )?(?P<ordinal>{_COUNTED}|last|latter|former) (?:(?:of the (?:two|three) )?{_NOUN}|one\b)"),
     ("point", rf"\btime ?point (?P<point>{_NUMBER})\b|\btime (?P<time>{_NUMBER})\b"),
     ("number", rf"\b{_NOUN} (?:number |no\. ?)?(?P<number>{_NUMBER})\b"),
     ("sided", rf"\b(?:the )?(?P<sided>left|right)(?:-hand)? (?:{_NOUN}|breast|mammogram)\b"),

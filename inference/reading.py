@@ -84,8 +84,18 @@ def _likelihoods(choices: Sequence[str], logprobs: Sequence[float]) -> dict[str,
 
 def exchanged(request: Request) -> Request:
     """The request with its pictures turned round in time (of two: exchanged); places, roles and times stay where they are."""
-    images, order = request.images, in_time(request.images)
-    shows = dict(zip(order, order[::-1], strict=True))
+    order = in_time(request.images)
+    return _moved(request, dict(zip(order, order[::-1], strict=True)))
+
+
+def shifted(request: Request) -> Request:
+    """The request with each picture where the one before it in time was, the first where the last was (of two: exchanged): none stays."""
+    order = in_time(request.images)
+    return _moved(request, dict(zip(order, (*order[1:], order[0]), strict=True)))
+
+
+def _moved(request: Request, shows: Mapping[int, int]) -> Request:
+    images = request.images
     return replace(request, images=tuple(showing(image, images[shows[place]]) for place, image in enumerate(images)))
 
 

@@ -22,7 +22,9 @@ _SPAN = re.compile(
 _AHEAD = re.compile(r"\b(?:forecasts?|predict|prediction|prognos(?:is|e|tic)|will(?! you\b)|going to)\b", re.IGNORECASE)
 _NEXT = re.compile(r"\b(?:next|coming) (?:year|month|week|stud(?:y|ies)|visit|exam\w*|follow-up)\b", re.IGNORECASE)
 _EXPECTS = re.compile(r"\b(?:expect(?:ed)?|likely|anticipate[ds]?)\b", re.IGNORECASE)
-_BEHIND = re.compile(r"\b(?:did|has|have|had|was|were|as expected|since|from the prior|than expected)\b", re.IGNORECASE)
+_BEHIND = re.compile(
+    r"\b(?:did|has|have|had|was|were|as expected|since|from the prior|than expected|likely (?:\w+ed|grew|grown|new))\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

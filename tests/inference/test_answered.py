@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from inference.answered import against
-from inference.closed import OVERALL_CHANGE, of_finding, of_question
+from inference.answered import held
+from inference.closed import OVERALL_CHANGE, Closed, of_finding, of_question
 from tests.inference import tiny
+
+
+def against(closed: Closed, text: str, name: str) -> str:
+    """What the words say in place of `name`, `` where they do not contradict it; asked of a pair what the closed question stands for."""
+    verdict, said = held(tiny.pair(), closed, text, name)
+    return said if verdict == "says otherwise" else ""
 
 
 @pytest.mark.parametrize(
@@ -54,10 +60,48 @@ def test_an_option_is_named_by_its_letter_or_its_words(text: str, name: str, sai
     assert against(closed, text, name) == said
 
 
-def test_which_image() -> None:
-    closed = of_question(tiny.pair("Which image shows more disease?"))
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("The second image.", ("says otherwise", "the second image")),
+        ("Image 2.", ("says otherwise", "the second image")),
+        ("The current one shows more.", ("says otherwise", "the second image")),
+        ("The last film.", ("says otherwise", "the second image")),
+        ("The prior study.", ("agrees", "the first image")),
+        ("The first one.", ("agrees", "the first image")),
+        ("Neither: both images show the same.", ("says otherwise", "both the same")),
+        ("The first image shows more than the second image.", ("names none", "")),
+        ("More disease.", ("names none", "")),
+    ],
+)
+def test_which_image(text: str, verdict: tuple[str, str]) -> None:
+    """However the image is named: only "the second image" was read, "Image 2." passed for agreement with the first."""
+    request = tiny.pair("Which image shows more disease?")
+    closed = of_question(request)
     assert closed is not None
-    assert against(closed, "The second image.", "the first image") == "the second image"
-    assert against(closed, "Neither: both images show the same.", "the first image") == "both the same"
-    assert against(closed, "Neither: both images show the same.", "both the same") == ""
-    assert against(closed, "The first image shows more than the second image.", "the second image") == ""
+    assert held(request, closed, text, "the first image") == verdict
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "name", "verdict"),
+    [
+        ("Is the pleural effusion worse, stable or improved?", "No.", "resolved", ("names none", "")),
+        ("Is the pleural effusion progressing?", "No.", "resolved", ("agrees", "")),
+        ("Is the pleural effusion progressing?", "No.", "worse", ("says otherwise", "not worse")),
+        ("Is the pleural effusion progressing?", "Yes.", "resolved", ("says otherwise", "worse")),
+        ("Is the pleural effusion progressing?", "Yes.", "new", ("agrees", "")),
+        ("Is the nodule larger?", "Yes.", "stable", ("says otherwise", "worse")),
+        ("Is a tube now larger in the film?", "Yes.", "stable", ("names none", "")),
+        ("Has the disease improved?", "No, it has not.", "improved", ("says otherwise", "not improved")),
+        ("Is the nodule unchanged?", "No.", "stable", ("says otherwise", "not stable")),
+        ("What changed?", "A normal heart.", "stable", ("names none", "")),
+    ],
+)
+def test_a_bare_yes_or_no_answers_what_was_asked_and_no_choice_between_options(
+    question: str, text: str, name: str, verdict: tuple[str, str]
+) -> None:
+    """ "No." to a choice of three passed for agreement with whatever the model took; to a plain question it was not held against it."""
+    request = tiny.pair(question)
+    closed = of_question(request)
+    assert closed is not None
+    assert held(request, closed, text, name) == verdict

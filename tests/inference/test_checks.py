@@ -199,7 +199,7 @@ def test_a_series_is_turned_round_in_time_and_its_last_picture_shown_at_every_ti
 
 
 def test_which_of_three_images_goes_with_its_picture() -> None:
-    """The model that means the second image means it in either order; of the first it must say the third."""
+    """Each picture moves one place on, so that none stays: in the reverse order the second did, and who always names it passed."""
     brightest = replace(SERIES, question="Which image shows the larger nodule?", ability="coreference")
 
     def looks(request: Request) -> Mapping[str, float]:
@@ -210,9 +210,21 @@ def test_which_of_three_images_goes_with_its_picture() -> None:
 
     answer = made(FakeEngine(scores=looks), brightest)
     assert (answer.checks["exchange"].verdict, answer.checks["identical"].verdict) == ("coherent", "no change")
-    third = {**dict.fromkeys(looks(brightest), -5.0), "the third image": 0.0}
-    stubborn = made(FakeEngine(scores=lambda _request: third), brightest)
-    assert (stubborn.checks["exchange"].verdict, stubborn.checks["identical"].verdict) == ("order-blind", "invented change")
+    for place in ("first", "second", "third"):
+        always = {**dict.fromkeys(looks(brightest), -5.0), f"the {place} image": 0.0}
+        stubborn = made(FakeEngine(scores=lambda _request, always=always: always), brightest)
+        assert (stubborn.checks["exchange"].verdict, stubborn.checks["identical"].verdict) == ("order-blind", "invented change")
+        assert stubborn.checks["exchange"].explanation == (
+            f"With the images each moved one place on the model still says the {place} image: their order is not used."
+        )
+
+
+@pytest.mark.parametrize(
+    "question", ["Which image is the older one?", "Which film was taken first?", "Which of the two images is more recent?"]
+)
+def test_which_image_is_older_is_read_from_its_label_and_does_not_move_with_the_picture(question: str) -> None:
+    found = made(FakeEngine(scores=lambda _request: {}), tiny.pair(question, ability="coreference"))
+    assert found.checks["exchange"].verdict == "not made"
 
 
 def test_listed_options_about_three_images_are_not_turned_round() -> None:

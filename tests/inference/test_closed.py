@@ -95,6 +95,7 @@ def test_what_lists_no_options_is_open(question: str) -> None:
         ({"question": "What is the diagnosis?", "ability": "reasoning"}, ""),
         ({"question": "What changed?", "images": (tiny.picture(1),)}, ""),
         ({"question": "Is the effusion progressing?"}, "pleural effusion"),
+        ({"question": "Are the diffuse opacities progressing?"}, "diffuse opacity"),
         ({"question": "Did the pleural effusions or the nodule grow?"}, "overall"),
         ({"question": "Is there a nodule?"}, ""),
         ({"question": "Which findings are present in both images?", "ability": "comparison"}, ""),

@@ -23,6 +23,8 @@ from storage.views import PatientSummary, Slot, User
         ("Did it shrink in 6 months as expected?", None),
         ("Is the expected post-operative change seen?", None),
         ("What changed in one year?", None),
+        ("Is this opacity likely developed in two weeks?", None),
+        ("Is it likely to be larger in two weeks?", Horizon("in two weeks", 14)),
         ("Will you tell me what changed?", None),
         ("Has it changed in the next study?", None),
     ],
