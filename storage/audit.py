@@ -46,6 +46,7 @@ EVENTS = {
     "override": ("E", "110113"),
     "mark": ("U", "110100"),
     "report": ("U", "110100"),
+    "resolve": ("C", "110100"),
 }
 """Our words -> action code (Create, Read, Update, Delete, Execute) and DCM event code; others are E, 110100."""
 

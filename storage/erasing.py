@@ -1,7 +1,7 @@
 """Taking a study or a case out of the store for good: its rows, and the files nobody else's study holds.
 
-Feedback is append-only for everybody who works with the store; only erasing the whole case it belongs to removes it. The audit keeps
-that something was erased, by number, and never what. Backups made before still hold it.
+Feedback and forecasts are append-only for everybody who works with the store; only erasing the whole case they belong to removes them. The
+audit keeps that something was erased, by number, and never what. Backups made before still hold it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from storage.schema import (
     Base,
     ContentRow,
     FeedbackRow,
+    ForecastRow,
     InstanceRow,
+    OutcomeRow,
     PatientRow,
     ReportRow,
     ReviewCodeRow,
@@ -88,6 +90,9 @@ def case(database: Database, session_id: int, user: User) -> Erased:
         session.execute(delete(ReviewSeriesRow).where(ReviewSeriesRow.item_id.in_(items)))
         session.execute(delete(ReviewItemRow).where(ReviewItemRow.version_id.in_(versions)))
         _erase_guarded(connection, said, said.c.version_id.in_(versions))
+        foretold, came = _table(ForecastRow), _table(OutcomeRow)
+        _erase_guarded(connection, came, came.c.forecast_id.in_(select(ForecastRow.id).where(ForecastRow.version_id.in_(versions))))
+        _erase_guarded(connection, foretold, foretold.c.version_id.in_(versions))
         for table, condition in (
             (VersionRow, VersionRow.turn_id.in_(turns)),
             (TurnRow, TurnRow.session_id == session_id),

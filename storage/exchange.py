@@ -17,7 +17,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from errors import InputError, StoreError
-from storage import audit, horizons, library, marks, review, upgrade
+from storage import audit, forecasts, horizons, library, marks, review, upgrade
 from storage.database import Database
 from storage.schema import (
     FeedbackRow,
@@ -104,7 +104,8 @@ def _turn(session: Session, row: TurnRow) -> dict[str, Any]:
     for version in session.scalars(select(VersionRow).where(VersionRow.turn_id == row.id).order_by(VersionRow.number)):
         said = session.scalars(select(FeedbackRow).where(FeedbackRow.version_id == version.id).order_by(FeedbackRow.id))
         answer = {name: getattr(version, name) for name in _ANSWER} | {"created": version.created.isoformat()}
-        versions.append({**answer, "feedback": [_statement(session, one) for one in said]})
+        foretold = forecasts.plain(session, version.id)
+        versions.append({**answer, "feedback": [_statement(session, one) for one in said], "forecast": foretold})
     asked = {"question": row.question, "ability": row.ability, "relationship": row.relationship}
     told = {"marks": row.marks, "clinical": row.clinical}
     if horizons.asked(row.question) is not None:
@@ -210,6 +211,8 @@ def _add_turn(session: Session, turn: Mapping[str, Any], places: Mapping[int, in
         session.add(answer)
         session.flush()
         numbers[answer.number] = answer.id
+        if foretold := version.get("forecast"):
+            forecasts.take_in(session, answer.id, user, foretold, places.get(foretold["series"]) or 0)
     said = FeedbackRow.metadata.tables["feedback"]
     for version in turn["versions"]:
         for one in version["feedback"]:

@@ -97,7 +97,7 @@ def sessions(session: Session, user: User, search: str, limit: int) -> tuple[Ses
     """The user's cases and those asked at the terminal, last used first."""
     turns = select(func.count()).where(TurnRow.session_id == SessionRow.id).scalar_subquery()
     query = select(SessionRow.id, SessionRow.title, SessionRow.updated, turns.label("turns"), SessionRow.relationship)
-    query = query.where(_visible(user.id))
+    query = query.where(visible(user.id))
     for word in search.lower().split():
         asked = exists().where(TurnRow.session_id == SessionRow.id, func.lower(TurnRow.question).contains(word, autoescape=True))
         answered = exists().where(
@@ -219,7 +219,7 @@ def turn_of(session: Session, version_id: int, user: User) -> Row[*tuple[Any, ..
     return row
 
 
-def _visible(owner: int | BindParameter[int]) -> ColumnElement[bool]:
+def visible(owner: int | BindParameter[int]) -> ColumnElement[bool]:
     """A case is its reader's own, or was asked at this machine's terminal, whose studies all readers see too."""
     terminal = select(UserRow.id).where(UserRow.key_hash == key_hash(LOCAL)).scalar_subquery()
     return or_(SessionRow.owner_id == owner, SessionRow.owner_id == terminal)
@@ -229,13 +229,13 @@ _TURN_OF = (
     select(TurnRow.id, TurnRow.slots, TurnRow.ability, VersionRow.model, VersionRow.checks)
     .join(VersionRow, VersionRow.turn_id == TurnRow.id)
     .join(SessionRow, SessionRow.id == TurnRow.session_id)
-    .where(VersionRow.id == bindparam("version"), _visible(bindparam("owner")))
+    .where(VersionRow.id == bindparam("version"), visible(bindparam("owner")))
 )
 
 
 def own(session: Session, session_id: int, user: User) -> SessionRow:
     """The session's row, when it is this user's. Raises `StoreError` otherwise."""
-    row = session.scalar(select(SessionRow).where(SessionRow.id == session_id, _visible(user.id)))
+    row = session.scalar(select(SessionRow).where(SessionRow.id == session_id, visible(user.id)))
     if row is None:
         raise StoreError(f"session {session_id} was not found; choose one from the history")
     return row

@@ -6,14 +6,15 @@
     sessions ──< turns ──< answer_versions ──< feedback >── users
     feedback ──  review_items ──< reviews   what reviewers made of it; review_codes and review_series find items by code and image
     sessions ──  session_states             marks, measurements, layout: one document with a version
+    answer_versions ── forecasts            what an answer foretold; forecasts ──< forecast_outcomes, what came of it
     sessions ──< reports                    the words of its report, a row for each saving
     users ──< reader_templates              a reader's own wordings of questions, by ability
     users ──< overrides                     a warning of a mixed pair, and why a reader went past it
     audit                                   a chain of hashes, refers to nothing it could lose
 
-Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `feedback`, `reviews`, `audit` and `overrides`
-are append-only, here and by triggers in the database; only erasing a whole case removes its feedback (`storage.erasing`). Numbers of
-studies, series, sessions, turns and answers are never given twice. Nothing in this file is particular to SQLite.
+Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `APPEND_ONLY` names what is append-only, here and
+by triggers in the database; only erasing a whole case removes its feedback and forecasts (`storage.erasing`). Numbers of studies, series,
+sessions, turns and answers are never given twice. Nothing in this file is particular to SQLite.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sqlalchemy.types import TypeDecorator
 
 from errors import StoreError
 
-APPEND_ONLY = ("feedback", "reviews", "audit", "overrides")
+APPEND_ONLY = ("feedback", "reviews", "audit", "overrides", "forecasts", "forecast_outcomes")
 """Tables whose rows are never changed or deleted."""
 
 NAMES = {
@@ -364,6 +365,36 @@ class FeedbackRow(Base):
     created: Mapped[datetime] = mapped_column(default=now)
 
 
+class ForecastRow(Base):
+    """What an answer foretold (`storage.forecasts`): class -> share, `days` after the study of `series_id`. Append-only."""
+
+    __tablename__ = "forecasts"
+    __table_args__ = (UniqueConstraint("version_id"), Index(None, "series_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("answer_versions.id"))
+    series_id: Mapped[int]
+    horizon: Mapped[str] = mapped_column(default="")
+    days: Mapped[int | None]
+    shares: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class OutcomeRow(Base):
+    """What came of a forecast, as a reader saw it on a study `days` later. Append-only: the newest row is what counts."""
+
+    __tablename__ = "forecast_outcomes"
+    __table_args__ = (Index(None, "forecast_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    forecast_id: Mapped[int] = mapped_column(ForeignKey("forecasts.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    came: Mapped[str]
+    comment: Mapped[str] = mapped_column(default="")
+    days: Mapped[int]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
 class ReviewItemRow(Base):
     """One reader's newest statement on one answer, in the reviewers' queue, beside what it is searched and ordered by."""
 
@@ -465,7 +496,7 @@ def _refuse(*_: object) -> None:
     raise StoreError(f"rows of {', '.join(APPEND_ONLY)} are append-only; add a new row instead of changing one")
 
 
-for _row in (FeedbackRow, ReviewRow, AuditRow, OverrideRow):
+for _row in (FeedbackRow, ReviewRow, AuditRow, OverrideRow, ForecastRow, OutcomeRow):
     event.listen(_row, "before_update", _refuse)
     event.listen(_row, "before_delete", _refuse)
 

@@ -29,6 +29,7 @@ from storage import (
     exchange,
     feedback,
     flags,
+    forecasts,
     history,
     importing,
     library,
@@ -49,6 +50,7 @@ from storage.content import ContentStore
 from storage.database import Database
 from storage.feedback import Said
 from storage.flags import FlagView
+from storage.forecasts import ForecastView, Foretold
 from storage.marks import Marks
 from storage.reports import ReportText
 from storage.review_views import Agreement, Facets, Filters, ItemView, Judgement, QueueItem, QueuePage
@@ -264,11 +266,22 @@ class Store:
 
     def add_version(self, turn_id: int, record: AnswerRecord) -> int:
         """Keep one answer to a turn (its id from `add_turn`), durable when this returns; returns the version's id."""
-        return self._database.together(lambda session: history.add_version(session, turn_id, record))
+
+        def kept(session: Session) -> int:
+            version_id = history.add_version(session, turn_id, record)
+            forecasts.keep(session, version_id)
+            return version_id
+
+        return self._database.together(kept)
 
     def add_checks(self, version_id: int, user: User, checks: Mapping[str, object], progression: Mapping[str, Mapping[str, float]]) -> None:
         """Put checks and progression that were made after an answer to it, durable when this returns; its words stay as they are."""
-        self._database.together(lambda session: history.add_checks(session, version_id, user, checks, progression))
+
+        def kept(session: Session) -> None:
+            history.add_checks(session, version_id, user, checks, progression)
+            forecasts.keep(session, version_id)
+
+        self._database.together(kept)
 
     def answer(self, version_id: int, user: User) -> AnswerRecord:
         """The whole record of one answer version, tokens and prompt included."""
@@ -322,6 +335,20 @@ class Store:
     def save_report(self, session_id: int, user: User, text: ReportText) -> int:
         """Keep the words of the case's report as another row; its id. Raises `InputError` when they are too long, `StoreError`."""
         return self._database.together(lambda session: reports.save(session, session_id, user, text))
+
+    def forecasts(self, user: User) -> tuple[ForecastView, ...]:
+        """What answers of the user's cases foretold, newest first, with the studies it can be held against and what came of it."""
+        with self._database.read() as session:
+            return forecasts.of_reader(session, user)
+
+    def resolve_forecast(self, forecast_id: int, user: User, came: str, study_id: int, comment: str = "") -> int:
+        """Keep what the reader saw come of a forecast as another row; its id. Raises `InputError`, `StoreMissing`."""
+        return self._database.together(lambda session: forecasts.resolve(session, forecast_id, user, came, study_id, comment))
+
+    def resolved_forecasts(self) -> tuple[Foretold, ...]:
+        """Every reader's resolved forecasts, for what they say of a model."""
+        with self._database.read() as session:
+            return forecasts.resolved(session)
 
     # review: every call raises `StoreRefused` for a user whose role does not allow it
 

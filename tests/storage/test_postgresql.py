@@ -20,9 +20,12 @@ from storage.review_views import Judgement
 from storage.schema import APPEND_ONLY
 from storage.statements import Statement
 from storage.store import Store
+from storage.studies.model import Source
 from storage.views import PatientSummary, User
 from tests.storage import postgresql, values
 from tests.storage.test_feedback import *  # noqa: F403
+from tests.storage.test_forecasts import *  # noqa: F403
+from tests.storage.test_forecasts import foretold, next_study
 from tests.storage.test_import import *  # noqa: F403  the tests themselves
 from tests.storage.test_review import *  # noqa: F403
 from tests.storage.test_review import judge, person
@@ -59,7 +62,7 @@ def settings(settings: Settings, server: str) -> Iterator[Settings]:
 @pytest.mark.parametrize("table", APPEND_ONLY)
 @pytest.mark.parametrize("statement", ["UPDATE {} SET id = 9", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_the_server_refuses_to_change_what_is_append_only(
-    store: Store, reader: User, pair: PatientSummary, table: str, statement: str
+    store: Store, reader: User, pair: PatientSummary, sources: Iterator[Source], table: str, statement: str
 ) -> None:
     version = store.add_version(
         store.add_turn(store.start_session(reader, "Case", []), reader, "Q?", "temporal", "temporal"), values.record()
@@ -68,6 +71,8 @@ def test_the_server_refuses_to_change_what_is_append_only(
     store.override(reader, [pair.studies[0].series[0].id], ["views"], "Nothing else was there.")
     reviewer = person(store, "reviewer", "annotator")
     judge(store, 1, reviewer, Judgement("judged", Statement("agree")))
+    foretold(store, reader, pair)
+    store.resolve_forecast(store.forecasts(reader)[0].id, reader, "worse", next_study(store, reader, sources))
     with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
         session.connection().exec_driver_sql(statement.format(table))
     assert store.check().problems == ()
