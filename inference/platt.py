@@ -50,7 +50,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram of `BINS` bins of equal mass, and its expected calibration error, 0 (none) to 1."""
+    """A reliability diagram in bins of equal mass, and its expected calibration error, 0 (none) to 1."""
 
     bins: tuple[Bin, ...]
     error: float
@@ -100,14 +100,14 @@ def fit(reviewed: Sequence[Reviewed], kind: str) -> Platt | None:
     return Platt(kind, slope, offset, len(chosen), reliability(held_out, right), reliability(shares, right), judged)
 
 
-def reliability(probabilities: Sequence[float] | Values, right: Sequence[bool] | Values) -> Reliability:
-    """Bins of equal mass over the probabilities, and the mean gap between said and right, weighted by count."""
+def reliability(probabilities: Sequence[float] | Values, right: Sequence[bool] | Values, bins: int = BINS) -> Reliability:
+    """At most `bins` bins of equal mass over the probabilities, and the mean gap between said and right, weighted by count."""
     said, hits = np.asarray(probabilities, dtype=np.float64), np.asarray(right, dtype=np.float64)
     order = np.argsort(said, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    bins = tuple(Bin(len(part), float(said[part].mean()), float(hits[part].mean())) for part in parts)
-    gaps = sum(one.count * abs(one.said - one.right) for one in bins)
-    return Reliability(bins, gaps / len(said) if len(said) else math.nan)
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    found = tuple(Bin(len(part), float(said[part].mean()), float(hits[part].mean())) for part in parts)
+    gaps = sum(one.count * abs(one.said - one.right) for one in found)
+    return Reliability(found, gaps / len(said) if len(said) else math.nan)
 
 
 def coverage(probabilities: Sequence[float], right: Sequence[bool]) -> tuple[tuple[float, float], ...]:

@@ -54,7 +54,7 @@ class Outcome:
 class ForecastView:
     """One forecast of a reader's case: `shares` class -> the model's own, uncalibrated; `later` and `outcomes` newest last.
 
-    `patient` is `` and `acquired` None when the study it was made of is gone; `due` is None without a span ("at the next study").
+    `patient` is ``, `study_id` and `acquired` are None when the study it was made of is gone; `due` is None for "at the next study".
     """
 
     id: int
@@ -63,6 +63,7 @@ class ForecastView:
     version: int
     question: str
     patient: str
+    study_id: int | None
     acquired: datetime | None
     horizon: str
     due: datetime | None
@@ -134,8 +135,8 @@ def _view(row: Any, studies: Sequence[Any], said: Sequence[Outcome]) -> Forecast
     within = later[:1] if one.days is None else [study for study in later if abs(study.days - one.days) <= TOLERANCE * one.days]
     due = None if since is None or one.days is None else since + timedelta(days=one.days)
     return ForecastView(
-        one.id, row.session_id, row.title, one.version_id, row.question, row.pseudonym or "", since, one.horizon, due, one.shares,
-        row.model, one.created, tuple(within), tuple(said),
+        one.id, row.session_id, row.title, one.version_id, row.question, row.pseudonym or "", row.study_id, since, one.horizon, due,
+        one.shares, row.model, one.created, tuple(within), tuple(said),
     )  # fmt: skip
 
 
@@ -212,7 +213,7 @@ def _listed(user: User) -> Select[*tuple[Any, ...]]:
     return (
         select(
             ForecastRow, VersionRow.model, TurnRow.question, SessionRow.id.label("session_id"), SessionRow.title,
-            StudyRow.acquired, StudyRow.patient_id, PatientRow.pseudonym,
+            StudyRow.id.label("study_id"), StudyRow.acquired, StudyRow.patient_id, PatientRow.pseudonym,
         )
         .join(VersionRow, VersionRow.id == ForecastRow.version_id)
         .join(TurnRow, TurnRow.id == VersionRow.turn_id)

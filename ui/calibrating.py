@@ -59,8 +59,8 @@ class Calibrators:
             least=LEAST,
             why="" if fitted and shares else _why(shares, count, words),
             probabilities=probabilities,
-            before=_diagram(fitted.before) if fitted else None,
-            after=_diagram(fitted.reliability) if fitted else None,
+            before=diagram(fitted.before) if fitted else None,
+            after=diagram(fitted.reliability) if fitted else None,
             withheld={name: withheld(chance, at_least, words) for name, chance in probabilities.items() if chance < at_least / 100},
             thresholds=tuple(_threshold(fitted, least) for least in THRESHOLDS) if fitted else (),
         )
@@ -85,6 +85,7 @@ def _why(shares: dict[str, float], count: int, words: str) -> str:
     return f"No percentage: over {count} reviewed {words} this model's likelihood does not tell right from wrong."
 
 
-def _diagram(found: Diagram) -> ReliabilityOut:
+def diagram(found: Diagram) -> ReliabilityOut:
+    """The diagram over the wire."""
     bins = tuple(BinOut(count=one.count, said=one.said, right=one.right) for one in found.bins)
     return ReliabilityOut(bins=bins, error=found.error)

@@ -56,21 +56,20 @@ export function calibration(found) {
   return [
     h("p", { dataset: { testid: "percentage" } }, `Right in such cases here: ${told}.`),
     ...control(found),
-    diagram(before, after),
+    diagram(after, [["model's own", before, "text-3", "circle-open", "dash"], ["calibrated", after, "accent", "circle", "solid"]]),
     h("p.quiet", {}, `Platt scaling on ${found.reviewed} reviewed ${found.words}, answered by this model. Expected calibration error ${after.error.toFixed(2)} on patients held out of the fit, ${before.error.toFixed(2)} of the model's own likelihood.`),
   ];
 }
 
-/** Said against right, in bins of equal mass; drawn once it is in the page. */
-function diagram(before, after) {
-  const element = h("div.reliability", { role: "img", "aria-label": `Reliability diagram: ${after.bins.map((one) => `of those said to be ${percent(one.said)} right, ${percent(one.right)} were`).join("; ")}`, dataset: { testid: "reliability" } });
-  const trace = (name, { bins }, marker) => ({ name, x: bins.map((one) => one.said), y: bins.map((one) => one.right), mode: "lines+markers", line: { width: 1.5, color: marker.color, dash: marker.dash }, marker: { size: 6, color: marker.color, symbol: marker.symbol }, hovertemplate: "said %{x:.0%}, right %{y:.0%}<extra></extra>" });
+/** Said against right, in bins of equal mass, a line for each of `traces` [name, diagram, colour, symbol, dash], `told` in words; drawn once it is in the page. */
+export function diagram(told, traces) {
+  const element = h("div.reliability", { role: "img", "aria-label": `Reliability diagram: ${told.bins.map((one) => `of those said to be ${percent(one.said)} right, ${percent(one.right)} were`).join("; ")}`, dataset: { testid: "reliability" } });
+  const trace = ([name, { bins }, shade, symbol, dash]) => ({ name, x: bins.map((one) => one.said), y: bins.map((one) => one.right), mode: "lines+markers", line: { width: 1.5, color: colour(shade), dash }, marker: { size: 6, color: colour(shade), symbol }, hovertemplate: "said %{x:.0%}, right %{y:.0%}<extra></extra>" });
   const axis = (title) => ({ title: { text: title, standoff: 4 }, range: [0, 1], tickformat: ".0%", tickvals: [0, 0.25, 0.5, 0.75, 1], gridcolor: colour("line"), zeroline: false, linecolor: colour("line-strong"), fixedrange: true });
   queueMicrotask(() => draw(element, () => ({
     data: [
       { x: [0, 1], y: [0, 1], mode: "lines", line: { width: 1, dash: "dot", color: colour("text-3") }, hoverinfo: "skip", showlegend: false },
-      trace("model's own", before, { color: colour("text-3"), symbol: "circle-open", dash: "dash" }),
-      trace("calibrated", after, { color: colour("accent"), symbol: "circle", dash: "solid" }),
+      ...traces.map(trace),
     ],
     layout: { height: 220, margin: { l: 50, r: 22, t: 26, b: 38 }, xaxis: axis("said"), yaxis: axis("right"), legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } },
   })).catch(() => element.remove()));
