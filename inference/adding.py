@@ -24,8 +24,8 @@ from inference.manifest import MANIFEST, Manifest
 from settings import Settings
 
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
-TILES = {"idefics3": 512, "smolvlm": 512, "gemma3": 896}
-"""Side in pixels of the one square that the published models of a family read an image as."""
+TILES = {"idefics3": 512, "smolvlm": 512, "gemma3": 896, "qwen2.5-vl": 448, "qwen3-vl": 448}
+"""Side in pixels of the one square that a family's models read an image as: their published one, for Qwen-VL, which takes any, ours."""
 Tell = Callable[[str, float], None]
 """Told what is being done and which part of it is done, 0 to 1."""
 

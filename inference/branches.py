@@ -2,7 +2,7 @@
 
 tree = Branches()
 tree.add([*question, *answer], start=len(question), most=512)
-tree.cells(start=120)       # what llama.cpp reads behind the 120 tokens that all have in common
+tree.cells(start=120)       # what llama.cpp reads behind the 120 positions that all have in common
 """
 
 from __future__ import annotations
@@ -62,6 +62,6 @@ class Branches:
         return path
 
     def cells(self, start: int) -> list[Cell]:
-        """What to read, behind `start` tokens that all have in common."""
+        """What to read, at position `start` behind what all have in common."""
         rows = enumerate(zip(self.tokens, self._depths, self._sequences, strict=True))
         return [Cell(token, start + depth, tuple(sequences), place in self.due) for place, (token, depth, sequences) in rows]

@@ -45,6 +45,12 @@ class Template:
 
 _AROUND = Control("<fake_token_around_image>")
 _GLOBAL = Control("<global-img>")
+_QWEN = Template(
+    opening=(Control("<|im_start|>"),),
+    closing=Control("<|im_end|>"),
+    before_image=(Control("<|vision_start|>"),),
+    after_image=(Control("<|vision_end|>"),),
+)
 
 TEMPLATES: Mapping[str, Template] = {
     "idefics3": Template(
@@ -71,6 +77,8 @@ TEMPLATES: Mapping[str, Template] = {
         after_image=(Control("<end_of_image>"), "\n\n"),
         merged=True,
     ),
+    "qwen2.5-vl": _QWEN,
+    "qwen3-vl": _QWEN,
 }
 """Families whose prompt is written here: those the GGUF engine runs, which has no template of a folder to cut."""
 

@@ -83,6 +83,7 @@ class Conversation:
         self._most = images
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._kept: list[Key] = []
+        self._spared: dict[str, int] = {}  # image -> by how many its positions are fewer than its tokens, where they are
         self._aside: OrderedDict[tuple[Key, ...], Aside] = OrderedDict()  # by what was read up to the last image, the oldest first
 
     def parts(self, segments: Sequence[Segment], images: Sequence[tuple[str, NDArray[np.uint8]]]) -> list[Part]:
@@ -105,9 +106,18 @@ class Conversation:
 
     def _prepare(self, sha256: str, pixels: NDArray[np.uint8]) -> Seen:
         if sha256 not in self._seen:
-            self._seen[sha256] = Seen(self._model.tile(pixels))
+            tile = self._model.tile(pixels)
+            self._seen[sha256] = Seen(tile)
+            if tile.positions < tile.tokens:
+                self._spared[sha256] = tile.tokens - tile.positions
         self._seen.move_to_end(sha256)
         return self._seen[sha256]
+
+    def _position(self, keys: Sequence[Key]) -> int:
+        """Position of what follows `keys`, which end behind a whole image or in text."""
+        if not self._spared:
+            return len(keys)
+        return len(keys) - sum(self._spared.get(key[0], 0) for key in keys if isinstance(key, tuple) and not key[1])
 
     def read(self, parts: Sequence[Part], room: int, tell: Callable[[str, int, int], None], *, ahead: bool = True) -> Work:
         """Bring the conversation to the end of `parts`, reusing the longest prefix it has in common with one that was read.
@@ -118,8 +128,8 @@ class Conversation:
         keys = [key for part in parts for key in part.keys]
         refuse_overfull(len(keys), room, self._model.context_tokens)
         work = Work(prompt_tokens=len(keys), reused_tokens=self._taken_up(parts, keys if ahead else [*keys, -1]))
-        self._model.keep(work.reused_tokens)
         self._kept = keys[: work.reused_tokens]
+        self._model.keep(self._position(self._kept))
         self._encode(parts, work, tell)
         tell("reading", 0, 0)
         started = time.monotonic()
@@ -144,7 +154,7 @@ class Conversation:
     def _put_aside(self) -> None:
         name = tuple(self._kept[: _behind(self._kept)])
         if name not in self._aside or self._aside[name].kept != self._kept:
-            self._model.keep(len(self._kept))
+            self._model.keep(self._position(self._kept))
             self._aside[name] = Aside(list(self._kept), self._model.state())
         self._aside.move_to_end(name)
         while len(self._aside) > CONVERSATIONS or sum(len(aside.state) for aside in self._aside.values()) > ASIDE:
@@ -177,9 +187,9 @@ class Conversation:
                 if part.sha256:
                     seen = self._seen[part.sha256]
                     assert seen.embedding is not None
-                    self._model.look(seen.tile, seen.embedding, position)
+                    self._model.look(seen.tile, seen.embedding, self._position(self._kept))
                 else:
-                    self._model.read(part.ids[done:], position + done, last=number == len(parts) - 1)
+                    self._model.read(part.ids[done:], self._position(self._kept), last=number == len(parts) - 1)
                 self._kept += keys[done:]
             position += len(keys)
 
@@ -190,7 +200,7 @@ class Conversation:
 
     def write(self, most: int, temperature: float, seed: int, say: Callable[[int, float], None]) -> int:
         """Continue the conversation token by token until the model ends it or `most` tokens; returns their count."""
-        random = np.random.default_rng(seed)
+        random, start = np.random.default_rng(seed), self._position(self._kept)
         for count in range(most):
             token, logprob = self._model.likeliest() if temperature <= 0 else self._drawn(temperature, random)
             if self._model.ends(token):
@@ -198,7 +208,7 @@ class Conversation:
             say(token, logprob)
             self._model.check()
             if count + 1 < most:
-                self._model.read([token], len(self._kept) + count, last=True)
+                self._model.read([token], start + count, last=True)
         return most
 
     def _drawn(self, temperature: float, random: np.random.Generator) -> tuple[int, float]:
@@ -208,10 +218,11 @@ class Conversation:
 
     def follow(self, ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """(vocabulary,) log-probabilities before each of `ids`, which are read one by one as an answer would be written."""
+        start = self._position(self._kept)
         for number, token in enumerate(ids):
             yield self._model.logprobs()
             if number + 1 < len(ids):
-                self._model.read([token], len(self._kept) + number, last=True)
+                self._model.read([token], start + number, last=True)
 
     def embedding(self, sha256: str) -> NDArray[np.float32]:
         """(tokens, width) of an image that was read."""
@@ -239,11 +250,12 @@ class Conversation:
                     groups.append(Branches())
                 groups[-1].add([*suffix, *ids], len(suffix), self._model.batch)
         work = self.read(_first(prompts[0], cut), max((len(group.tokens) for group in groups), default=0), tell, ahead=False)
-        found = iter([total for group in groups for total in self._weighed(group, cut)])
+        start = self._position(keys[0][:cut])
+        found = iter([total for group in groups for total in self._weighed(group, start)])
         return [[next(found) for _ in listed] for listed in choices], replace(work, prompt_tokens=max(map(len, keys)))
 
     def _weighed(self, group: Branches, start: int) -> list[float]:
-        """Log-probability of each answer of the group behind the first `start` tokens."""
+        """Log-probability of each answer of the group, which stands at position `start`."""
         self._model.check()
         totals = [0.0] * group.count
         with self._model.branches(group.cells(start), group.branches):

@@ -56,10 +56,14 @@ def last_words() -> str:
 
 @dataclass(frozen=True)
 class Tile:
-    """One image as libmtmd prepared it (a chunk pointer that lives as long as the process) and its count of tokens."""
+    """One image as libmtmd prepared it (a chunk pointer that lives as long as the process), its tokens and the positions they take.
+
+    With M-RoPE (Qwen-VL) these are fewer: an image is as long as its longer side, and its tokens stand at rows and columns.
+    """
 
     chunk: Any
     tokens: int
+    positions: int
 
 
 class Cell(NamedTuple):
@@ -88,7 +92,7 @@ class Model:
         self._memory = llama.llama_get_memory(self._context)
         self._adapters: dict[str, Any] = {}
         self._tokens = llama.llama_vocab_n_tokens(self._vocabulary)
-        self._width = llama.llama_model_n_embd(self._model)
+        self._width = llama.llama_model_n_embd_inp(self._model)
         self._batch = llama.llama_batch_init(batch, 0, BRANCHES)
         self.batch = batch
         self.context_tokens = int(llama.llama_n_ctx(self._context))
@@ -173,7 +177,8 @@ class Model:
                 raise EngineError(f"the image cannot be prepared for the model ({last_words()})")
             every = (mtmd.mtmd_input_chunks_get(chunks, i) for i in range(mtmd.mtmd_input_chunks_size(chunks)))
             last = [c for c in every if mtmd.mtmd_input_chunk_get_type(c) == mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE][-1]
-            return Tile(mtmd.mtmd_input_chunk_copy(last), int(mtmd.mtmd_input_chunk_get_n_tokens(last)))
+            tokens, positions = int(mtmd.mtmd_input_chunk_get_n_tokens(last)), int(mtmd.mtmd_input_chunk_get_n_pos(last))
+            return Tile(mtmd.mtmd_input_chunk_copy(last), tokens, positions)
         finally:
             mtmd.mtmd_input_chunks_free(chunks)
             mtmd.mtmd_bitmap_free(bitmap)
@@ -234,9 +239,9 @@ class Model:
     def _logits(self, row: int) -> NDArray[np.float32]:
         return np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, row), (self._tokens,))
 
-    def keep(self, tokens: int) -> None:
-        """Forget the conversation after its first `tokens` tokens."""
-        llama.llama_memory_seq_rm(self._memory, 0, tokens, -1)
+    def keep(self, position: int) -> None:
+        """Forget the conversation from `position` on."""
+        llama.llama_memory_seq_rm(self._memory, 0, position, -1)
 
     def state(self) -> Any:
         """The conversation's keys and values as bytes, to be put aside."""

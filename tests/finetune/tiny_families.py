@@ -135,7 +135,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "qwen2.5-vl": _qwen("qwen2_5_vl", intermediate_size=48, out_hidden_size=32, window_size=56, fullatt_block_indexes=[1]),
     "qwen3-vl": _qwen(
         "qwen3_vl",
-        {"head_dim": 16},
+        {"head_dim": 16, "rope_parameters": {**ROPE["rope_parameters"], "mrope_section": [3, 3, 2]}},  # dealt out in turn, to the last
         depth=3,
         patch_size=16,
         intermediate_size=48,
@@ -210,9 +210,12 @@ def config(folder: Path, name: str) -> Path:
     return folder
 
 
-def build(folder: Path, name: str, seed: int = 0) -> Path:
-    """Write a family's tiny model into `folder`, its numbers large enough that images matter."""
+def build(folder: Path, name: str, seed: int = 0, **tower: Any) -> Path:
+    """Write a family's tiny model into `folder`, its numbers large enough that images matter; `tower` changes its tower's shape."""
     config(folder, name)
+    if tower:
+        changed = {**CONFIGS[name], "vision_config": {**CONFIGS[name]["vision_config"], **tower}}
+        (folder / "config.json").write_text(json.dumps(changed), encoding="utf-8")
     transformers.logging.set_verbosity_error()
     torch.manual_seed(seed)
     net = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder))

@@ -143,7 +143,7 @@ def test_a_transformers_folder_is_taken_with_its_data_and_without_its_code(setti
 def test_a_gguf_pair_is_opened_once_and_described(settings: Settings, own_model: Path) -> None:
     (own_model / "manifest.json").unlink()
     text = own_model / "text-f16.gguf"
-    with pytest.raises(InputError, match="add --family with one of gemma3, idefics3, smolvlm"):
+    with pytest.raises(InputError, match=r"add --family with one of gemma3, idefics3, qwen2\.5-vl, qwen3-vl, smolvlm"):
         adding.add(settings, str(text), Wishes(), tell)
     folder = adding.add(settings, str(text), Wishes(name="pair", family="idefics3", tile=64), tell)
     made = manifest.read(folder)
