@@ -23,7 +23,7 @@ from inference.parity import Parity
 
 MANIFEST = "manifest.json"
 MAGIC = b"GGUF"
-REBUILD = "run `python app.py models build bundled`, or copy the model again"
+REBUILD = "copy the model again, or make it anew (bundled: `python app.py models build bundled`; another: `models remove` and `models add`)"
 
 
 class Manifest(BaseModel):

@@ -3,7 +3,8 @@
     gather(store.accepted(), render, folder)        # `render` gives an item's images as the model was shown them
 
 Pictures are written as the model saw them; an item that can no longer be shown so is left out, and so is one that says only
-that an answer is wrong.
+that an answer is wrong. What a reader agrees with of what is yet to come is no truth of the images, so a forecast is left out too,
+unless it was flagged as one told as fact and its words were corrected.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from finetune.versions.mirrors import CLASS
 from inference.closed import of_change
 from inference.engine import Image
 from inference.said import direction
+from storage import horizons
 from storage.feedback import WHOLE
 from storage.reviewed import Reviewed
 
 Render = Callable[[Reviewed], Sequence[Image]]
 MEANT = {"larger": "worse", "smaller": "improved", "same": "stable"}
-UNSAID, CHANGED = "flagged without a correction", "no longer shown as the model saw it"
+UNSAID, CHANGED, AHEAD = "flagged without a correction", "no longer shown as the model saw it", "a forecast, which no image shows"
 
 
 def gather(accepted: Sequence[Reviewed], render: Render, folder: Path) -> Drafted:
@@ -38,8 +40,8 @@ def gather(accepted: Sequence[Reviewed], render: Render, folder: Path) -> Drafte
     gone: Counter[str] = Counter()
     for item in accepted:
         found = tuple(_drafts(item))
-        if not found:
-            gone[UNSAID] += 1
+        if not found or _ahead(item):
+            gone[AHEAD if found else UNSAID] += 1
             continue
         looks = _looks(item, render, folder)
         if looks is None:
@@ -48,6 +50,12 @@ def gather(accepted: Sequence[Reviewed], render: Render, folder: Path) -> Drafte
         drafts += [replace(draft, looks=looks) for draft in found]
     told = json.dumps([[item.feedback, item.created.isoformat(), item.reader] for item in accepted])
     return Drafted(FEEDBACK, hashlib.sha256(told.encode()).hexdigest(), tuple(drafts), tuple(gone.items()))
+
+
+def _ahead(item: Reviewed) -> bool:
+    """Whether the item would teach what is yet to come."""
+    told_as_fact = "forecast-as-fact" in item.codes and bool(item.corrected_answer.strip())
+    return horizons.asked(item.question) is not None and not told_as_fact
 
 
 def _drafts(item: Reviewed) -> Iterator[Draft]:

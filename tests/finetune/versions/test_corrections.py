@@ -91,6 +91,17 @@ def test_other_codes_set_the_correction_above_the_models_words(tmp_path: Path, c
     assert rejected(found, code) == [("Rotated; nothing else differs.", "The effusion is unchanged.")]
 
 
+def test_a_forecast_agreed_with_is_no_truth_of_the_images_and_is_left_out_by_name(tmp_path: Path) -> None:
+    """Readers who thought it likely made the model learn the future as if films showed it."""
+    ahead = {"question": "Will the effusion have resolved in a year?", "answer": "Yes."}
+    agreed = reviewed(1, **ahead, verdict="agree", codes=(), corrected_answer="")
+    corrected = reviewed(2, **ahead, corrected_answer="No.", codes=("other",))
+    as_fact = reviewed(3, **ahead, corrected_answer="No image shows it yet.", codes=("forecast-as-fact",))
+    made = version(tmp_path, agreed, corrected, as_fact)
+    assert made.manifest["left_out"] == {"a forecast, which no image shows": 2}
+    assert {line.answer for line in made.contents.train} == {"No image shows it yet."}
+
+
 def test_corrected_cells_are_closed_questions_with_the_models_class_rejected(tmp_path: Path) -> None:
     item = reviewed(1, corrected_answer="", cells={"pleural effusion": "worse", "overall": "stable"})
     found = contents(tmp_path, item)
