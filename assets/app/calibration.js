@@ -28,6 +28,12 @@ export function withheld(version, part) {
   return state.anyhow.has(`${part}:${version?.id}`) ? {} : (state.calibrated[version?.id]?.[part].withheld ?? {});
 }
 
+/** Whether it is not known yet if an answer is to be withheld: a reader who asked for that is not shown it first. */
+export function weighing(version, running) {
+  if (!state.at_least || (!running && (!version || state.calibrated[version.id] || state.anyhow.has(`answer:${version.id}`)))) return false;
+  return Boolean(running || state.checking?.version === version.id || version.checks.decided);
+}
+
 /** The sentence in the place of what is withheld, and the way to it. */
 export const folded = (version, part, why) => h("p.withheld", { dataset: { testid: `withheld-${part}` } }, icon("eye"), h("span", {}, why, " ",
   h("button.button.small", { type: "button", onclick: () => update({ anyhow: new Set([...state.anyhow, `${part}:${version.id}`]) }), dataset: { testid: `anyway-${part}` } }, "Show it anyway")));

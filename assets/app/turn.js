@@ -3,7 +3,7 @@
 import { letters } from "./along.js";
 import { again, branch } from "./ask.js";
 import { fill, h, icon, iconButton, moment, plural, seconds, sentence } from "./dom.js";
-import { folded, withheld } from "./calibration.js";
+import { folded, weighing, withheld } from "./calibration.js";
 import { chips, Evidence } from "./evidence.js";
 import { Feedback } from "./feedback.js";
 import { FORECAST, forecastMark } from "./forecast.js";
@@ -51,15 +51,16 @@ export class TurnView {
     this.fold();
   }
 
-  /** An answer that is less often right than the reader asks for gives way to the sentence that says so. */
+  /** An answer that is less often right than the reader asks for, or may be, gives way to the sentence that says so. */
   fold() {
-    const why = this.running || !this.version ? "" : (withheld(this.version, "answer")[""] ?? "");
     const words = this.answer.querySelector(".words");
+    const pending = weighing(this.version, this.running);
+    const why = pending ? "Being weighed: it is shown once it is known how often such answers are right here." : this.running || !this.version ? "" : (withheld(this.version, "answer")[""] ?? "");
     const there = this.answer.querySelector(".withheld");
-    if (!words || Boolean(why) === words.hidden) return;
+    if (!words || (Boolean(why) === words.hidden && (!there || (there.dataset.testid === "weighing") === pending))) return;
     words.hidden = Boolean(why);
     there?.remove();
-    if (why) words.before(folded(this.version, "answer", why));
+    if (why) words.before(pending ? h("p.withheld", { dataset: { testid: "weighing" } }, icon("eye"), why) : folded(this.version, "answer", why));
   }
 
   draw(key, running) {
@@ -176,6 +177,7 @@ export class TurnView {
   }
 
   async copy(version) {
+    if (this.answer.querySelector(".words")?.hidden) return say("The answer is withheld; show it before you copy it.");
     try {
       await navigator.clipboard.writeText(this.turn.forecast ? `${FORECAST}: ${version.text}` : version.text);
       say("The answer is on the clipboard.", "good");

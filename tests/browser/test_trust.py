@@ -15,6 +15,7 @@ from tests.browser.room import Room
 from tests.browser.samples import pair
 from tests.fakes import CARD, FakeEngine
 from tests.inference.test_calibrated import site
+from tests.ui.desk import Tap
 
 pytestmark = pytest.mark.browser
 
@@ -121,9 +122,33 @@ def test_an_answer_that_is_right_less_often_than_asked_for_is_folded_until_it_is
     page.get_by_test_id("anyway-findings").click()
     expect(rows.first.locator(".cell").nth(1)).to_have_text(re.compile(r"\.\d\d"))
     expect(answer).to_be_hidden()
+    page.get_by_label("Copy the answer").click()
+    expect(page.locator(".toast").last).to_contain_text("The answer is withheld; show it before you copy it.")
     page.get_by_test_id("anyway-answer").click()
     expect(answer).to_have_text("The opacity is worse.")
     expect(page.get_by_test_id("withheld-answer")).to_have_count(0)
+
+
+def test_an_answer_that_may_be_withheld_is_not_shown_before_that_is_known(
+    room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its words came one by one and folded at the end, when they had been read."""
+    page, store = room.page, served.app.state.context.store
+    monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
+    monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
+    page.evaluate("localStorage.setItem('interval.at_least', '95')")
+    room.reload()
+    gate = Tap()
+    served.desk.engine = FakeEngine(["The opacity is worse."], scores=order_blind, gate=gate)
+    room.upload(pair(tmp_path))
+    room.ask("What changed since the prior?")
+    gate.let(2)
+    expect(page.get_by_test_id("answer").locator(".words")).to_have_text("The opacity ")
+    expect(page.get_by_test_id("weighing")).to_contain_text("Being weighed")
+    expect(page.get_by_test_id("answer").locator(".words")).to_be_hidden()
+    gate.open()
+    expect(page.get_by_test_id("withheld-answer")).to_contain_text("you asked for at least 95")
+    expect(page.get_by_test_id("answer").locator(".words")).to_be_hidden()
 
 
 def test_the_progression_of_each_finding_is_a_table_of_bars(room: Room, served: Served, tmp_path: Path) -> None:
