@@ -2,10 +2,11 @@
 // the panel does not say what the model foretold, so that the later study is read without it.
 import { get, post } from "./api.js";
 import { open } from "./ask.js";
-import { diagram, forget, percent } from "./calibration.js";
+import { diagram, forget } from "./calibration.js";
 import { day, fill, h, icon, menu, plural } from "./dom.js";
 import { forecastMark } from "./forecast.js";
 import { hangStudies } from "./hang.js";
+import { short } from "./matrix.js";
 import { panel } from "./panels.js";
 import { attempt, say } from "./toast.js";
 
@@ -46,7 +47,7 @@ function entry({ forecast, state }, found, draw) {
   const [foretold, share] = leans(forecast.shares);
   const [kind, word] = outcome ? (outcome.came === found.untold ? ["quiet", "Cannot tell"] : outcome.came === foretold ? ["good", "It came"] : ["warn", "Otherwise"]) : { due: ["warn", "Due"], open: ["quiet", "Open"] }[state];
   const dates = forecast.acquired ? [forecast.due ? `for ${day(forecast.due)}` : "for the next study", `made of ${day(forecast.acquired)}`] : ["its study was erased"];
-  const told = outcome ? `Foretold ${foretold} (${percent(share)}); ${outcome.came === found.untold ? "the later study does not tell" : `${outcome.came} came`}, ${plural(outcome.days, "day")} later.` : state === "due" ? "What was foretold is shown once you have said what came." : `Foretold: ${foretold}.`;
+  const told = outcome ? `Foretold ${foretold}, its share ${short(share)}; ${outcome.came === found.untold ? "the later study does not tell" : `${outcome.came} came`}, ${plural(outcome.days, "day")} later.` : state === "due" ? "What was foretold is shown once you have said what came." : `Foretold: ${foretold}.`;
   const form = h("div", {});
   const ask = () => fill(form, resolving(forecast, found, draw));
   if (state === "due") ask();

@@ -14,7 +14,7 @@ const ROW = 26; // pixels, as in matrix.css
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 export const SHARES = "Shares of the model's own likelihood, averaged over two orders of the options. Not calibrated: they do not say how often such an answer is right.";
 
-const short = (share) => share.toFixed(2).replace(/^0/, "");
+export const short = (share) => share.toFixed(2).replace(/^0/, "");
 const words = (finding) => (finding === WHOLE ? "as a whole" : finding);
 const top = (shares) => CLASSES.filter((name) => name in shares).reduce((best, name) => (shares[name] > shares[best] ? name : best));
 
