@@ -47,6 +47,7 @@ EVENTS = {
     "mark": ("U", "110100"),
     "report": ("U", "110100"),
     "resolve": ("C", "110100"),
+    "blind-read": ("C", "110100"),
 }
 """Our words -> action code (Create, Read, Update, Delete, Execute) and DCM event code; others are E, 110100."""
 

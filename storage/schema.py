@@ -10,6 +10,7 @@
     sessions ──< reports                    the words of its report, a row for each saving
     users ──< reader_templates              a reader's own wordings of questions, by ability
     users ──< overrides                     a warning of a mixed pair, and why a reader went past it
+    users ──< blind_reads                   what a learner said of a teaching case before any answer was shown
     audit                                   a chain of hashes, refers to nothing it could lose
 
 Frames are JSON in `instances.frames`: geometry is read and written whole, never searched. `APPEND_ONLY` names what is append-only, here and
@@ -29,7 +30,7 @@ from sqlalchemy.types import TypeDecorator
 
 from errors import StoreError
 
-APPEND_ONLY = ("feedback", "reviews", "audit", "overrides", "forecasts", "forecast_outcomes")
+APPEND_ONLY = ("feedback", "reviews", "audit", "overrides", "forecasts", "forecast_outcomes", "blind_reads")
 """Tables whose rows are never changed or deleted."""
 
 NAMES = {
@@ -395,6 +396,20 @@ class OutcomeRow(Base):
     created: Mapped[datetime] = mapped_column(default=now)
 
 
+class BlindReadRow(Base):
+    """What a learner said of each finding of a teaching case, and what was true (`storage.teaching`): once a case. Append-only."""
+
+    __tablename__ = "blind_reads"
+    __table_args__ = (UniqueConstraint("user_id", "case_key"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    case_key: Mapped[str]
+    cells: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    reference: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
 class ReviewItemRow(Base):
     """One reader's newest statement on one answer, in the reviewers' queue, beside what it is searched and ordered by."""
 
@@ -496,7 +511,7 @@ def _refuse(*_: object) -> None:
     raise StoreError(f"rows of {', '.join(APPEND_ONLY)} are append-only; add a new row instead of changing one")
 
 
-for _row in (FeedbackRow, ReviewRow, AuditRow, OverrideRow, ForecastRow, OutcomeRow):
+for _row in (FeedbackRow, ReviewRow, AuditRow, OverrideRow, ForecastRow, OutcomeRow, BlindReadRow):
     event.listen(_row, "before_update", _refuse)
     event.listen(_row, "before_delete", _refuse)
 

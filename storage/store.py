@@ -42,6 +42,7 @@ from storage import (
     roles,
     salt,
     studies,
+    teaching,
     templates,
     upkeep,
 )
@@ -58,6 +59,7 @@ from storage.reviewed import Reviewed
 from storage.schema import UserRow, key_hash
 from storage.studies import Series, Study, pixels
 from storage.studies.reader import Progress
+from storage.teaching import BlindRead
 from storage.views import (
     LOCAL,
     Ability,
@@ -349,6 +351,15 @@ class Store:
         """Every reader's resolved forecasts, for what they say of a model."""
         with self._database.read() as session:
             return forecasts.resolved(session)
+
+    def commit_blind(self, user: User, key: str, cells: Mapping[str, str], reference: Mapping[str, str]) -> int:
+        """Keep what a learner said of a teaching case, durable when this returns; its id. Raises `StoreHeld` the second time."""
+        return self._database.together(lambda session: teaching.commit(session, user, key, cells, reference))
+
+    def blind_reads(self, user: User) -> tuple[BlindRead, ...]:
+        """The user's blind reads, newest first."""
+        with self._database.read() as session:
+            return teaching.of_reader(session, user)
 
     # review: every call raises `StoreRefused` for a user whose role does not allow it
 

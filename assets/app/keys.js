@@ -62,7 +62,7 @@ export function keysDialog() {
 }
 
 /** Whether a command has anything to do with the work space that is looked at: none but Read asks, Train has no images. */
-const here = ({ group, id }) => group === WORKSPACE || id === "keys" || state.place === "read" || (state.place === "review" && group !== "Ask");
+const here = ({ group, id }) => group === WORKSPACE || id === "keys" || state.place === "read" || (["review", "teach"].includes(state.place) && group !== "Ask");
 
 export function listen(showKeys, toggleRail) {
   addCommand({ id: "question", words: "Go to the question", group: "ask", keys: ["/"], run: () => document.getElementById("iv-question").focus() });

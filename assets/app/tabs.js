@@ -1,4 +1,4 @@
-// The work spaces: Read, Review, Train. Read is always there; another is loaded when it is first looked at, and nothing of Read goes
+// The work spaces: Read, Teach, Review, Train. Read is always there; another is loaded when it is first looked at, and nothing of Read goes
 // away meanwhile: an answer goes on being written, what hangs and is drawn comes back as it was.
 import { giveBack } from "./guest.js";
 import { h } from "./dom.js";
@@ -6,8 +6,9 @@ import { on, state, update } from "./state.js";
 import { say } from "./toast.js";
 import { addCommand } from "./toolbar.js";
 
-const PLACES = [["read", "Read"], ["review", "Review"], ["train", "Train"]];
+const PLACES = [["read", "Read"], ["teach", "Teach"], ["review", "Review"], ["train", "Train"]];
 const LOADERS = {
+  teach: async () => (await import("./teach.js")).teach(),
   review: async () => (await import("./review.js")).review(),
   train: async () => [(await import("./train.js")).train()],
 };
@@ -62,7 +63,7 @@ export function places(app, stage, own) {
   const made = {};
   const follow = async () => {
     const { place } = state;
-    if (place !== "review") giveBack();
+    if (place !== "review" && place !== "teach") giveBack();
     app.dataset.place = place;
     for (const part of own) part.inert = place !== "read";
     stage.inert = place === "train";

@@ -30,6 +30,7 @@ from tests.storage.test_import import *  # noqa: F403  the tests themselves
 from tests.storage.test_review import *  # noqa: F403
 from tests.storage.test_review import judge, person
 from tests.storage.test_sessions import *  # noqa: F403
+from tests.storage.test_teaching import *  # noqa: F403
 
 URL = os.environ.get("TEST_POSTGRESQL_URL", "")
 LACKS = "" if URL else postgresql.remedy()
@@ -73,6 +74,7 @@ def test_the_server_refuses_to_change_what_is_append_only(
     judge(store, 1, reviewer, Judgement("judged", Statement("agree")))
     foretold(store, reader, pair)
     store.resolve_forecast(store.forecasts(reader)[0].id, reader, "worse", next_study(store, reader, sources))
+    store.commit_blind(reader, "a case", {"nodule": "worse"}, {"nodule": "worse"})
     with pytest.raises(StoreError, match="append-only"), store._database.write() as session:
         session.connection().exec_driver_sql(statement.format(table))
     assert store.check().problems == ()
