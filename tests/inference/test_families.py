@@ -194,7 +194,7 @@ def test_time_points_stand_in_the_order_the_family_wants_under_their_readers_num
     assert ordered(views, "current-first") == ordered(views, "oldest-first")
 
 
-@pytest.mark.parametrize("name", ["smolvlm", "gemma3"])
+@pytest.mark.parametrize("name", ["smolvlm", "gemma3", "qwen2.5-vl", "qwen3-vl"])
 def test_the_prompt_of_a_gguf_pair_is_the_one_the_familys_own_template_makes(tmp_path: Path, name: str) -> None:
     """The GGUF engine has no folder with a template to cut; what is written for it must be what transformers' side reads."""
     engine = opened(tiny.build(tmp_path / name, name))

@@ -1,4 +1,8 @@
-"""Qwen-VL on llama.cpp: an image takes fewer positions than tokens there (M-RoPE), and everything that is kept must know it."""
+"""Families that llama.cpp runs besides the bundled one, against transformers on the same numbers.
+
+Of Qwen-VL an image takes fewer positions than tokens (M-RoPE), and everything that is kept must know it; Gemma 3 reads an image's tokens
+in both directions, and is shown the current image first.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from inference import manifest
 from inference.engine import Engine, Request
 from inference.gguf import GgufEngine
 from inference.torch_engine import TorchEngine
-from tests.inference import qwen, tiny
+from tests.inference import converted, tiny
 
 CHOICES = ("worse", "stable", "improved")
 PAIR = tiny.pair("What changed?", 6)
@@ -21,10 +25,10 @@ AGAIN = tiny.pair("Is it worse?", 6)
 COURSE = tiny.pair("What changed?", 6, images=(*PAIR.images, tiny.picture(3, "current")))
 
 
-@pytest.fixture(scope="module", params=sorted(qwen.TILES))
+@pytest.fixture(scope="module", params=sorted(converted.TILES))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Qwen2.5-VL, whose tower looks in windows, and Qwen3-VL, whose tower speaks to deeper layers too."""
-    return qwen.build(tmp_path_factory.mktemp("qwen") / "model", request.param)
+    """Gemma 3; Qwen2.5-VL, whose tower looks in windows; Qwen3-VL, whose tower speaks to deeper layers too."""
+    return converted.build(tmp_path_factory.mktemp("converted") / "model", request.param)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +43,8 @@ def spoken(engine: Engine, request: Request) -> list[tuple[int, float]]:
 
 
 def test_llama_cpp_says_what_the_class_itself_says_at_the_positions_it_was_trained_with(gguf: GgufEngine, folder: Path) -> None:
-    """Were an image to take as many positions as tokens, every word would be another one."""
-    torch_engine = TorchEngine(folder, 1024, 1, listed=manifest.of_transformers(folder / "hf", qwen.TILES[gguf.card.family]))
+    """Were an image of Qwen-VL to take as many positions as tokens, every word would be another one."""
+    torch_engine = TorchEngine(folder, 1024, 1, listed=manifest.of_transformers(folder / "hf", converted.TILES[gguf.card.family]))
     for request in (PAIR, EXCHANGED, AGAIN, COURSE, PAIR):
         assert gguf.token_ids(request) == torch_engine.token_ids(request)
         ours, theirs = spoken(gguf, request), spoken(torch_engine, request)
