@@ -202,14 +202,16 @@ def offsets(parts: Path = PARTS) -> list[dict[str, Any]]:
 
 def parity(parts: Path = PARTS) -> dict[str, Any] | None:
     """How the shipped GGUF pair answered beside its torch weights, as its card has it, with the pair's digest; None if not measured."""
-    built, greedy = _manifest(parts / PARTS_FILE).get("built", {}), _beside(parts, CARD_FILE).get("parity", {}).get("greedy")
+    built, report = _manifest(parts / PARTS_FILE).get("built", {}), _beside(parts, CARD_FILE).get("parity", {})
+    greedy, second = report.get("greedy"), report.get("second_image")
     if greedy is None or not {TEXT_FILE, MMPROJ_FILE} <= built.keys():
         return None
     counts = {
         ability: {"asked": found["asked"], "equal": found["equal"]} for ability, found in greedy["by_ability"].items() if found["asked"]
     }
     pair = manifest.together(built[name] for name in (TEXT_FILE, MMPROJ_FILE))
-    return {"sha256": pair, "asked": greedy["asked"], "equal": greedy["equal"], "by_ability": counts}
+    moved = {"asked": second["asked"], "equal": second["gguf"]["moved"]} if second else None
+    return {"sha256": pair, "asked": greedy["asked"], "equal": greedy["equal"], "by_ability": counts, "second": moved}
 
 
 def _beside(parts: Path, name: str) -> dict[str, Any]:

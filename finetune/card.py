@@ -19,6 +19,7 @@ from typing import Any
 from errors import TuneError
 from finetune import bundled, files, recipe, standing, terminal
 from finetune.recipe import STAGES, Recipe
+from inference.parity import Counted
 from inference.prompts import FINDINGS
 
 BASE = ("SmolLM2-135M-Instruct (Hugging Face), the language model", "Apache-2.0")
@@ -186,14 +187,27 @@ phantom, on real films with painted lesions, and on both together. In brackets t
 
 def _alike(parity: Mapping[str, Any]) -> str:
     greedy, images, logits = parity["greedy"], parity["images"], parity["logits"]
-    told = f"GGUF against torch: {greedy['equal']} of {greedy['asked']} greedy answers equal"
+    low, high = Counted(asked=greedy["asked"], equal=greedy["equal"]).interval
+    told = f"GGUF against torch: {greedy['equal']} of {greedy['asked']} greedy answers equal (95 % interval {low:.2f} to {high:.2f})"
     if not images or not logits:
         return f"{told}."
     alike = f"{100 * logits['top1_agreement']:.1f} % of {logits['places']} places, mean KL divergence {logits['kl_mean']:.4f}"
     seen = f"{100 * images['relative_difference_max']:.2f} % at most (least cosine of a token {images['cosine_min']:.4f})"
     margin = greedy["margin_where_they_part"]
     close = f" Where they part, torch's first choice was ahead of its second by {margin['median']:.2f} at the median." if margin else ""
-    return f"{told}; the likeliest token is the same at {alike}; image embeddings differ by {seen}.{close}"
+    return f"{told}; the likeliest token is the same at {alike}; image embeddings differ by {seen}.{close}{_second(parity)}"
+
+
+def _second(parity: Mapping[str, Any]) -> str:
+    """What the second image bears on the answers, where it was measured."""
+    second = parity.get("second_image")
+    if not second:
+        return ""
+    gguf, torch = (Counted(asked=second["asked"], equal=second[side]["moved"]).bounded for side in ("gguf", "torch"))
+    return (
+        " Exchanging image 2 with image 1, or replacing it by that, moves the log-probability of the greedy answer by more than "
+        f"rounding ({second['rounding']:.3f}) in {gguf} questions of the GGUF pair and {torch} of torch."
+    )
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -5,6 +5,9 @@
 Of each held-out pair one question of every ability is asked. Torch writes its greedy answer; llama.cpp then reads that answer
 token by token, as it would write it, so its own answer is the same exactly when its likeliest token is torch's at every place.
 Where the two part, the report says how close the call was.
+
+Each question is asked twice more, with the two images exchanged and with image 1 in place of image 2, roles and times staying where
+they are: how far that moves the log-probability of the same answer, on either side, is what the second image bears on it.
 """
 
 from __future__ import annotations
@@ -51,6 +54,20 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """Log-probability of torch's greedy answer on one side: with the images as given, exchanged, and image 1 in both places."""
+
+    given: float
+    exchanged: float
+    replaced: float
+
+    @property
+    def moved(self) -> float:
+        """How far the second image moves it, in nats: the larger of both."""
+        return max(abs(self.exchanged - self.given), abs(self.replaced - self.given))
+
+
+@dataclass(frozen=True)
 class Answer:
     """One question on both sides.
 
@@ -67,6 +84,10 @@ class Answer:
     agreed: tuple[bool, ...]
     divergence: tuple[float, ...]
     margin: float
+    full: Weighed
+    """Of torch."""
+    processor: Weighed
+    """Of llama.cpp."""
 
     @property
     def equal(self) -> bool:
@@ -94,8 +115,28 @@ class Sides:
         template = chat.template(listed.family)
         self.ends = self.torch.endings(template.closing.name)
 
-    def ask(self, request: Request) -> tuple[str, str, tuple[bool, ...], tuple[float, ...], float]:
-        """Torch's answer, llama.cpp's up to where they part, and how they compare place by place. `TuneError` if prompts differ."""
+    def ask(self, request: Request) -> tuple[str, str, tuple[bool, ...], tuple[float, ...], float, Weighed, Weighed]:
+        """Torch's answer, llama.cpp's up to where they part, how they compare place by place, and what image 2 bears on it.
+
+        `request` shows two images. Raises `TuneError` if the two sides read other tokens.
+        """
+        self._read(request)
+        self._look(request)
+        rows = list(self._written())
+        ids = [token for token, _ in rows]
+        compared = self._compared(rows)
+        first, second = request.images
+        weighed = []
+        for shown in ((first, second), (second, first), (first, first)):
+            images = tuple(replace(image, pixels=one.pixels, sha256=one.sha256) for image, one in zip(request.images, shown, strict=True))
+            self._read(replace(request, images=images))
+            found = sum(float(row[token]) for row, token in zip(self.gguf.follow(ids), ids, strict=True))
+            weighed.append((self.torch.score([ids])[0], found))
+        full, processor = zip(*weighed, strict=True)
+        return *compared, Weighed(*full), Weighed(*processor)
+
+    def _read(self, request: Request) -> None:
+        """Bring both sides to the end of the prompt."""
         segments = chat.request_segments(request, self.listed.family)
         tiles = [pixels.tile(image.pixels, self.listed.tile) for image in request.images]
         keys = self.torch.keys(segments, request.images)
@@ -109,9 +150,6 @@ class Sides:
                 self.torch.embed(image.sha256, tile)
         self.torch.read(keys)
         self.gguf.read(parts, LONGEST, lambda _name, _done, _total: None)
-        self._look(request)
-        rows = list(self._written())
-        return self._compared(rows)
 
     def _look(self, request: Request) -> None:
         for image in request.images:
@@ -210,12 +248,31 @@ def report(named: Manifest, pictures: Sequence[Picture], answers: Sequence[Answe
             "by_source": {source: _share([a for a in answers if a.source == source]) for source in sorted({a.source for a in answers})},
             "margin_where_they_part": {"median": float(np.median(margins)), "max": max(margins)} if margins else {},
         },
+        "second_image": second_image(answers),
         "parted": [
             {**{key: value for key, value in asdict(answer).items() if key not in ("agreed", "divergence", "patient")}}
             for answer in parted[:SHOWN]
         ],
         "longest_answer_tokens": LONGEST,
         "seconds": round(seconds, 1),
+    }
+
+
+def second_image(answers: Sequence[Answer]) -> dict[str, Any]:
+    """In how many questions exchanging or replacing image 2 moves the greedy answer by more than rounding, on either side.
+
+    `rounding` is measured too, in nats: the most by which the two sides differ on the same answer and images.
+    """
+    rounding = max(abs(answer.full.given - answer.processor.given) for answer in answers)
+    sides = {"gguf": [answer.processor for answer in answers], "torch": [answer.full for answer in answers]}
+    return {"asked": len(answers), "rounding": rounding} | {
+        side: {
+            "moved": sum(one.moved > rounding for one in weighed),
+            "by_exchange": sum(abs(one.exchanged - one.given) > rounding for one in weighed),
+            "by_replacement": sum(abs(one.replaced - one.given) > rounding for one in weighed),
+            "median": float(np.median([one.moved for one in weighed])),
+        }
+        for side, weighed in sides.items()
     }
 
 

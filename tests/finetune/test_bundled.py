@@ -272,7 +272,16 @@ def test_agreement_with_the_full_weights_is_told_of_the_pair_it_was_measured_on_
     card.write_text(json.dumps({"revision": record["revision"], "parity": {"greedy": greedy}}))
     listed = manifest.read(folder := bundled.build(settings, parts=parts))
     pair = listed.card("gguf", 512, (listed.text, listed.mmproj))
-    assert pair.parity == "Processor answers are the full-precision answers in 29 of 30 held-out questions (temporal 29 of 30)."
+    assert pair.parity == (
+        "Processor answers are the full-precision answers in 29 of 30 (95 % interval of the share 0.83 to 0.99) held-out questions: "
+        "temporal 29 of 30."
+    )
+    second = {"asked": 30, "gguf": {"moved": 28}, "torch": {"moved": 30}}
+    card.write_text(json.dumps({"revision": record["revision"], "parity": {"greedy": greedy, "second_image": second}}))
+    told = manifest.read(bundled.build(settings, parts=parts)).measured
+    assert told is not None
+    assert told.told.endswith("moves the answer's likelihood in 28 of 30 (95 % interval of the share 0.79 to 0.98).")
+    listed = manifest.read(folder)
     assert listed.measured is not None
     assert listed.measured.sha256 == pair.sha256
     assert listed.card("torch", 512, listed.weights).parity == ""

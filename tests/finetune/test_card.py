@@ -13,7 +13,7 @@ import pytest
 from errors import TuneError
 from finetune import bundled, card, files, outcomes, parity, standing
 from finetune.outcomes import Asked, Reading
-from finetune.parity import Answer, Picture
+from finetune.parity import Answer, Picture, Weighed
 from inference.manifest import Manifest
 from tests.finetune import tiny
 
@@ -41,13 +41,21 @@ def odds(name: str) -> tuple[float, ...]:
     return tuple(0.8 if name == one else 0.1 for one in ("worse", "stable", "improved"))
 
 
+def test_the_card_tells_what_the_second_image_bears_on_the_answer() -> None:
+    words = card._alike(told())
+    assert "98 of 100 greedy answers equal (95 % interval 0.93 to 0.99)" in words
+    assert "more than rounding (0.100) in 100 of 100 (95 % interval of the share 0.96 to 1.00) questions of the GGUF pair" in words
+    assert "image 2" not in card._alike({**told(), "second_image": None})
+
+
 def half(first: bool) -> tuple[float, float]:
     return (0.7, 0.3) if first else (0.3, 0.7)
 
 
 def told(equal: int = 98, of: int = 100) -> dict[str, Any]:
     """A parity report."""
-    answers = [Answer("phantom", str(n), "temporal", "?", "a", "a", (n < equal,), (0.001,), 0.01) for n in range(of)]
+    read = (Weighed(-1.0, -3.0, -1.0), Weighed(-1.1, -3.0, -1.1))
+    answers = [Answer("phantom", str(n), "temporal", "?", "a", "a", (n < equal,), (0.001,), 0.01, *read) for n in range(of)]
     listed = Manifest(name="bundled", family="idefics3", files={}, revision="r1")
     made: dict[str, Any] = files.plain(parity.report(listed, [Picture(0.999, 0.001)], answers, 1.0))
     return made

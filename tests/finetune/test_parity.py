@@ -137,6 +137,19 @@ def test_the_report_finds_two_forms_of_the_same_numbers_alike(built: Path) -> No
     assert found["images"]["cosine_min"] > 0.999
 
 
+def test_the_report_counts_where_the_second_image_bears_on_the_answer(built: Path) -> None:
+    """Of two films both sides see it moved and by as much; where one film stands in both places nothing moves, and is not counted."""
+    sides = parity.Sides(built, manifest.read(built), threads=1)
+    pair = tiny.pair(0)
+    answers = parity.compare(sides, [heldout.Held("phantom", pair)])
+    twice = parity.compare(sides, [heldout.Held("phantom", replace(pair, current=pair.prior))])
+    for answer in answers:
+        assert answer.processor.moved == pytest.approx(answer.full.moved, rel=0.1, abs=1e-3)
+    found, none = parity.second_image(answers), parity.second_image([*answers[:1], *twice])
+    assert [found[side]["moved"] for side in ("gguf", "torch")] == [len(answers)] * 2, found
+    assert [none[side]["moved"] for side in ("gguf", "torch")] == [1, 1], none
+
+
 def test_the_report_finds_a_text_model_that_differs(built: Path, tmp_path: Path) -> None:
     """A report that could only praise would be worth nothing: weights moved by a tenth part ways, and are shown where."""
     for path in built.rglob("*"):
