@@ -26,7 +26,8 @@ run: ## from a fresh clone to http://127.0.0.1:7860 with the bundled model and d
 
 test: setup-test check ## from a fresh clone to a finished test run
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not (browser or model or slow)"
-	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m pytest -q -m "browser or model or slow"
+	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "(model or slow) and not browser"
+	@INTERVAL_TEST_MODELS=$(CURDIR)/$(TESTED)/models $(BIN)/python -m pytest -q -m browser
 
 check: setup-check ## format, lint, types, imports, file sizes, documentation
 	@$(BIN)/ruff format --check -q .

@@ -29,12 +29,13 @@ from tests.browser.conftest import ARGS, installed, serve
 from tests.browser.learning_scenes import ANA, CLEO
 from tests.browser.room import Room
 from tests.browser.scenes import NotThere, Scene, played
+from tests.browser.teach_scenes import AHEAD, TEACH
 from tests.conftest import ROOT, models_folder
 from tests.ui.desk import Desk, Tap
 from ui import security
 from ui.server import create_app
 
-CHAPTERS = (*scenes.CHAPTERS, CASE)
+CHAPTERS = (*scenes.CHAPTERS, CASE, TEACH, AHEAD)
 ANA_TOKEN = "ana".ljust(43, "-")
 """The cookie under which the rehearsal's reader is let in."""
 SIZES = {"1440": (1440, 900), "1024": (1024, 768)}
