@@ -13,9 +13,10 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from storage.store import Store
 from storage.views import LOCAL, Ability
@@ -28,9 +29,9 @@ NOTE = "demo.json"
 
 @dataclass(frozen=True)
 class DemoCase:
-    """One case: its studies in the store, its name, and the question it was made for."""
+    """One case: its studies in the store, its name, which tells what happened and is not sent, and the question it was made for."""
 
-    name: str
+    name: Annotated[str, Field(exclude=True)]
     title: str
     study_ids: tuple[int, ...]
     question: str

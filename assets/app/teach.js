@@ -131,6 +131,7 @@ class Desk {
     if (before === this.key) {
       this.offer();
       this.tell();
+      this.shown.firstElementChild?.scrollIntoView({ block: "nearest" });
     }
   }
 

@@ -53,9 +53,12 @@ COMPARING = (
 ELSEWHERE = {
     "pair", "delete", "cancel-drawing", "level", "align", "original", "names", "earlier", "later", "mode-turn", "question", "keys",
     "panel-report", "panel-duel", "panel-batch", "panel-flags", "panel-ledger",
-    "agree", "disagree", "place-read", "place-review", "place-train", "preset-5", "preset-6", "preset-7", "preset-8", "preset-9",
+    "agree", "disagree", "place-read", "place-review", "place-teach", "place-train",
+    "preset-5", "preset-6", "preset-7", "preset-8", "preset-9",
 }  # fmt: skip
-"""Tried below, or in test_feedback, test_comparing, test_matching, test_registering, test_look, test_duel. Presets go by one rule."""
+"""Tried below, or in test_feedback, test_comparing, test_matching, test_registering, test_look, test_duel, test_teach.
+
+Presets go by one rule."""
 
 
 def changed(page: Any, before: dict[str, Any], part: str, command: str) -> dict[str, Any]:
