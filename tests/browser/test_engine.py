@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from errors import ModelNotLoaded
+from inference.parity import Counted, Parity
 from inference.select import Selection
 from settings import Settings, load
 from tests.browser.conftest import Served, serve
@@ -70,7 +71,7 @@ def test_who_answers_on_a_processor_is_told_how_far_it_is_the_full_model(room: R
     engine = served.app.state.context.engine
     before = engine._selection
     try:
-        for told in ("", "Processor answers are the full-precision answers in 29 of 30 held-out questions (temporal 29 of 30)."):
+        for told in ("", Parity(sha256="", asked=30, equal=29, second=Counted(asked=30, equal=28)).told):
             engine._selection = Selection(FakeEngine(card=replace(CARD, engine="gguf", parity=told)), "llama.cpp")
             room.reload()
             room.page.get_by_test_id("engine").click()
