@@ -43,6 +43,8 @@ SHOWN = 20
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
+Compared = tuple[str, str, tuple[bool, ...], tuple[float, ...], float]
+"""`Answer` from `torch` to `margin`."""
 
 
 @dataclass(frozen=True)
@@ -115,25 +117,28 @@ class Sides:
         template = chat.template(listed.family)
         self.ends = self.torch.endings(template.closing.name)
 
-    def ask(self, request: Request) -> tuple[str, str, tuple[bool, ...], tuple[float, ...], float, Weighed, Weighed]:
-        """Torch's answer, llama.cpp's up to where they part, how they compare place by place, and what image 2 bears on it.
-
-        `request` shows two images. Raises `TuneError` if the two sides read other tokens.
-        """
+    def ask(self, request: Request) -> tuple[list[int], Compared]:
+        """Torch's answer as token ids, and beside llama.cpp's. Raises `TuneError` if the two sides read other tokens."""
         self._read(request)
         self._look(request)
         rows = list(self._written())
-        ids = [token for token, _ in rows]
-        compared = self._compared(rows)
-        first, second = request.images
-        weighed = []
-        for shown in ((first, second), (second, first), (first, first)):
-            images = tuple(replace(image, pixels=one.pixels, sha256=one.sha256) for image, one in zip(request.images, shown, strict=True))
-            self._read(replace(request, images=images))
-            found = sum(float(row[token]) for row, token in zip(self.gguf.follow(ids), ids, strict=True))
-            weighed.append((self.torch.score([ids])[0], found))
-        full, processor = zip(*weighed, strict=True)
-        return *compared, Weighed(*full), Weighed(*processor)
+        return [token for token, _ in rows], self._compared(rows)
+
+    def weigh(self, requests: Sequence[Request], answers: Sequence[Sequence[int]]) -> Iterator[tuple[Weighed, Weighed]]:
+        """What image 2 bears on each question's answer (token ids), in torch and in llama.cpp; all show the same two images."""
+        first, second = requests[0].images
+        found = []
+        for shown in ((first, second), (second, first), (first, first)):  # all questions of one order: its images are read once
+            images = tuple(replace(told, pixels=one.pixels, sha256=one.sha256) for told, one in zip((first, second), shown, strict=True))
+            found.append([self._weighed(replace(request, images=images), ids) for request, ids in zip(requests, answers, strict=True)])
+        for orders in zip(*found, strict=True):
+            full, processor = zip(*orders, strict=True)
+            yield Weighed(*full), Weighed(*processor)
+
+    def _weighed(self, request: Request, ids: Sequence[int]) -> tuple[float, float]:
+        self._read(request)
+        followed = sum(float(row[token]) for row, token in zip(self.gguf.follow(ids), ids, strict=True))
+        return self.torch.score([ids])[0], followed
 
     def _read(self, request: Request) -> None:
         """Bring both sides to the end of the prompt."""
@@ -166,7 +171,7 @@ class Sides:
             if position + 1 < LONGEST:
                 self.torch.extend([chosen])
 
-    def _compared(self, rows: Sequence[tuple[int, Floats]]) -> tuple[str, str, tuple[bool, ...], tuple[float, ...], float]:
+    def _compared(self, rows: Sequence[tuple[int, Floats]]) -> Compared:
         ids = [token for token, _ in rows]
         agreed, divergence, others = [], [], []
         for (token, wanted), found in zip(rows, self.gguf.follow(ids), strict=True):
@@ -207,8 +212,12 @@ def compare(sides: Sides, tests: Sequence[Held], say: Say = lambda _line: None) 
     answers: list[Answer] = []
     started = time.monotonic()
     for number, test in enumerate(tests, 1):
-        for ability, request in asked(test):
-            answers.append(Answer(test.source, test.pair.patient, ability, request.question, *sides.ask(request)))
+        if not (items := asked(test)):
+            continue
+        requests = [request for _, request in items]
+        ids, compared = zip(*map(sides.ask, requests), strict=True)
+        for (ability, request), found, (full, processor) in zip(items, compared, sides.weigh(requests, ids), strict=True):
+            answers.append(Answer(test.source, test.pair.patient, ability, request.question, *found, full, processor))
         if number in (3, 10) or number % 20 == 0:
             each = (time.monotonic() - started) / number
             equal = sum(answer.equal for answer in answers)
