@@ -215,8 +215,9 @@ def compare(sides: Sides, tests: Sequence[Held], say: Say = lambda _line: None) 
         if not (items := asked(test)):
             continue
         requests = [request for _, request in items]
-        ids, compared = zip(*map(sides.ask, requests), strict=True)
-        for (ability, request), found, (full, processor) in zip(items, compared, sides.weigh(requests, ids), strict=True):
+        told = [sides.ask(request) for request in requests]
+        weighed = sides.weigh(requests, [ids for ids, _ in told])
+        for (ability, request), (_, found), (full, processor) in zip(items, told, weighed, strict=True):
             answers.append(Answer(test.source, test.pair.patient, ability, request.question, *found, full, processor))
         if number in (3, 10) or number % 20 == 0:
             each = (time.monotonic() - started) / number
