@@ -28,7 +28,7 @@ export async function review() {
   addCommand({ id: "next-case", words: "Take the next case", group: "Review", keys: ["g"], run: () => desk.next(), enabled: () => state.place === "review" });
   addCommand({ id: "skip-case", words: "Leave this case to another", group: "Review", keys: ["Shift+s"], run: () => desk.decide("skipped"), enabled: () => state.place === "review" && desk.held });
   on("place", () => (state.place === "review" ? desk.enter() : desk.leave()));
-  desk.enter();
+  if (state.place === "review") desk.enter(); // whoever went on while this was loaded keeps their images
   return [desk.lists.element, desk.pane];
 }
 

@@ -42,8 +42,9 @@ class BlindMatrix extends Matrix {
 /** The two parts of the work space beside the stage. */
 export async function teach() {
   const desk = new Desk();
-  on("place", () => state.place === "teach" && desk.enter());
-  await desk.enter();
+  const enter = () => { if (state.place === "teach") desk.enter(); }; // whoever went on while this was loaded keeps their images
+  on("place", enter);
+  enter();
   return [desk.list, desk.pane];
 }
 
@@ -81,8 +82,9 @@ class Desk {
   }
 
   async open(key) {
+    this.wanted = key;
     const found = await attempt(() => get(`/api/teach/cases/${key}`));
-    if (!found || state.place !== "teach") return;
+    if (!found || state.place !== "teach" || this.wanted !== key) return;
     const again = this.key === key && this.case?.committed === found.committed;
     this.key = key;
     this.case = found;
