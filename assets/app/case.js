@@ -17,7 +17,7 @@ export function forCase(talk) {
     { name: "duel", words: "Two models", help: "One question, both answers side by side, blind", picture: "beside", key: "Shift+m" },
     { name: "batch", words: "Many pairs", help: "The progression of each in a table, as CSV", picture: "table", key: "Shift+c", run: many.open },
     { name: "flags", words: "What you flagged", help: "What reviewers made of it, and whether it was fixed", picture: "disagree", key: "Shift+w" },
-    { name: "ledger", words: "Forecasts", help: "What was foretold, what came of it, and how often it did", picture: "again", key: "Shift+f" },
+    { name: "ledger", words: "Forecasts", help: "What was foretold, what came of it, and how often it did", picture: "again", key: "Shift+o" },
   ]);
   talk.querySelector(".talkhead .more").before(many.chip);
   talk.append(many.dialog);
