@@ -41,7 +41,7 @@ ANA_TOKEN = "ana".ljust(43, "-")
 SIZES = {"1440": (1440, 900), "1024": (1024, 768)}
 THEMES = ("dark", "light")
 QUALITY = 78
-"""Of WebP: words stay sharp, and the whole gallery stays under 12 MB."""
+"""Of WebP: words stay sharp, and the whole gallery stays under 18 MB."""
 
 SETTLED = """() => {
   const surfaces = [...document.querySelectorAll('.viewport:not([hidden]) .surface')];
