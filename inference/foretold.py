@@ -41,7 +41,7 @@ def standing(resolved: Iterable[Foretold]) -> tuple[Standing, ...]:
 
 
 def brier(one: Foretold) -> float:
-    """Brier's score of one forecast, summed over its classes: 0 to 2 (Brier 1950, doi 10.1175/1520-0493(1950)078)."""
+    """Brier's score of one forecast, summed over its classes: 0 to 2 (Brier, Monthly Weather Review 78:1, 1950)."""
     return sum((share - (name == one.came)) ** 2 for name, share in one.shares.items())
 
 
