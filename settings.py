@@ -76,8 +76,12 @@ class Settings(BaseSettings):
         """Images go to no host that was not named for it."""
         if not self.engine_url:
             return self
-        parts = urlsplit(self.engine_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.engine_url)
+            whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole:
             raise ValueError(f"INTERVAL_ENGINE_URL: {self.engine_url} is no address; give one as http://127.0.0.1:8000/v1")
         if parts.hostname not in (*LOOPBACK, *(host.strip() for host in self.engine_hosts.split(","))):
             raise ValueError(

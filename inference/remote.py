@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
+import numpy as np
 from PIL import Image as Pillow
 
 from errors import ContextFull, EngineError, ModelNotLoaded
@@ -236,7 +237,7 @@ def _begun(choice: str, choices: Sequence[str], named: Mapping[str, float], serv
         raise EngineError(f"two choices begin alike for the model server {server.host}, which cannot tell them apart; name them otherwise")
     if not own:
         return min(named.values())
-    return math.log(sum(math.exp(named[token]) for token in own))
+    return float(np.logaddexp.reduce([named[token] for token in own]))  # servers send -9999 for what cannot be
 
 
 def _listed(server: Server) -> dict[str, Mapping[str, Any]]:

@@ -120,16 +120,11 @@ def _pictures(report: Report, pictures: Sequence[RGB], words: _Words, width: flo
 
 def _rows(rows: Sequence[tuple[str, str]], words: _Words, width: float) -> Table:
     """Names and values in two columns; a long value goes on over the page."""
-    cells = [[words.line(name, "quiet"), words.line(part, "quiet")] for name, value in rows for part in _parts(value)]
-    table = Table(cells, colWidths=[38 * mm, width - 38 * mm], hAlign="LEFT")
+    cells = [[words.line(name, "quiet"), words.line(value, "quiet")] for name, value in rows]
+    table = Table(cells, colWidths=[38 * mm, width - 38 * mm], hAlign="LEFT", splitInRow=1)
     padding = [(f"{side}PADDING", (0, 0), (-1, -1), 1) for side in ("TOP", "BOTTOM", "LEFT")]
     table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *padding]))
     return table
-
-
-def _parts(value: str, longest: int = 1500) -> list[str]:
-    """A value in pieces that fit a page each, because a row of a table cannot be split."""
-    return [value[start : start + longest] for start in range(0, len(value), longest)] or [""]
 
 
 def _marked(canvas: Any, report: Report) -> None:

@@ -32,7 +32,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 
 from errors import InputError
-from inference.report import NOTICE, Report, Source, provenance
+from inference.report import MARK, NOTICE, Report, Source, provenance
 from storage.studies import Frame
 
 MOST_TEXT = 16_000
@@ -68,7 +68,7 @@ def structured(report: Report, frames: Sequence[Frame], current: int) -> bytes:
             is_complete=False,
             is_final=False,
             is_verified=False,
-            series_description=f"{report.mark} (research)"[:64],
+            series_description=f"{MARK}{', edited' if report.edited else ''} (research)",  # at most 64 characters
             manufacturer_model_name="Interval",
             software_versions=f"highdicom {version}",
         )

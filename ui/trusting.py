@@ -21,10 +21,11 @@ def spoken(here: Context, user: User, session: SessionView) -> TrustOut:
     """Mentions and measurements of every whole answer of the session, with the marks as they are now."""
     marks = here.store.marks(session.id, user)
     series = _series(here, user, session, marks)
-    pairs = paired(marks, series)
     answers: dict[int, SpokenOut] = {}
     for turn in session.turns:
         scene = scene_of(turn, marks, series)
+        shown = {slot.series_id: series[slot.series_id] for slot in turn.slots if slot.series_id in series}
+        pairs = () if turn.forecast else paired(marks, shown)  # what was measured elsewhere, or before it comes, contradicts nothing
         for version in turn.versions:
             if version.state == "complete":
                 answers[version.id] = _spoken(version.text, scene, pairs)

@@ -117,6 +117,13 @@ def test_choices_are_weighed_by_the_first_tokens_the_server_names() -> None:
         assert desk.bodies[0]["max_tokens"] == 1
 
 
+def test_a_choice_that_a_server_calls_impossible_is_weighed_as_such() -> None:
+    """vLLM and OpenAI send -9999 for a token that cannot come; its probability is 0 in any float."""
+    with serving(choice(("worse", 0.0), ("stable", -9999.0), ("im", -9999.0), ("Im", -9999.0))) as desk:
+        scores = RemoteEngine(desk.at()).score(tiny.pair(), ["worse", "stable", "improved"])
+        assert scores.logprobs == pytest.approx((0.0, -9999.0, -9999.0 + math.log(2)))
+
+
 def test_choices_that_begin_alike_or_a_server_that_names_none_are_a_sentence() -> None:
     with serving(choice(("un", -0.5), ("stable", -1.5))) as desk, pytest.raises(EngineError, match="begin alike"):
         RemoteEngine(desk.at()).score(tiny.pair(), ["uncertain", "unchanged"])
@@ -261,6 +268,8 @@ def test_a_closed_engine_says_so() -> None:
         ("http://gpu.example.org@evil.net/v1", "gpu.example.org", "may not be sent to evil.net"),
         ("file:///etc/passwd", "", "is no address"),
         ("localhost:8000", "", "is no address"),
+        ("http://127.0.0.1:99999/v1", "", "is no address"),
+        ("http://[::1/v1", "", "is no address"),
     ],
 )
 def test_images_go_to_no_host_that_was_not_named(url: str, hosts: str, sentence: str) -> None:

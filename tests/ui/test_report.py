@@ -121,6 +121,18 @@ def test_pdf_reads_back_with_mark_on_every_page_and_both_images(browser: TestCli
     assert not {"/OpenAction", "/AA", "/AcroForm"} & set(read.trailer["/Root"])
 
 
+def test_a_prior_report_in_many_lines_goes_over_the_pages_of_a_pdf(browser: TestClient, running: Running, tmp_path: Path) -> None:
+    """A row of the provenance was higher than a page, and there was no PDF at all."""
+    hang = send(browser, *pair(tmp_path))["hang"]
+    running.desk.says("The opacity is worse.")
+    told = {"prior_report": "\n".join(f"Line {number}: clear." for number in range(200))}
+    first = events(browser.post("/api/ask", json={"question": "What changed?", "slots": slots(hang), "clinical": told}).text)[0]
+    answer = browser.get(address(first["session_id"], ".pdf"))
+    assert answer.status_code == 200
+    whole = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(answer.content)).pages)
+    assert all(f"Line {number}: clear." in whole for number in range(200))
+
+
 def test_structured_report_reads_back_with_words_images_and_provenance(browser: TestClient, session: int, tmp_path: Path) -> None:
     browser.post(address(session), json={"findings": "Größer.\nZweite Zeile.", "comparison": "Earlier.", "impression": "Worse."})
     body = browser.get(address(session, ".dcm")).content
@@ -132,7 +144,7 @@ def test_structured_report_reads_back_with_words_images_and_provenance(browser: 
         "UNVERIFIED",
         "PRELIMINARY",
     )
-    assert found.SeriesDescription.startswith(MARK)
+    assert found.SeriesDescription == f"{MARK}, edited (research)"
     texts = {heading: lines(found, heading) for heading in ("Findings", "Prior Procedure Descriptions", "Impressions")}
     assert texts == {"Findings": ["Größer.", "Zweite Zeile."], "Prior Procedure Descriptions": ["Earlier."], "Impressions": ["Worse."]}
     section = next(item for item in found.ContentSequence if named(item) == "Findings")

@@ -135,3 +135,23 @@ def test_mentions_and_measurements_stand_beside_the_words(browser: TestClient, r
     assert measured["conflicts"] is True
     assert measured["sentence"].startswith("A/B measures")
     assert measured["sentence"].endswith("but the answer says smaller.")
+
+
+def test_a_measurement_contradicts_no_answer_about_other_images_or_about_what_is_to_come(
+    browser: TestClient, running: Running, hung: dict[str, Any]
+) -> None:
+    running.desk.says("It is smaller.")
+    session, _, version = answered(browser, hung)
+    prior, current = (slot["series"]["id"] for slot in hung["slots"])
+    alone = {"question": "Is it smaller?", "slots": slots(hung)[1:], "session_id": session}
+    ahead = {"question": "Will it be smaller in a year?", "slots": slots(hung), "session_id": session}
+    others = [events(browser.post("/api/ask", json=body).text)[-1]["version"]["id"] for body in (alone, ahead)]
+    marks = [
+        {"id": name, "kind": "length", "series_id": series, "frame": 0, "points": [[0, 0], [0, length]], "label": name}
+        for name, series, length in (("A", prior, 10), ("B", current, 40))
+    ]
+    document = {"version": 0, "marks": marks, "pairs": [{"id": "A:B", "prior": "A", "current": "B"}]}
+    assert browser.put(f"/api/sessions/{session}/marks", json=document).status_code == 200
+    found = browser.get(f"/api/sessions/{session}/trust").json()["answers"]
+    assert [one["conflicts"] for one in found[str(version)]["measured"]] == [True]
+    assert [found[str(other)]["measured"] for other in others] == [[], []]
