@@ -20,7 +20,7 @@ from typing import Literal
 
 from errors import Cancelled, EngineDied, EngineError, IntervalError, QuestionError
 from inference import guard
-from inference.closed import of_change, read
+from inference.closed import SCORED, about_change, of_change, read
 from inference.engine import Engine, ModelCard, Request, Stage, Timings, Token
 from inference.offsets import digest
 from inference.prompts import FINDINGS
@@ -33,8 +33,6 @@ State = Literal["complete", "stopped", "incomplete"]
 
 MAX_QUESTION = 8000
 """Longest question in characters; anything longer is a paste by mistake."""
-SCORED = ("temporal", "comparison")
-"""Abilities whose answers can be scored finding by finding."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,8 @@ def validate(request: Request, max_images: int) -> None:
 
 
 def scorable(request: Request) -> bool:
-    """Whether the progression of findings can be asked of these images: a temporal or comparison question over time, not ahead of it."""
-    return request.ability in SCORED and guard.comparable(request) and horizons.asked(request.question) is None
+    """Whether the progression of findings can be asked of these images: a question about change over time, not ahead of it."""
+    return about_change(request) and guard.comparable(request) and horizons.asked(request.question) is None
 
 
 def ask(

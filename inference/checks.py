@@ -35,8 +35,9 @@ from errors import Cancelled, EngineError
 from inference import guard
 from inference.answer import Answer
 from inference.answered import held
-from inference.closed import NONE, ORDINALS, Closed, Reading, of_change, of_question, paraphrased, read, without
+from inference.closed import NONE, Closed, Reading, of_change, of_question, paraphrased, read, without
 from inference.engine import Engine, Request, Stage, Token
+from inference.mentions import ORDINALS
 from inference.probes import identical, undated, without_images
 from inference.reading import Shares, exchanged, shifted, top
 from inference.said import meaning

@@ -19,6 +19,7 @@ from threading import Event
 
 from errors import EngineError
 from inference.engine import Engine, Request, scored
+from inference.mentions import ORDINALS
 from inference.offsets import plain, weighed
 from inference.prompts import FINDINGS, OVERALL, PROGRESSION
 from inference.reading import INVERSE, Shares, in_time, top
@@ -26,6 +27,8 @@ from inference.said import direction
 from storage import horizons
 from storage.horizons import Horizon
 
+SCORED = ("temporal", "comparison")
+"""Abilities whose questions are about change, and can be scored finding by finding."""
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "new": ("newly appeared",),
     "worse": ("worsened",),
@@ -37,7 +40,6 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 """Other words for a class of change; none stands under two classes."""
 NONE = "none of these"
 LETTERS = "ABCDEFGH"
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _WHICH = re.compile(
     r"^\s*(which (of the two )?(image|film|scan|study|picture|radiograph)|in which (image|film|scan|study))\b", re.IGNORECASE
@@ -55,6 +57,12 @@ _CHANGE = re.compile(
     re.IGNORECASE,
 )
 """Words of a question about change; what has none of them is not checked by what must follow of a change."""
+_OUTRIGHT = re.compile(
+    r"^\s*(?:(?:is|are|has|have|had|did|does|do|was|were)\b|how (?:has|have|did|does|much)\b|"
+    r"what (?:has |have |is |are |was |were )?(?:chang|differ|happen|new\b|become))",
+    re.IGNORECASE,
+)
+"""Asks for the change itself; "which" and "where" ask what is meant, although they speak of change."""
 _MARKED = re.compile(
     r"\b(?i:region|mark|marker|roi|area|lesion|nodule|mass|opacity|finding|arrow|box|point|label|and|or|than|with|has|is|did|was)s?\s+([A-Z])\b"
 )
@@ -186,12 +194,17 @@ def _over(images: int, change: Closed) -> Closed:
     return _from_first_to_last(change) if images > 2 else change
 
 
+def about_change(request: Request) -> bool:
+    """Whether a question is of change: of the abilities that are about it, or one that asks for it outright in another ability's mode."""
+    return request.ability in SCORED or bool(_OUTRIGHT.search(request.question) and _CHANGE.search(request.question))
+
+
 def of_question(request: Request, answer: str = "") -> Closed | None:
     """The closed question that a reader's question is, or that stands for it; None for one that is open.
 
-    Listed options (``A: worse``, one a line) and "which image" are closed themselves. For another temporal or comparison question about
-    images over time, if it or its answer speaks of change, stands the change of the one mark or finding it names, else that of the disease
-    as a whole, because of these it is known what must turn with the order; of three and more time points from the first to the last.
+    Listed options (``A: worse``, one a line) and "which image" are closed themselves. For another question about change between images
+    over time, if it or its answer speaks of change, stands the change of the one mark or finding it names, else that of the disease as a
+    whole, because of these it is known what must turn with the order; of three and more time points from the first to the last.
     """
     listed = options(request.question)
     if listed is not None:
@@ -201,8 +214,8 @@ def of_question(request: Request, answer: str = "") -> Closed | None:
         return of_forecast(request.question, horizon)
     if len(request.images) > 1 and _WHICH.match(request.question):
         return _which(request)
-    timed = request.relationship == "temporal" and request.ability in ("temporal", "comparison") and len(request.images) > 1
-    if not timed or not (_CHANGE.search(request.question) or direction(answer)):
+    timed = request.relationship == "temporal" and len(request.images) > 1
+    if not timed or not about_change(request) or not (_CHANGE.search(request.question) or direction(answer)):
         return None
     return _over(len(request.images), _named(request) or OVERALL_CHANGE)
 

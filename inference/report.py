@@ -10,11 +10,12 @@ Whatever the reader makes of it, it is exported as a machine draft with the prov
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from inference.answer import SCORED
+from inference.closed import SCORED
 from inference.measured import Paired
 from inference.reading import Progression, Shares
 from storage.horizons import MARK as FORECAST
@@ -31,6 +32,8 @@ _ORDER = (
     ("stable", "Unchanged"),
     ("uncertain", "Cannot be judged"),
 )
+_REPLY = re.compile(r"^\W*(?:(?:yes|no|both|neither|none)\b|(?:the )?\w+(?:\W+\w+)?\W*$)", re.IGNORECASE)
+"""An answer that says nothing without its question."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Shown:
 class Source:
     """One answer a report rests on, with everything needed to make it again. `text` are the reader's words where `corrected`.
 
-    `checks` is check -> verdict, of those that were made.
+    `checks` is check -> verdict, of those that were made. `withheld` says why a reader who asks for surer answers is not shown it.
     """
 
     version_id: int
@@ -77,6 +80,7 @@ class Source:
     cells: Mapping[str, str] = field(default_factory=dict)
     corrected: bool = False
     forecast: bool = False
+    withheld: str = ""
     made: datetime | None = None
 
 
@@ -113,14 +117,14 @@ class Report:
 def draft(images: Sequence[Shown], sources: Sequence[Source], pairs: Sequence[Paired] = (), relationship: str = "temporal") -> Words:
     """Findings, comparison line and impression from the answers, oldest first; a part nothing is known of is empty.
 
-    An answer about what is to come is no finding and stays out of all of them.
+    An answer about what is to come is no finding, and one that is withheld is not shown: they stay out of all of them.
     """
-    sources = [one for one in sources if not one.forecast]
-    about_change = [one for one in sources if one.ability in SCORED]
+    sources = [one for one in sources if not (one.forecast or one.withheld)]
+    about_change = [one for one in sources if one.ability in SCORED or one.progression]
     main = about_change[-1] if about_change else (sources[-1] if sources else None)
     scored = next((one for one in reversed(sources) if one.progression or one.cells), None)
     findings = [*(_findings(scored) if scored else ()), *(measured(pair) for pair in pairs)]
-    findings += [f"Asked “{one.question}”: {one.text}" for one in sources if one is not main and one.text]
+    findings += [_asked(one) for one in sources if one is not main and one.text]
     return Words("\n".join(findings), comparison(images, relationship), "\n".join(_impression(main, scored)))
 
 
@@ -153,6 +157,9 @@ def cautions(sources: Sequence[Source], *, synthetic: bool = False) -> tuple[str
     for source in sources:
         if source.forecast:
             said.append(f"“{source.question}”: {FORECAST.lower()}; its answer stands in no part of the draft.")
+            continue
+        if source.withheld:
+            said.append(f"“{source.question}”: its answer stands in no part of the draft. {source.withheld}")
             continue
         words = source.trust if source.trust_state not in ("", "unchecked") else "whether it depends on the images was not checked"
         said.append(f"“{source.question}”: {words}. {source.trust_why}".strip() if source.trust_why else f"“{source.question}”: {words}.")
@@ -191,7 +198,7 @@ def _of(source: Source) -> tuple[tuple[str, str], ...]:
     options = ", ".join(f"{name} {value}" for name, value in source.options.items())
     rows = (
         ("Question", source.question),
-        ("Corrected by the reader" if source.corrected else FORECAST if source.forecast else "Answer", source.text),
+        (_kind(source), source.text),
         ("Model", source.model),
         ("Model SHA-256", source.model_digest),
         ("Adapter SHA-256", source.adapter_digest),
@@ -207,6 +214,16 @@ def _of(source: Source) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in rows if value)
 
 
+def _kind(source: Source) -> str:
+    """What the words of an answer are called where it came from is told."""
+    told = ((source.corrected, "Corrected by the reader"), (source.forecast, FORECAST), (bool(source.withheld), "Answer, withheld"))
+    return next((words for holds, words in told if holds), "Answer")
+
+
+def _asked(source: Source) -> str:
+    return f"Asked “{source.question}”: {source.text}"
+
+
 def _findings(source: Source) -> list[str]:
     """Findings by class of change; the reader's cells stand before the model's, and what no class leads is said to be undecided."""
     told: dict[str, list[str]] = {}
@@ -220,7 +237,7 @@ def _findings(source: Source) -> list[str]:
 
 
 def _impression(main: Source | None, scored: Source | None) -> list[str]:
-    lines = [main.text] if main and main.text else []
+    lines = [_asked(main) if _REPLY.match(main.text) else main.text] if main and main.text else []
     if scored is None or not (scored.overall or scored.cells.get("overall")):
         return lines
     whole = scored.cells.get("overall") or clear(scored.overall)

@@ -38,14 +38,17 @@ class Gathered:
         return roles.index("current") if "current" in roles else len(roles) - 1
 
 
-def gathered(here: Context, user: User, session: SessionView) -> Gathered:
-    """The report of a case, as saved or else as drafted now. Raises `StoreError`, `StudyError`."""
+def gathered(here: Context, user: User, session: SessionView, at_least: int = 0) -> Gathered:
+    """The report of a case, as saved or else as drafted now, without what is right less often than `at_least` of 100.
+
+    Raises `StoreError`, `StudyError`.
+    """
     answered = [(turn, version) for turn in session.turns if (version := _chosen(turn)) is not None]
     main = answered[-1][0] if answered else None
     slots = main.slots if main else session.slots
     relationship = main.relationship if main else session.relationship
     items = [_item(here, user, slot) for slot in slots]
-    sources = tuple(_source(here, user, turn, version) for turn, version in answered if _places(turn.slots) == _places(slots))
+    sources = tuple(_source(here, user, turn, version, at_least) for turn, version in answered if _places(turn.slots) == _places(slots))
     marks = here.store.marks(session.id, user)
     series = {slot.series_id: item[1] for slot, item in zip(slots, items, strict=True) if item is not None}
     pairs = trusting.paired(marks, series)
@@ -98,8 +101,9 @@ def _last(version: VersionView) -> FeedbackView | None:
     return version.feedback[-1] if version.feedback else None
 
 
-def _source(here: Context, user: User, turn: TurnView, version: VersionView) -> Source:
+def _source(here: Context, user: User, turn: TurnView, version: VersionView, at_least: int) -> Source:
     kept = here.store.answer(version.id, user)
+    known = here.calibrators.of(here.store, turn.ability, kept, at_least) if at_least else None
     last = _last(version)
     told = version.checks.get("trust")
     state = told if isinstance(told, dict) else {}
@@ -122,11 +126,12 @@ def _source(here: Context, user: User, turn: TurnView, version: VersionView) -> 
         trust_state=str(state.get("state", "")),
         trust_why=str(state.get("explanation", "")),
         checks={name: one.verdict for name, one in trust.kept(version.checks).items() if one.verdict != "not made"},
-        progression=version.progression,
+        progression={name: shares for name, shares in version.progression.items() if not known or name not in known.findings.withheld},
         overall=overall if isinstance(overall, dict) else {},
         cells=last.cells if last else {},
         corrected=bool(better),
         forecast=turn.forecast is not None,
+        withheld=known.answer.withheld.get("", "") if known and not better else "",
         made=kept.created,
     )
 
@@ -146,7 +151,8 @@ def _shown(slot: Slot, item: tuple[Study, Series] | None, number: int, sources: 
     study, series = item
     several = f"image {slot.frame + 1} of {len(series.frames)}" if len(series.frames) > 1 else ""
     said = series.description.removeprefix("SYNTHETIC ") or series.body_part.lower()
-    words = " ".join(dict.fromkeys(part for part in (series.modality, said, series.view, several) if part))
+    modality = "" if said.upper().split()[:1] == [series.modality] else series.modality  # "CT chest" names it
+    words = " ".join(dict.fromkeys(part for part in (modality, said, series.view, several) if part))
     return Shown(words, series.acquired or study.acquired, slot.role, slot.when, digest)
 
 

@@ -3,13 +3,15 @@
 GET  /api/sessions/7/report          as saved, else drafted now
 POST /api/sessions/7/report          keep the reader's words
 GET  /api/sessions/7/report.pdf      also .txt and .dcm
+
+`?at_least=80` leaves out of the draft what is right in fewer than 80 of 100 such answers, where that is known.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Query
 from starlette.responses import Response
 
 from errors import InputError, StoreError, StudyError
@@ -23,27 +25,28 @@ from ui.wire_report import ReportIn, ReportOut, WordsOut
 
 router = APIRouter(prefix="/api/sessions/{session_id}")
 
+AtLeast = Annotated[int, Query(ge=0, le=99)]
 TYPES = {"txt": "text/plain; charset=utf-8", "pdf": "application/pdf", "dcm": "application/dicom"}
 
 
 @router.get("/report")
-def report(session_id: int, here: In, user: Reader) -> ReportOut:
+def report(session_id: int, here: In, user: Reader, at_least: AtLeast = 0) -> ReportOut:
     """The report as it was saved, else as it is drafted now."""
-    return _out(_found(here, user, session_id))
+    return _out(_found(here, user, session_id, at_least))
 
 
 @router.post("/report")
-def save(session_id: int, body: ReportIn, here: In, user: Reader) -> ReportOut:
+def save(session_id: int, body: ReportIn, here: In, user: Reader, at_least: AtLeast = 0) -> ReportOut:
     """Keep the reader's words; every saving stays."""
-    _found(here, user, session_id)
+    _found(here, user, session_id, at_least)
     here.store.save_report(session_id, user, ReportText(body.findings, body.comparison, body.impression))
-    return _out(_found(here, user, session_id))
+    return _out(_found(here, user, session_id, at_least))
 
 
 @router.get("/report.{kind}")
-def export(session_id: int, kind: Literal["txt", "pdf", "dcm"], here: In, user: Reader) -> Response:
+def export(session_id: int, kind: Literal["txt", "pdf", "dcm"], here: In, user: Reader, at_least: AtLeast = 0) -> Response:
     """The report as a file, marked as a machine draft, with the provenance of every answer behind it."""
-    found = _found(here, user, session_id)
+    found = _found(here, user, session_id, at_least)
     try:
         body = _file(here, user, found, kind)
     except InputError as error:
@@ -68,9 +71,9 @@ def _file(here: Context, user: User, found: Gathered, kind: str) -> bytes:
     return structured(found.document, [frame for frame in found.frames if frame is not None], found.current)
 
 
-def _found(here: Context, user: User, session_id: int) -> Gathered:
+def _found(here: Context, user: User, session_id: int, at_least: int) -> Gathered:
     try:
-        return reporting.gathered(here, user, here.store.session(session_id, user))
+        return reporting.gathered(here, user, here.store.session(session_id, user), at_least)
     except StoreError as error:
         raise HTTPException(404, "There is no such session, or it is not yours.") from error
     except StudyError as error:

@@ -7,6 +7,8 @@ import { on, state } from "./state.js";
 import { attempt } from "./toast.js";
 
 const PARTS = [["comparison", "Comparison", 2], ["findings", "Findings", 8], ["impression", "Impression", 4]];
+/** Where a session's report is, without the answers that this reader has withheld. */
+const path = (session, kind = "") => `/api/sessions/${session}/report${kind}?at_least=${state.at_least}`;
 const KINDS = [["txt", "Text"], ["pdf", "PDF"], ["dcm", "DICOM SR"]];
 
 export function report() {
@@ -47,7 +49,7 @@ export function report() {
     of = state.session?.id ?? null;
     const wanted = of;
     if (!wanted) { report = null; draw(); return; }
-    const found = await attempt(() => get(`/api/sessions/${wanted}/report`));
+    const found = await attempt(() => get(path(wanted)));
     if (found && wanted === state.session?.id) show(found);
   };
   /** Keep what was written; one saving after the other, and only what changed. */
@@ -56,7 +58,7 @@ export function report() {
     busy = busy.then(async () => {
       if (!changed() || !session) return;
       told.textContent = "saving";
-      const found = await attempt(() => post(`/api/sessions/${session}/report`, words()));
+      const found = await attempt(() => post(path(session), words()));
       if (found && session === state.session?.id) show(found);
       else if (!found) told.textContent = "not saved";
     });
@@ -69,7 +71,7 @@ export function report() {
   const download = async (kind) => {
     await save();
     if (changed()) return;
-    const response = await attempt(() => call("GET", `/api/sessions/${of}/report.${kind}`));
+    const response = await attempt(() => call("GET", path(of, `.${kind}`)));
     if (!response) return;
     const name = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? `report.${kind}`;
     const link = h("a", { href: URL.createObjectURL(await response.blob()), download: name });
@@ -81,7 +83,7 @@ export function report() {
     fields[name].addEventListener("input", () => { told.textContent = changed() ? "not saved yet" : ""; });
   }
   on("session", () => { if (isShown("report") && (state.session?.id ?? null) !== of) load(); });
-  on("turns", () => { if (isShown("report") && !changed()) load(); });
+  for (const name of ["turns", "at_least"]) on(name, () => { if (isShown("report") && !changed()) load(); });
   draw();
   return panel("report", "Report", [nothing, inside], load, told);
 }

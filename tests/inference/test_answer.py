@@ -164,7 +164,13 @@ def test_progression_is_scored_for_each_finding_and_sums_to_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"ability": "reasoning"}, {"ability": "coreference"}, {"images": (tiny.picture(1),)}, {"relationship": "sides"}]
+    "fields",
+    [
+        {"ability": "reasoning", "question": "What is the diagnosis?"},
+        {"ability": "coreference", "question": "Which image shows more disease?"},
+        {"images": (tiny.picture(1),)},
+        {"relationship": "sides"},
+    ],
 )
 def test_progression_is_left_out_where_it_means_nothing(fields: dict[str, object]) -> None:
     engine = FakeEngine()

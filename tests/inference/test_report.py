@@ -64,6 +64,25 @@ def test_measurements_and_other_questions_are_told_as_what_they_are() -> None:
     assert words.impression.startswith("The effusion is larger.")
 
 
+def test_a_reply_stands_with_its_question_and_a_scored_answer_is_the_impression_in_any_mode() -> None:
+    """An impression once read "No." and nothing else."""
+    reply = Source(2, "Has the nodule grown?", "coreference", "No.", progression=SCORED.progression)
+    which = Source(3, "Which image shows more disease?", "coreference", "The second image.")
+    words = draft([PRIOR, CURRENT], [reply, which])
+    assert words.impression == "Asked “Has the nodule grown?”: No."
+    assert "Asked “Which image shows more disease?”: The second image." in words.findings
+
+
+def test_a_withheld_answer_is_named_and_stands_in_no_part_of_the_draft() -> None:
+    held = Source(
+        2, "Is it worse?", "temporal", "Much worse.", progression={"nodule": {"worse": 1.0}}, withheld="Withheld: seldom right."
+    )
+    assert draft([PRIOR, CURRENT], [held]) == draft([PRIOR, CURRENT], [])
+    assert cautions([held])[0] == "“Is it worse?”: its answer stands in no part of the draft. Withheld: seldom right."
+    told = as_text(Report("p-1", Words(), (PRIOR, CURRENT), (held,), ()))
+    assert "Answer, withheld: Much worse." in told
+
+
 def test_one_image_has_no_comparison_and_no_answer_makes_no_finding() -> None:
     assert draft([CURRENT], []) == Words("", "None. DX Chest PA of 2024-01-16.", "")
     assert cautions([]) == ("No question of this case has a whole answer, so nothing here comes from a model.",)

@@ -82,6 +82,19 @@ def test_an_answer_is_withheld_below_the_chance_asked_for_and_only_there(
     assert all(right <= shown <= 1500 for _, shown, right in kept)
 
 
+def test_what_is_withheld_stands_in_no_draft_report(
+    browser: TestClient, running: Running, where: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report panel wrote out the answer that the conversation had folded."""
+    reviewers_let_through(running, monkeypatch, 1500)
+    report = f"/api/sessions/{where[0]}/report"
+    whole, held = (browser.get(report, params={"at_least": least}).json() for least in (0, 99))
+    assert whole["words"]["impression"].startswith("The opacity is worse.")
+    assert (held["words"]["findings"], held["words"]["impression"]) == ("", "")
+    assert "its answer stands in no part of the draft. Withheld: answers like this one" in held["cautions"][0]
+    assert "Answer, withheld: The opacity is worse." in browser.get(f"{report}.txt", params={"at_least": 99}).text
+
+
 def test_without_a_calibrator_nothing_is_withheld(
     browser: TestClient, running: Running, where: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
