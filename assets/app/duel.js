@@ -78,7 +78,7 @@ export function duel() {
   const heard = (mine, event) => {
     if (event.type === "turn") {
       Object.assign(mine, { id: event.run, turn: event.turn, session: event.session_id, forecast: event.forecast });
-      if (state.session?.id !== event.session_id) update({ session: { id: event.session_id, title: event.title } });
+      update({ unjudged: mine.blind ? event.session_id : null, ...(state.session?.id === event.session_id ? {} : { session: { id: event.session_id, title: event.title } }) });
       remember();
     } else if (event.type === "side") Object.assign(mine, { at: event.side, stage: `answer ${event.side + 1} of 2` });
     else if (event.type === "stage") mine.stage = `answer ${mine.at + 1} of 2: ${event.text}`;
@@ -91,6 +91,7 @@ export function duel() {
   /** Names and times, once the reader has judged or nothing is blind; the conversation then has both answers too. */
   const reveal = async (mine) => {
     if (!mine.turn) return;
+    if (run === mine) update({ unjudged: null });
     const session = await attempt(() => get(`/api/sessions/${mine.session}`));
     const versions = session?.turns.find((turn) => turn.id === mine.turn)?.versions ?? [];
     for (const side of mine.sides) {
@@ -127,7 +128,7 @@ export function duel() {
     draw();
   };
   field.addEventListener("input", draw);
-  on("session", () => { if (run && !running() && state.session?.id !== run.session) { run = null; draw(); } });
+  on("session", () => { if (run && !running() && state.session?.id !== run.session) { run = null; update({ unjudged: null }); draw(); } });
   for (const name of ["slots", "relation", "running"]) on(name, () => isShown("duel") && draw());
   draw();
   return panel("duel", "Two models", inside, opened);

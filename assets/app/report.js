@@ -37,7 +37,7 @@ export function report() {
     told.textContent = report.saved ? `saved ${moment(report.saved)}` : "not changed yet";
     fill(mark, icon("warning"), h("span", {}, `${report.mark}.`));
     again.hidden = !report.edited;
-    const rests = report.answers ? `Rests on ${plural(report.answers, "answer")} of ${report.models.join(", ")}` : "Rests on no answer yet";
+    const rests = report.answers ? `Rests on ${plural(report.answers, "answer")} of ${of === state.unjudged ? "models you have not judged yet" : report.models.join(", ")}` : "Rests on no answer yet";
     fill(about, h("summary", {}, rests), h("ul", {}, report.cautions.map((text) => h("li", {}, text))));
     const sr = exports.at(-1);
     sr.disabled = Boolean(report.refusal);
@@ -83,6 +83,7 @@ export function report() {
     fields[name].addEventListener("input", () => { told.textContent = changed() ? "not saved yet" : ""; });
   }
   on("session", () => { if (isShown("report") && (state.session?.id ?? null) !== of) load(); });
+  on("unjudged", draw);
   for (const name of ["turns", "at_least"]) on(name, () => { if (isShown("report") && !changed()) load(); });
   draw();
   return panel("report", "Report", [nothing, inside], load, told);

@@ -22,6 +22,7 @@ export const state = {
   session: null, // {id, title}
   turns: [],
   running: null, // {turn, run, text, stage, abort}
+  unjudged: null, // the session with two blind answers, whose models are named nowhere yet
 };
 
 /** Listen to changes of one name. */

@@ -125,11 +125,12 @@ class Desk {
   }
 
   async wait(button, run) {
-    button.disabled = true;
+    const steps = [...this.steps.querySelectorAll("button")];
+    for (const one of steps) one.disabled = true; // one step after the other
     button.classList.add("busy");
     const before = this.key;
     await attempt(run);
-    button.disabled = false;
+    for (const one of steps) one.disabled = false;
     if (before === this.key) {
       this.offer();
       this.tell();
@@ -158,8 +159,8 @@ class Desk {
     else {
       this.said = said;
       this.matrix.lay(this.matrix.cells, said.progression);
+      if (this.truth) await this.reveal();
     }
-    if (this.truth) await this.reveal();
   }
 
   async reveal() {

@@ -51,12 +51,14 @@ async function listen() {
   const { session } = state;
   const whole = state.turns.flatMap((turn) => turn.versions.filter((one) => one.state === "complete").map((one) => one.id));
   if (!session || !whole.length || !state.saved) return;
-  const marks = state.drawn ? state.drawn.marks.map((mark) => `${mark.id}${mark.label}${mark.points.join()}`).join() + state.drawn.pairs.map((pair) => pair.prior).join() : "";
+  const marks = state.drawn ? state.drawn.marks.map((mark) => `${mark.id}${mark.label}${mark.points.join()}`).join() + state.drawn.pairs.map((pair) => `${pair.prior}:${pair.current}`).join() : "";
   const key = `${session.id}|${whole.join()}|${marks}`;
   if (key === asked) return;
   asked = key;
   const found = await get(`/api/sessions/${session.id}/trust`).catch(() => null);
-  if (found && asked === key) update({ spoken: found.answers });
+  if (asked !== key) return;
+  if (found) update({ spoken: found.answers });
+  else asked = ""; // with the next change
 }
 
 let open = null;

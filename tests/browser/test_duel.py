@@ -40,6 +40,9 @@ def test_names_come_after_the_judgement_and_the_preference_is_kept(room: Room, o
     expect(page.get_by_test_id("duel-0")).to_be_focused()
     expect(sides[0].locator("h3")).to_have_text("Answer 1")
     expect(page.get_by_test_id("panel-duel").locator(".sides2")).not_to_contain_text("april")
+    page.keyboard.press("Shift+D")
+    expect(page.get_by_test_id("report-about")).to_contain_text("Rests on 1 answer of models you have not judged yet")
+    page.keyboard.press("Shift+M")
     better = 0 if sides[0].locator(".words").inner_text() == "It is stable." else 1
     page.get_by_test_id(f"duel-{better}").click()
     expect(page.get_by_test_id("duel-kept")).to_contain_text("kept as feedback")

@@ -74,9 +74,7 @@ def test_a_reply_stands_with_its_question_and_a_scored_answer_is_the_impression_
 
 
 def test_a_withheld_answer_is_named_and_stands_in_no_part_of_the_draft() -> None:
-    held = Source(
-        2, "Is it worse?", "temporal", "Much worse.", progression={"nodule": {"worse": 1.0}}, withheld="Withheld: seldom right."
-    )
+    held = Source(2, "Is it worse?", "temporal", "Much worse.", progression={"nodule": {"worse": 1.0}}, withheld="Withheld: seldom right.")
     assert draft([PRIOR, CURRENT], [held]) == draft([PRIOR, CURRENT], [])
     assert cautions([held])[0] == "“Is it worse?”: its answer stands in no part of the draft. Withheld: seldom right."
     told = as_text(Report("p-1", Words(), (PRIOR, CURRENT), (held,), ()))
