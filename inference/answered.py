@@ -15,15 +15,13 @@ from inference.closed import LETTERS, OVERALL_CHANGE, Closed
 from inference.engine import Request
 from inference.mentions import Place, Scene, mentions
 from inference.offsets import plain
-from inference.said import Direction, direction
+from inference.said import Direction, direction, reply
 
 Verdict = Literal["agrees", "says otherwise", "names none"]
 
 _LETTER = re.compile(r"^\W*([A-H])(?:[).:]|\W*$)")
 _EVEN = re.compile(r"\b(?:neither|the same|equal(?:ly)?|no difference)\b", re.IGNORECASE)
 _NEITHER = re.compile(r"\bneither (?:image|film|study|scan|radiograph)\b", re.IGNORECASE)
-_YES_NO = re.compile(r"^\s*(?:is|are|has|have|did|does|do|was|were)\b(?!.*\bor\b)", re.IGNORECASE | re.DOTALL)
-_REPLY = re.compile(r"^\W*(yes|no)\b", re.IGNORECASE)
 _WHOLE = re.compile(r"\b(?:disease|overall|as a whole)\b", re.IGNORECASE)
 _WAYS: Mapping[str, Direction] = {"new": "larger", "worse": "larger", "stable": "same", "improved": "smaller", "resolved": "smaller"}
 _WORDS: Mapping[Direction, str] = {"larger": "worse", "smaller": "improved", "same": "stable"}
@@ -41,11 +39,11 @@ def held(request: Request, closed: Closed, text: str, name: str) -> tuple[Verdic
     own = [clause for clause in re.split(r"[.;]", text) if re.search(rf"\b(?:{closed.name}|as a whole)\b", clause, re.IGNORECASE)]
     words = ". ".join(own) if own else text
     way, found = _WAYS.get(name, ""), "same" if own and _NEITHER.search(words) else direction(words)
-    whole, reply = bool(own), _REPLY.match(text)
-    if reply and not found and _YES_NO.match(request.question):
+    whole, plainly = bool(own), "" if found else reply(request.question, text)
+    if plainly:
         asked = direction(request.question)
         whole = closed.name != OVERALL_CHANGE.name or bool(_WHOLE.search(request.question))
-        if reply[1].lower() == "no":
+        if plainly == "no":
             denied = whole and asked in _WORDS and bool(way)
             return _denied(asked, way) if denied else ("names none", "")
         found = asked

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.said import Direction, direction
+from inference.said import Direction, direction, reply
 
 LEAST_PERCENT = 10.0
 LEAST_MM = 1.5
@@ -28,6 +28,11 @@ class Paired:
     prior: float
     current: float
     unit: str = "mm"
+
+    @property
+    def named(self) -> str:
+        """Both labels, ``A and B``; "1/2" read as a fraction."""
+        return " and ".join(label for label in (self.prior_label, self.current_label) if label)
 
     @property
     def delta(self) -> float:
@@ -50,7 +55,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class Compared:
-    """One paired measurement against the answer: `said` and `conflicts`, with a sentence."""
+    """One paired measurement against the answer: `said` (`` where it only denies one way) and `conflicts`, with a sentence."""
 
     pair: Paired
     said: Direction
@@ -58,16 +63,20 @@ class Compared:
     sentence: str
 
 
-def against(text: str, pairs: Sequence[Paired]) -> tuple[Compared, ...]:
-    """Each pair beside what the answer says; an answer without a direction, or with both, conflicts with nothing."""
-    said = direction(text)
-    return tuple(_compared(pair, said) for pair in pairs)
+def against(text: str, pairs: Sequence[Paired], question: str = "") -> tuple[Compared, ...]:
+    """Each pair beside what the answer says; an answer without a direction, or with both, conflicts with nothing.
+
+    A plain yes or no says what `question` asks for, or denies it: "No." to "Has it grown?" conflicts with what was measured larger.
+    """
+    said, plainly = direction(text), reply(question, text)
+    asked = direction(question) if plainly else ""
+    if plainly == "no":
+        return tuple(_denied(pair, asked) for pair in pairs)
+    return tuple(_compared(pair, asked or said) for pair in pairs)
 
 
 def _compared(pair: Paired, said: Direction) -> Compared:
-    unit = f" {pair.unit}" if pair.unit else ""
-    labels = "/".join(label for label in (pair.prior_label, pair.current_label) if label)
-    measured = f"{labels or 'The pair'} measures {pair.prior:.1f} → {pair.current:.1f}{unit} ({_WORDS[pair.way]})"
+    measured = _measured(pair)
     if said == "":
         return Compared(pair, said, False, f"{measured}; the answer says nothing of change.")
     if said == "mixed":
@@ -75,3 +84,17 @@ def _compared(pair: Paired, said: Direction) -> Compared:
     if said == pair.way:
         return Compared(pair, said, False, f"{measured}, and the answer agrees.")
     return Compared(pair, said, True, f"{measured}, but the answer says {_WORDS[said]}.")
+
+
+def _denied(pair: Paired, asked: Direction) -> Compared:
+    """A plain no to a question whether it went the way `asked`."""
+    if asked in ("", "mixed"):
+        return _compared(pair, asked)
+    conflicts = asked == pair.way
+    return Compared(pair, "", conflicts, f"{_measured(pair)}, {'but' if conflicts else 'and'} the answer says not {_WORDS[asked]}.")
+
+
+def _measured(pair: Paired) -> str:
+    unit = f" {pair.unit}" if pair.unit else ""
+    what = f"{pair.named} measure" if pair.named else "The pair measures"
+    return f"{what} {pair.prior:.1f} → {pair.current:.1f}{unit} ({_WORDS[pair.way]})"

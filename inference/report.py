@@ -143,10 +143,9 @@ def comparison(images: Sequence[Shown], relationship: str = "temporal") -> str:
 
 def measured(pair: Paired) -> str:
     """A paired measurement of the reader in one line."""
-    labels = "/".join(label for label in (pair.prior_label, pair.current_label) if label)
     unit = f" {pair.unit}" if pair.unit else ""
     change = f" ({pair.percent:+.0f} %)" if pair.prior else ""
-    return f"Measured by the reader{f', {labels}' if labels else ''}: {pair.prior:.1f} to {pair.current:.1f}{unit}{change}."
+    return f"Measured by the reader{f', {pair.named}' if pair.named else ''}: {pair.prior:.1f} to {pair.current:.1f}{unit}{change}."
 
 
 def cautions(sources: Sequence[Source], *, synthetic: bool = False) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ _SMALLER = (
 _SAME = r"stable|unchanged|unaltered|similar|the same|constant|static|no (?:\w+ ){0,2}changes?|not changed"
 _CLAIM = re.compile(rf"\b(?:(?P<same>{_SAME})|(?P<smaller>{_SMALLER})|(?P<larger>{_LARGER}))\b", re.IGNORECASE)
 _DENIED = re.compile(r"\b(?:no|not|without|neither|nor|never|n't|isn't|hasn't|rather than|instead of)(?:\s+[\w-]+){0,3}\s*$", re.IGNORECASE)
+_YES_NO = re.compile(r"^\s*(?:is|are|has|have|did|does|do|was|were)\b(?!.*\bor\b)", re.IGNORECASE | re.DOTALL)
+_REPLY = re.compile(r"^\W*(yes|no)\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"[.;:!?]|,\s*(?:but|and|while|whereas)\b|\b(?:but|while|whereas|however)\b", re.IGNORECASE)
 
 
@@ -45,6 +47,14 @@ def direction(text: str) -> Direction:
     if moved:
         return "larger" if "larger" in moved else "smaller"
     return "same" if claimed or denied else ""
+
+
+def reply(question: str, text: str) -> Literal["yes", "no", ""]:
+    """The plain yes or no of an answer to a question that asks for one; `` where the answer itself says which way things went."""
+    found = _REPLY.match(text)
+    if found is None or direction(text) or not _YES_NO.match(question):
+        return ""
+    return "yes" if found[1].lower() == "yes" else "no"
 
 
 def meaning(text: str) -> str:

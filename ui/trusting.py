@@ -28,7 +28,7 @@ def spoken(here: Context, user: User, session: SessionView) -> TrustOut:
         pairs = () if turn.forecast else paired(marks, shown)  # what was measured elsewhere, or before it comes, contradicts nothing
         for version in turn.versions:
             if version.state == "complete":
-                answers[version.id] = _spoken(version.text, scene, pairs)
+                answers[version.id] = _spoken(turn.question, version.text, scene, pairs)
     return TrustOut(answers=answers)
 
 
@@ -51,7 +51,7 @@ def paired(marks: Marks, series: Mapping[int, Series]) -> tuple[Paired, ...]:
     return tuple(found)
 
 
-def _spoken(text: str, scene: Scene, pairs: tuple[Paired, ...]) -> SpokenOut:
+def _spoken(question: str, text: str, scene: Scene, pairs: tuple[Paired, ...]) -> SpokenOut:
     return SpokenOut(
         mentions=tuple(
             MentionOut(
@@ -67,7 +67,8 @@ def _spoken(text: str, scene: Scene, pairs: tuple[Paired, ...]) -> SpokenOut:
             for one in mentions(text, scene)
         ),
         measured=tuple(
-            MeasuredOut(sentence=one.sentence, conflicts=one.conflicts, said=one.said, way=one.pair.way) for one in against(text, pairs)
+            MeasuredOut(sentence=one.sentence, conflicts=one.conflicts, said=one.said, way=one.pair.way)
+            for one in against(text, pairs, question)
         ),
     )
 

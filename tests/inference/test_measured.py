@@ -38,4 +38,22 @@ def test_an_answer_against_the_measurement_is_a_conflict(text: str, conflicts: b
     (found,) = against(text, [Paired("A", "B", 8.0, 11.0)])
     assert found.conflicts is conflicts
     assert words in found.sentence
-    assert found.sentence.startswith("A/B measures 8.0 → 11.0 mm (larger)")
+    assert found.sentence.startswith("A and B measure 8.0 → 11.0 mm (larger)")
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "conflicts", "words"),
+    [
+        ("Has the nodule grown?", "No.", True, "but the answer says not larger"),
+        ("Has the nodule grown?", "Yes.", False, "and the answer agrees"),
+        ("Is the nodule smaller?", "Yes.", True, "but the answer says smaller"),
+        ("Is the nodule smaller?", "No.", False, "and the answer says not smaller"),
+        ("Is there a nodule?", "No.", False, "says nothing of change"),
+        ("Has it grown?", "No, it is larger.", False, "and the answer agrees"),
+    ],
+)
+def test_a_plain_yes_or_no_says_or_denies_what_was_asked(question: str, text: str, conflicts: bool, words: str) -> None:
+    """A nodule measured 90 % larger stood beside "Has the nodule grown? No." without a word."""
+    (found,) = against(text, [Paired("A", "B", 8.0, 11.0)], question)
+    assert found.conflicts is conflicts
+    assert words in found.sentence

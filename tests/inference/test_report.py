@@ -59,7 +59,7 @@ def test_cells_and_words_of_the_reader_stand_in_the_place_of_the_models() -> Non
 def test_measurements_and_other_questions_are_told_as_what_they_are() -> None:
     heart = Source(2, "Is the heart large?", "reasoning", "No.")
     words = draft([PRIOR, CURRENT], [heart, SCORED], [Paired("A", "B", 8.0, 11.0)])
-    assert "Measured by the reader, A/B: 8.0 to 11.0 mm (+38 %)." in words.findings
+    assert "Measured by the reader, A and B: 8.0 to 11.0 mm (+38 %)." in words.findings
     assert "Asked “Is the heart large?”: No." in words.findings
     assert words.impression.startswith("The effusion is larger.")
 

@@ -133,7 +133,7 @@ def test_mentions_and_measurements_stand_beside_the_words(browser: TestClient, r
     ]
     (measured,) = found["measured"]
     assert measured["conflicts"] is True
-    assert measured["sentence"].startswith("A/B measures")
+    assert measured["sentence"].startswith("A and B measure")
     assert measured["sentence"].endswith("but the answer says smaller.")
 
 
