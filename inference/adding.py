@@ -143,8 +143,9 @@ def _taken(settings: Settings, path: Path, wishes: Wishes, tell: Tell) -> Path:
     """Add what lies at a path: a model folder, a transformers folder, or a GGUF text model with its projector beside it."""
     if path.suffix in manifest.PICKLES:
         raise ModelNotLoaded(f"{path} is a pickle, which runs code when it is opened; convert it to safetensors or GGUF and add that")
-    if path.is_file() and path.suffix != ".gguf":
-        raise ModelNotLoaded(f"{path} is no GGUF file; give a model's folder, or a GGUF text model with its projector beside it")
+    if path.is_file() and not (path.suffix == ".gguf" and manifest.is_gguf(path)):
+        though = ", whatever its name says" if path.suffix == ".gguf" else ""
+        raise ModelNotLoaded(f"{path} is no GGUF file{though}; give a model's folder, or a GGUF text model with its projector beside it")
     name = _free(settings, wishes.name or _called(path))
     folder = settings.models_dir / f".adding-{name}"
     shutil.rmtree(folder, ignore_errors=True)

@@ -129,7 +129,7 @@ def refuse_changed(folder: Path, manifest: Manifest, names: Sequence[str]) -> No
             raise ModelNotLoaded(
                 f"{path} has {path.stat().st_size} bytes instead of {manifest.bytes[name]}, so it is not opened; {REBUILD}"
             )
-        if path.suffix == ".gguf" and not _is_gguf(path):
+        if path.suffix == ".gguf" and not is_gguf(path):
             raise ModelNotLoaded(f"{path} is not a GGUF file; {REBUILD}")
         if digest(path) != manifest.files[name]:
             raise ModelNotLoaded(f"{path} is not the file its manifest lists (SHA-256 differs), so it is not opened; {REBUILD}")
@@ -151,7 +151,8 @@ def refuse_unsound(path: Path) -> None:
         raise ModelNotLoaded(f"{path} is cut short or has something behind its end, so it is not opened; copy it again")
 
 
-def _is_gguf(path: Path) -> bool:
+def is_gguf(path: Path) -> bool:
+    """Whether a file begins as GGUF does, whatever its name says."""
     with path.open("rb") as file:
         return file.read(4) == MAGIC
 
@@ -180,6 +181,8 @@ def of_transformers(folder: Path, tile: int = 0) -> Manifest:
     Raises `ModelNotLoaded` if it is no such folder, or its weights are only there as pickles.
     """
     if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise ModelNotLoaded(f"{folder} is an adapter and no whole model; merge it into the model it was trained on, then add that")
         raise ModelNotLoaded(f"{folder} is not a model: it has no {MANIFEST} and no config.json; give a model's folder or a GGUF file")
     form = families.form(folder, tile)
     kept = sorted(path.name for path in folder.glob("*.safetensors"))

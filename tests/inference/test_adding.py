@@ -186,7 +186,7 @@ def test_a_gguf_pair_that_is_cut_renamed_or_alone_is_refused(settings: Settings,
     with pytest.raises(ModelNotLoaded, match="cannot be loaded"):
         adding.add(settings, str(text), wishes, tell)
     text.write_bytes(b"\x80\x04\x95" + whole[3:])
-    with pytest.raises(ModelNotLoaded, match="is not a GGUF file"):
+    with pytest.raises(ModelNotLoaded, match="is no GGUF file, whatever its name says"):
         adding.add(settings, str(text), wishes, tell)
     text.write_bytes(mmproj.read_bytes())
     with pytest.raises(ModelNotLoaded, match="cannot be loaded"):
@@ -198,6 +198,13 @@ def test_a_gguf_pair_that_is_cut_renamed_or_alone_is_refused(settings: Settings,
     shutil.copy(text, tmp_path / "weights.bin")
     with pytest.raises(ModelNotLoaded, match="is a pickle, which runs code"):
         adding.add(settings, str(tmp_path / "weights.bin"), wishes, tell)
+    pickled(named := tmp_path / "named.gguf")
+    with pytest.raises(ModelNotLoaded, match="is no GGUF file, whatever its name says"):
+        adding.add(settings, str(named), Wishes(), tell)  # no family is asked for first
+    (adapter := tmp_path / "adapter").mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelNotLoaded, match="is an adapter and no whole model"):
+        adding.add(settings, str(adapter), Wishes(), tell)
     assert list(settings.models_dir.glob("*")) == []
 
 
