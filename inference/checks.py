@@ -15,7 +15,7 @@ model's own likelihoods, uncalibrated: a verdict speaks of this question and the
     C9 samples        several drawn answers: how many meanings?               in the background
        said           the answer's words name the class that was checked   always, costs nothing
        undated        without relative times and age                       on request
-       prior_guard    words that compare where there is nothing to compare    always, costs nothing
+       prior_guard    words that compare with nothing, or deny the prior      always, costs nothing
 
     for item in checked(engine, ask(engine, request, cancel, progression=True), cancel):
         ...                      # Stage, Token, ..., and last the Answer with its `checks`
@@ -122,8 +122,11 @@ def examined(
 
 
 def prior_guard(request: Request, text: str) -> Check:
-    """Words of the answer that claim a comparison where the images can bear none."""
+    """Words of the answer that claim a comparison where the images can bear none, or that deny a prior that is there."""
     if guard.comparable(request):
+        if denied := guard.denials(text):
+            told = f"The model was shown {len(request.images)} images, yet the answer says “{denied[0].text}”."
+            return Check("guard", "denies an image", told, False, details=tuple(claim.text for claim in denied))
         return _not_made("guard", "There is more than one image, and they are no views of one study, so an answer may compare them.")
     found = guard.claims(text)
     if not found:

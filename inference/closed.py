@@ -41,11 +41,11 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 NONE = "none of these"
 LETTERS = "ABCDEFGH"
 _OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
-_WHICH = re.compile(
-    r"^\s*(which (of the two )?(image|film|scan|study|picture|radiograph)|in which (image|film|scan|study))\b", re.IGNORECASE
-)
+_PICTURE = r"(?:image|film|scan|stud(?:y|ie)|picture|radiograph|exam|slice|time ?point)"
+_OF = rf"(?:{_PICTURE}|one(?: of (?:the|these)(?: \w+)? {_PICTURE}s)?|of (?:the|these)(?: \w+)? {_PICTURE}s)"
+_WHICH = re.compile(rf"^\s*(?:[io]n )?which {_OF}\b", re.IGNORECASE)
 _DATED = re.compile(
-    r"^\s*(?:in )?which (?:of the two )?\w+ (?:is|was|came|comes) (?:the )?(?:more |most |taken |made |acquired )?"
+    rf"^\s*(?:in )?which {_OF} (?:is|was|came|comes) (?:the )?(?:more |most |taken |made |acquired )?"
     r"(?:old|new|earl|late|recent|prior\b|previous|current|follow|baseline|first\b|last\b)",
     re.IGNORECASE,
 )

@@ -32,6 +32,13 @@ _DECLINES = re.compile(
     re.IGNORECASE,
 )
 """A sentence that says there is nothing to compare with claims no comparison, although it names the prior."""
+_DENIES = re.compile(
+    rf"\bthere (?:is|was) only one {_NOUN}(?! (?:that|which|with|in|where|show))|"
+    rf"\bonly one {_NOUN} (?:is|was) (?:given|shown|provided|available)|"
+    rf"\b(?:no|without(?: an?| any)?) (?:prior|previous|comparison) {_NOUN}(?= (?:is|are|was|to|for|available|given)|\W*$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Says that there is nothing to compare with."""
 _DEVICE = r"tubes?|lines?|catheters?|drains?|leads?|pacemakers?|stents?|devices?|implants?|prosthe\w+|clips?"
 _SURGERY = r"surg\w+|resect\w+|post-?op\w*|operat\w+|lobectomy|pneumonectomy|mastectomy|transplant\w*"
 _FORECAST = (
@@ -61,6 +68,11 @@ def comparable(request: Request) -> bool:
 def claims(text: str) -> tuple[Claim, ...]:
     """Words that claim a comparison with another time."""
     return tuple(_found(text))
+
+
+def denials(text: str) -> tuple[Claim, ...]:
+    """Words that say there is but one image, or no prior."""
+    return tuple(Claim(match.start(), match.end(), match[0]) for match in _DENIES.finditer(text))
 
 
 def no_opposite(question: str) -> str:

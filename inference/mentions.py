@@ -163,8 +163,11 @@ def _mark(match: re.Match[str], scene: Scene) -> Meaning:
     return "mark", images, letter, "", f"{letter} is marked on an image that this question did not show"
 
 
-def _both(_match: re.Match[str], scene: Scene) -> Meaning:
-    return "image", tuple(range(len(scene.places))), "", "", "no image is open"
+def _both(match: re.Match[str], scene: Scene) -> Meaning:
+    count = len(scene.places)
+    if count > 2 and match["both"].lower() in ("both", "either"):
+        return "image", (), "", "", f"there are {count} images, not two"
+    return "image", tuple(range(count)), "", "", "no image is open"
 
 
 _RESOLVERS: dict[str, Callable[[re.Match[str], Scene], Meaning]] = {

@@ -160,8 +160,9 @@ def cautions(sources: Sequence[Source], *, synthetic: bool = False) -> tuple[str
         if source.withheld:
             said.append(f"“{source.question}”: its answer stands in no part of the draft. {source.withheld}")
             continue
-        words = source.trust if source.trust_state not in ("", "unchecked") else "whether it depends on the images was not checked"
-        said.append(f"“{source.question}”: {words}. {source.trust_why}".strip() if source.trust_why else f"“{source.question}”: {words}.")
+        checked = source.trust_state not in ("", "unchecked")
+        words = f"{source.trust}. {source.trust_why}".strip() if checked else "whether it depends on the images was not checked."
+        said.append(f"“{source.question}”: {words}")
     if any(source.progression for source in sources):
         said.append("Classes of change are stated where the model's own likelihood leads clearly; they are not calibrated.")
     return tuple(said)

@@ -133,7 +133,7 @@ export function composer() {
     choices.hidden = !state.choices || unfolded;
     clinical.hidden = !unfolded;
     const asked = filled();
-    meter.reckon(asked.length && !state.running && !state.model.name ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
+    meter.reckon(asked.length && !state.running && !state.model.name && field.value.trim().length <= state.limits.max_question ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
     const said = over() || (state.model.name ? `${state.model.words} answers here; what a question takes of its context is not counted before.` : state.engine.caution ?? "");
     caution.hidden = !said;
     caution.textContent = caution.title = said;

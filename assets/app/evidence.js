@@ -9,7 +9,7 @@ import { check, haltChecks } from "./trust.js";
 
 const NAMES = {
   no_image: "Without the images", exchange: "Images exchanged", identical: "One image in every place", rotation: "Options turned round", decided: "First against second choice",
-  said: "Words against the choice", paraphrase: "In other words", none_of_these: "Own choice taken away", undated: "Without the dates", samples: "Ten drawn answers", prior_guard: "Comparison without a prior",
+  said: "Words against the choice", paraphrase: "In other words", none_of_these: "Own choice taken away", undated: "Without the dates", samples: "Ten drawn answers", prior_guard: "Words against what was shown",
 };
 const MORE = { paraphrase: "Ask in other words", undated: "Leave the dates out", samples: "Draw ten answers" };
 const MARKS = { coherent: "check", "image-based": "check", "order-blind": "swap", "image-blind": "eye", unstable: "warning", unchecked: "warning" };

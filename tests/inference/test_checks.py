@@ -337,6 +337,15 @@ def test_a_comparison_claimed_of_a_single_image_is_flagged() -> None:
     assert made(FakeEngine(["Unchanged."]), PAIR).checks["prior_guard"].verdict == "not made"
 
 
+def test_an_answer_that_denies_what_it_was_shown_is_flagged() -> None:
+    """Three films were shown, and the answer said: Cannot tell: there is only one image."""
+    flagged = made(FakeEngine(["Cannot tell: there is only one image."]), PAIR).checks["prior_guard"]
+    assert (flagged.verdict, flagged.passed) == ("denies an image", False)
+    assert flagged.explanation == "The model was shown 2 images, yet the answer says “there is only one image”."
+    for words in ("Only one image shows a nodule.", "There is only one image with a nodule.", "No prior infarct."):
+        assert made(FakeEngine([words]), PAIR).checks["prior_guard"].verdict == "not made"
+
+
 def test_an_answer_whose_words_contradict_the_choice_that_was_checked_is_unstable() -> None:
     """Every check passed for what the model says when it must choose, and the page called the other words beside it coherent."""
     answer = made(FakeEngine(["The effusion is smaller; overall improved."], scores=coherent))

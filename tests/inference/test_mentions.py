@@ -28,6 +28,8 @@ ALONE = Scene((Place(""),), "temporal")
         ("Denser on the right.", SIDES, [("right", "side", (0,))]),
         ("Region A is larger than mark B.", PAIR, [("Region A", "mark", (0,)), ("mark B", "mark", (1,))]),
         ("Both images show it.", PAIR, [("Both images", "image", (0, 1))]),
+        ("Neither: both images show the same.", THREE, [("both images", "image", ())]),
+        ("All images show it.", THREE, [("All images", "image", (0, 1, 2))]),
         ("The last image is blurred.", THREE, [("The last image", "image", (2,))]),
         ("The right-hand image is worse.", PAIR, [("The right-hand image", "image", (1,))]),
         ("Cardiomegaly.", PAIR, []),

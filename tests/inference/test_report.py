@@ -81,6 +81,11 @@ def test_a_withheld_answer_is_named_and_stands_in_no_part_of_the_draft() -> None
     assert "Answer, withheld: Much worse." in told
 
 
+def test_an_unchecked_answer_is_told_so_once() -> None:
+    unchecked = Source(2, "Is it worse?", "temporal", "Worse.", trust="not checked", trust_state="unchecked", trust_why="It was not asked.")
+    assert cautions([unchecked]) == ("“Is it worse?”: whether it depends on the images was not checked.",)
+
+
 def test_one_image_has_no_comparison_and_no_answer_makes_no_finding() -> None:
     assert draft([CURRENT], []) == Words("", "None. DX Chest PA of 2024-01-16.", "")
     assert cautions([]) == ("No question of this case has a whole answer, so nothing here comes from a model.",)
