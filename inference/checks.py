@@ -35,7 +35,7 @@ from errors import Cancelled, EngineError
 from inference import guard
 from inference.answer import Answer
 from inference.answered import held
-from inference.closed import NONE, Closed, Reading, of_change, of_question, paraphrased, read, without
+from inference.closed import NONE, Closed, Reading, distinct, of_change, of_question, paraphrased, read, without
 from inference.engine import Engine, Request, Stage, Token
 from inference.mentions import ORDINALS
 from inference.probes import identical, undated, without_images
@@ -109,6 +109,8 @@ def examined(
     """
     yield "prior_guard", prior_guard(request, text)
     closed = of_question(request, text)
+    if closed and engine.card.by_beginning:
+        closed = distinct(closed)
     total = len(names)
     yield Stage("checking", 1, total)
     known = overall if closed == of_change(len(request.images)) else None
@@ -207,6 +209,8 @@ def _no_image(engine: Engine, subject: Subject, cancel: Event) -> Check:
 def _no_image_words(engine: Engine, subject: Subject, blind: Request, cancel: Event) -> Check:
     if not subject.text:
         return _not_made("C1", "The answer has no words that could be weighed without the images.")
+    if engine.card.by_beginning:
+        return _not_made("C1", "The question is open, and a model server weighs only how an answer begins.")
     scored = [engine.score(request, [subject.text], cancel) for request in (subject.request, blind)]
     with_images, without_them = (scores.logprobs[0] / max(1, scores.tokens[0]) for scores in scored)
     moved = with_images - without_them
@@ -224,7 +228,7 @@ def _exchange(engine: Engine, subject: Subject, cancel: Event) -> Check:
     reason = _unpaired(subject)
     if closed is not None and not reason and not closed.inverse:
         reason = "The options say nothing that must turn round with the images."
-    if closed is not None and not reason and closed.lettered and len(request.images) > 2:
+    if closed is not None and not reason and closed.name == "options" and len(request.images) > 2:
         reason = f"There are {len(request.images)} images, and the options may be about any two of them."
     if reason or closed is None:
         return _not_made("C2", reason)

@@ -252,10 +252,11 @@ def read(
 ) -> Reading:
     """Likelihood of each class, averaged over `orders` of the options (given: as they are, and turned round). Earlier turns are left out.
 
-    Raises what the engine raises.
+    An engine that weighs how an answer begins is asked for one wording of each class: synonyms begin alike. Raises what the engine raises.
     """
     given = orders or (closed.classes, closed.classes[::-1])
-    worded = [{name: closed.wordings(name, order) for name in order} for order in given]
+    most = 1 if engine.card.by_beginning else None
+    worded = [{name: closed.wordings(name, order)[:most] for name in order} for order in given]
     asked = [(closed.asked(order), [text for texts in one.values() for text in texts]) for order, one in zip(given, worded, strict=True)]
     scores = scored(engine, replace(request, history=()), asked, cancel)
     found = tuple(_shares(engine, closed, one, totals.logprobs) for one, totals in zip(worded, scores, strict=True))
@@ -266,6 +267,14 @@ def read(
 def paraphrased(closed: Closed) -> Closed:
     """The same classes asked for in other words."""
     return replace(closed, before=closed.again[0], after=closed.again[1])
+
+
+def distinct(closed: Closed) -> Closed:
+    """The question with its classes as lettered options where two of them begin alike, which an answer's beginning cannot tell apart."""
+    begins = [name.split()[0] for name in closed.classes]
+    if closed.lettered or len(set(begins)) == len(begins):
+        return closed
+    return replace(closed, before=closed.before.rstrip(), after="", again=(closed.again[0].rstrip(), ""), lettered=True)
 
 
 def without(closed: Closed, name: str) -> Closed:

@@ -164,6 +164,11 @@ class ModelCard:
     parity: str = ""
     """How often the GGUF pair answers as the full weights do, in a sentence; `` where that was not measured on these very weights."""
 
+    @property
+    def by_beginning(self) -> bool:
+        """Whether choices are weighed by how an answer begins, because a server's protocol scores no given words."""
+        return self.engine == "remote"
+
 
 OnStage = Callable[[Stage], None]
 

@@ -20,7 +20,8 @@ import pytest
 from PIL import Image as Pillow
 
 from errors import Cancelled, ContextFull, EngineError, ModelNotLoaded, SettingsError
-from inference import answer, pixels, remote
+from inference import answer, checks, pixels, remote
+from inference.closed import of_finding, read
 from inference.engine import Token, Turn
 from inference.http_lines import Server
 from inference.remote import TILE, RemoteEngine
@@ -108,6 +109,15 @@ def choice(*named: tuple[str, float]) -> Say:
     first = {"token": named[0][0], "logprob": named[0][1], "top_logprobs": [{"token": word, "logprob": value} for word, value in named]}
     content = {"choices": [{"message": {"content": named[0][0]}, "logprobs": {"content": [first]}, "finish_reason": "length"}]}
     return lambda handler, _: handler.json(200, content)
+
+
+def weighing(*named: tuple[str, float]) -> Say:
+    """Says "It is worse." in words, and names the likeliest first tokens where they are asked for."""
+
+    def say(handler: Handler, body: dict[str, Any]) -> None:
+        (said("It is ", "worse.") if body["stream"] else choice(*named))(handler, body)
+
+    return say
 
 
 def test_choices_are_weighed_by_the_first_tokens_the_server_names() -> None:
@@ -333,6 +343,44 @@ def test_a_real_server_with_the_bundled_model_answers_about_two_images(llama_ser
     with pytest.raises(Cancelled):
         list(stream)
     assert list(engine.stream(request, Event()))
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_an_answer_of_a_real_server_is_scored_and_checked_like_any_other(llama_server: str) -> None:
+    engine = RemoteEngine(Server(llama_server, patience=120), "bundled")
+    request = tiny.pair("Is the disease worse, stable or improved since the prior study?", 12)
+    given = answer.ask(engine, request, Event(), progression=True, findings=("nodule",))
+    *_, found = checks.checked(engine, given, Event())
+    assert isinstance(found, answer.Answer)
+    for shares in (found.progression["nodule"], found.overall):
+        assert sum(shares.values()) == pytest.approx(1)
+    assert [name for name in checks.USUAL if found.checks[name].verdict == "not made"] == []
+    assert found.trust.state != "unchecked"
+
+
+def test_synonyms_and_classes_that_begin_alike_are_weighed_all_the_same() -> None:
+    """No finding was ever scored on a server: "new" and "newly appeared" begin alike, and so do "the first" and "the second image"."""
+    with serving(weighing(("worse", -0.5), ("new", -1.0), ("un", -3.0), ("A", -1.0), ("B", -0.5))) as desk:
+        engine = RemoteEngine(desk.at())
+        shares = read(engine, tiny.pair(), of_finding("nodule")).shares
+        assert max(shares, key=shares.__getitem__) == "worse"
+        which = tiny.pair("Which image shows more disease?", ability="coreference")
+        given = answer.ask(engine, which, Event())
+        *_, found = checks.checked(engine, given, Event())
+        assert isinstance(found, answer.Answer)
+        assert found.checks["exchange"].verdict != "not made"
+        assert set(found.checks["exchange"].seen) == {"the first image", "the second image", "both the same"}
+        assert "A: the first image\nB: the second image" in found.checks["exchange"].question
+
+
+def test_an_open_answer_of_a_server_is_not_accused_by_its_first_word() -> None:
+    """Its likelihood there is that of its first token, which is as likely without the images."""
+    with serving(weighing(("The", -0.1))) as desk:
+        engine = RemoteEngine(desk.at())
+        *_, found = checks.checked(engine, answer.ask(engine, tiny.pair("What is it?", ability="reasoning"), Event()), Event())
+    assert isinstance(found, answer.Answer)
+    assert (found.checks["no_image"].verdict, found.trust.state) == ("not made", "unchecked")
 
 
 def test_an_answer_of_a_server_without_log_probabilities_is_whole_and_says_what_it_lacks() -> None:
