@@ -27,7 +27,7 @@ from storage.views import ImportReport, User
 
 BATCH_FRAMES = 300
 DUPLICATE = "is already in the store; nothing was added"
-SAME_INSTANCE = "is an instance already in the store with other bytes; the first one is kept"
+SAME_INSTANCE = "is an instance already in the store with other bytes; the first one is kept; erase its study to have this one"
 
 
 @dataclass

@@ -262,7 +262,7 @@ def told_apart(relation: Relation, roles: Sequence[str]) -> Relation:
     """
     warnings, whens = relation.warnings, relation.whens
     if relation.blocking:
-        warnings = (STRANGERS, *warnings)
+        warnings = (STRANGERS, *warnings[1:])  # in place of the same in other words
     places = [place(role) for role in roles]
     known = [found for found in places if found is not None]
     if any(whens) and len(known) == len(whens) and sorted(range(len(known)), key=known.__getitem__) != list(relation.order):
