@@ -170,8 +170,10 @@ def _taken(settings: Settings, path: Path, wishes: Wishes, tell: Tell) -> Path:
 def _gguf_taken(path: Path, folder: Path, wishes: Wishes, tell: Tell) -> Manifest:
     if not wishes.family:
         raise InputError(f"{path} does not say how its family writes a chat; add --family with one of {', '.join(sorted(chat.TEMPLATES))}")
+    if "mmproj" in path.name.lower():
+        raise ModelNotLoaded(f"{path} is an image projector; give the text model, with the projector beside it")
     beside = sorted(other for other in path.parent.glob("*.gguf") if "mmproj" in other.name.lower())
-    if "mmproj" in path.name.lower() or len(beside) != 1:
+    if len(beside) != 1:
         raise ModelNotLoaded(
             f"beside {path} there {'are' if len(beside) > 1 else 'is'} {len(beside) or 'no'} image projector{'s' * (len(beside) > 1)} "
             "(a GGUF file with mmproj in its name); give the text model, with one beside it"

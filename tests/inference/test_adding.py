@@ -192,6 +192,8 @@ def test_a_gguf_pair_that_is_cut_renamed_or_alone_is_refused(settings: Settings,
     with pytest.raises(ModelNotLoaded, match="cannot be loaded"):
         adding.add(settings, str(text), wishes, tell)
     text.write_bytes(whole)
+    with pytest.raises(ModelNotLoaded, match="is an image projector; give the text model"):
+        adding.add(settings, str(mmproj), wishes, tell)
     mmproj.unlink()
     with pytest.raises(ModelNotLoaded, match="there is no image projector"):
         adding.add(settings, str(text), wishes, tell)
