@@ -139,7 +139,8 @@ def ask(
         out.note(why)
     if withhold_below and right.answer.why:
         out.note(f"Nothing is withheld: {right.answer.why}")
-    out.note(f"{selection.reason} {answer.timings.tokens} token{'s' * (answer.timings.tokens != 1)} in {answer.timings.total_s:.1f} s; session {session}.")
+    tokens = answer.timings.tokens
+    out.note(f"{selection.reason} {tokens} token{'s' * (tokens != 1)} in {answer.timings.total_s:.1f} s; session {session}.")
     withheld = {"answer": right.answer.withheld.get("", ""), "findings": right.findings.withheld, "inactive": right.answer.why}
     out.result({**shaped(answer, session), "answer_id": number, "abstained": bool(withheld["answer"]), "withheld": withheld})
     if answer.state == "incomplete":
