@@ -36,7 +36,7 @@ def standing(resolved: Iterable[Foretold]) -> tuple[Standing, ...]:
     """How each model's forecasts stand, those of its adapters apart, the most resolved first."""
     found: dict[tuple[str, str], list[Foretold]] = {}
     for one in resolved:
-        found.setdefault((one.model_digest, one.adapter_digest), []).append(one)
+        found.setdefault((one.model_digest or one.model, one.adapter_digest), []).append(one)
     return tuple(sorted((_of(rows) for rows in found.values()), key=lambda one: -one.resolved))
 
 

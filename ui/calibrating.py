@@ -15,6 +15,7 @@ from ui.wire_trust import BinOut, CalibratedOut, CalibrationOut, ReliabilityOut,
 THRESHOLDS = (50, 60, 70, 80, 90, 95)
 """Chances of being right, of 100, below which a reader may have answers withheld."""
 WORDS = {"coreference": "co-reference questions", FINDING: "findings"}
+UNNAMED = "No percentage: the model server does not say what its weights are, so reviewed answers vouch for no other one."
 Model = tuple[str, str]
 
 
@@ -48,7 +49,7 @@ class Calibrators:
     def _told(self, model: Model, kind: str, shares: dict[str, float], at_least: int) -> CalibratedOut:
         items = self._items[model]
         if (model, kind) not in self._fits:
-            self._fits[model, kind] = fit(items, kind)
+            self._fits[model, kind] = fit(items, kind) if model[0] else None
         fitted = self._fits[model, kind]
         count = sum(one.kind == kind for one in items)
         words = WORDS.get(kind, f"{kind} questions")
@@ -57,7 +58,7 @@ class Calibrators:
             words=words,
             reviewed=count,
             least=LEAST,
-            why="" if fitted and shares else _why(shares, count, words),
+            why="" if fitted and shares else _why(shares, count, words) if model[0] else UNNAMED,
             probabilities=probabilities,
             before=diagram(fitted.before) if fitted else None,
             after=diagram(fitted.reliability) if fitted else None,

@@ -50,7 +50,7 @@ export function duel() {
       h("h3", {}, side.name ?? `Answer ${at + 1}`),
       side.about ? h("p.quiet", {}, side.about) : null,
       forecastMark(run.forecast),
-      h("p.words", {}, side.text || (running() ? "" : "No words."), running() && run.at === at && !side.version ? h("span.caret", { "aria-hidden": "true" }) : null),
+      h("p.words", {}, side.text || (running() ? "" : side.state ? "No words." : "Not answered."), running() && run.at === at && !side.version ? h("span.caret", { "aria-hidden": "true" }) : null),
       side.state && side.state !== "complete" ? h("p.note", {}, icon("warning"), side.state === "stopped" ? "Stopped" : side.error || "Incomplete") : null)));
     const whole = run.ended && run.sides.every((side) => side.state === "complete");
     fill(judge, run.kept ? h("p.verdict.agree", { dataset: { testid: "duel-kept" } }, run.kept)

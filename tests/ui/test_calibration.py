@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,22 @@ def test_below_two_hundred_there_is_a_sentence_and_no_number(
         assert part["probabilities"] == {}
         assert (part["before"], part["after"]) == (None, None)
         assert part["why"].endswith(f"and there are {LEAST - 1}.")
+
+
+def test_a_server_that_names_no_weights_has_no_percentage(
+    browser: TestClient, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of every model of every server were one model's, and vouched for each other."""
+    running.desk.engine = FakeEngine(["The opacity is worse."], scores=worse)
+    monkeypatch.setattr(running.desk, "card", replace(CARD, sha256="", engine="remote"))
+    where = answered(browser, send(browser, *pair(tmp_path))["hang"])
+    assert events(browser.post(address(*where), json={}).text)[-1]["type"] == "checked"
+    store = running.app.state.context.store
+    monkeypatch.setattr(store, "accepted", lambda: site(1501, ""))
+    monkeypatch.setattr(store, "accepted_stamp", lambda: (1501, None))
+    found = asked(browser, where, 99)["answer"]
+    assert (found["probabilities"], found["withheld"], found["thresholds"]) == ({}, {}, [])
+    assert found["why"].startswith("No percentage: the model server does not say what its weights are")
 
 
 def test_from_two_hundred_on_answers_and_findings_have_a_percentage_and_its_diagram(

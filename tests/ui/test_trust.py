@@ -81,6 +81,17 @@ def test_one_models_answer_is_not_checked_by_another(
     assert "This answer is of fake" in events(browser.post(address(*where), json={}).text)[-1]["error"]
 
 
+def test_one_model_of_a_server_does_not_check_anothers_answer(
+    browser: TestClient, running: Running, hung: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server tells no digest, so all its models passed for one."""
+    monkeypatch.setattr(running.desk, "card", replace(CARD, sha256="", engine="remote"))
+    where = answered(browser, hung)
+    monkeypatch.setattr(running.desk, "card", replace(CARD, name="other", sha256="", engine="remote"))
+    told = events(browser.post(address(*where), json={}).text)
+    assert told[-1]["error"].startswith("This answer is of fake, and only the model that gave it can check it")
+
+
 def test_a_stop_keeps_the_checks_already_made(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
     where = answered(browser, hung)
     engine = FakeEngine(scores=lambda request: stop_at(18))
