@@ -15,7 +15,7 @@ from inference.closed import LETTERS, OVERALL_CHANGE, Closed
 from inference.engine import Request
 from inference.mentions import Place, Scene, mentions
 from inference.offsets import plain
-from inference.said import Direction, direction, reply
+from inference.said import Direction, direction, replied
 
 Verdict = Literal["agrees", "says otherwise", "names none"]
 
@@ -39,14 +39,12 @@ def held(request: Request, closed: Closed, text: str, name: str) -> tuple[Verdic
     own = [clause for clause in re.split(r"[.;]", text) if re.search(rf"\b(?:{closed.name}|as a whole)\b", clause, re.IGNORECASE)]
     words = ". ".join(own) if own else text
     way, found = _WAYS.get(name, ""), "same" if own and _NEITHER.search(words) else direction(words)
-    whole, plainly = bool(own), "" if found else reply(request.question, text)
-    if plainly:
-        asked = direction(request.question)
-        whole = closed.name != OVERALL_CHANGE.name or bool(_WHOLE.search(request.question))
-        if plainly == "no":
-            denied = whole and asked in _WORDS and bool(way)
-            return _denied(asked, way) if denied else ("names none", "")
-        found = asked
+    whole, affirmed = bool(own), True
+    if not found:
+        found, affirmed = replied(request.question, text)
+        whole = bool(found) and (closed.name != OVERALL_CHANGE.name or bool(_WHOLE.search(request.question)))
+        if not affirmed:
+            return _denied(found, way) if whole and way else ("names none", "")
     if not way or found not in _WORDS:
         return "names none", ""
     if found == way:

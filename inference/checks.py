@@ -126,7 +126,7 @@ def examined(
 def prior_guard(request: Request, text: str) -> Check:
     """Words of the answer that claim a comparison where the images can bear none, or that deny a prior that is there."""
     if guard.comparable(request):
-        if denied := guard.denials(text):
+        if request.relationship == "temporal" and (denied := guard.denials(text)):
             told = f"The model was shown {len(request.images)} images, yet the answer says “{denied[0].text}”."
             return Check("guard", "denies an image", told, False, details=tuple(claim.text for claim in denied))
         return _not_made("guard", "There is more than one image, and they are no views of one study, so an answer may compare them.")

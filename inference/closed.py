@@ -41,8 +41,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 NONE = "none of these"
 LETTERS = "ABCDEFGH"
 _OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
-_PICTURE = r"(?:image|film|scan|stud(?:y|ie)|picture|radiograph|exam|slice|time ?point)"
-_OF = rf"(?:{_PICTURE}|one(?: of (?:the|these)(?: \w+)? {_PICTURE}s)?|of (?:the|these)(?: \w+)? {_PICTURE}s)"
+_PICTURE = r"(?:image|film|scan|stud(?:y|ie)|picture|radiograph|time ?point)"
+_OF = rf"(?:{_PICTURE}|one(?! of\b)|(?:one )?of (?:the|these)(?: \w+)? {_PICTURE}s)"
 _WHICH = re.compile(rf"^\s*(?:[io]n )?which {_OF}\b", re.IGNORECASE)
 _DATED = re.compile(
     rf"^\s*(?:in )?which {_OF} (?:is|was|came|comes) (?:the )?(?:more |most |taken |made |acquired )?"
@@ -53,13 +53,28 @@ _DATED = re.compile(
 _CHANGE = re.compile(
     r"\b(?:chang|differ|same\b|still\b|stable|unchanged|new\b|newly|worse|better|improv|progress|regress|resol|gone\b|increas|decreas|"
     r"enlarg|larger|smaller|bigger|denser|more\b|less\b|gr[eo]w|shr[aiu]nk|develop|appear|disappear|moved|happen|compar|interval|since\b|"
-    r"now\b|r[au]n\b|course|over time|time points|respon[ds])",
+    r"now\b|clear(?:ed|ing)\b|r[au]n\b|course|over time|time points|respon[ds])",
     re.IGNORECASE,
 )
 """Words of a question about change; what has none of them is not checked by what must follow of a change."""
+_MORE = r"(?:worse|better|larger|smaller|bigger|denser)"
+_BARE = (
+    r"(?:improve|progress|regress|increase|decrease|resolve|change|grow|shrink|worsen|enlarge|develop|(?:dis)?appear|move|happen|clear|"
+    rf"get {_MORE})"
+)
+_DONE = (
+    r"(?:improved|progressed|regressed|increased|decreased|resolved|changed|grown|shrunk|worsened|enlarged|developed|(?:dis)?appeared|moved|"
+    rf"happened|cleared|gone|(?:got|become) {_MORE})"
+)
+_BEING = rf"(?:{_MORE}|worsened|improved|resolved|stable|unchanged|gone)"
+_THEN = (
+    r"(?=\W*$|\s*,|\s+(?:or|and|now|since|in|on|at|than (?:before|(?:[io]n |at )?(?:the )?(?:prior|previous|first|earlier|last|time)))\b)"
+)
 _OUTRIGHT = re.compile(
-    r"^\s*(?:(?:is|are|has|have|had|did|does|do|was|were)\b|how (?:has|have|did|does|much)\b|"
-    r"what (?:has |have |is |are |was |were )?(?:chang|differ|happen|new\b|become))",
+    r"^\s*(?:(?:is|are|was|were)\b.*\b(?:(?:improv|progress|regress|increas|decreas|resolv|worsen|grow|shrink|enlarg)ing\b|"
+    rf"there (?:an? |any )?(?:new|(?:\w+ )?changes?|differences?)\b|{_BEING}{_THEN})|"
+    rf"(?:has|have|had)\b.*\b{_DONE}\b|(?:did|does|do)\b.*\b{_BARE}\b|how (?:has|have|had|did|much)\b.*\b(?:{_DONE}|{_BARE})\b|"
+    r"what (?:has |have |is |are |was |were )?(?:chang\w*|different|happened|new|become)\b)",
     re.IGNORECASE,
 )
 """Asks for the change itself; "which" and "where" ask what is meant, although they speak of change."""
@@ -196,7 +211,7 @@ def _over(images: int, change: Closed) -> Closed:
 
 def about_change(request: Request) -> bool:
     """Whether a question is of change: of the abilities that are about it, or one that asks for it outright in another ability's mode."""
-    return request.ability in SCORED or bool(_OUTRIGHT.search(request.question) and _CHANGE.search(request.question))
+    return request.ability in SCORED or bool(_OUTRIGHT.match(request.question))
 
 
 def of_question(request: Request, answer: str = "") -> Closed | None:

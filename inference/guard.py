@@ -32,11 +32,14 @@ _DECLINES = re.compile(
     re.IGNORECASE,
 )
 """A sentence that says there is nothing to compare with claims no comparison, although it names the prior."""
+_SHOWN = r"(?:stud(?:y|ies)|films?|images?|radiographs?|scans?|exam(?:ination)?s?)"
+_ENDS = r"(?=\s*(?:[.,;!]|$))"
 _DENIES = re.compile(
-    rf"\bthere (?:is|was) only one {_NOUN}(?! (?:that|which|with|in|where|show))|"
-    rf"\bonly one {_NOUN} (?:is|was) (?:given|shown|provided|available)|"
-    rf"\b(?:no|without(?: an?| any)?) (?:prior|previous|comparison) {_NOUN}(?= (?:is|are|was|to|for|available|given)|\W*$)",
-    re.IGNORECASE | re.MULTILINE,
+    rf"\b(?:there (?:is|was) )?only one {_SHOWN}(?: (?:is|was))? (?:given|provided|available)\b|"
+    rf"\bthere (?:is|was) only one {_SHOWN}{_ENDS}|"
+    rf"\b(?:no|without) (?:prior|previous|comparison) {_SHOWN}(?: (?:is|was|are|were))? (?:given|provided|available|for comparison)\b|"
+    rf"\bthere (?:is|was|are|were) no (?:prior|previous|comparison) {_SHOWN}{_ENDS}",
+    re.IGNORECASE,
 )
 """Says that there is nothing to compare with."""
 _DEVICE = r"tubes?|lines?|catheters?|drains?|leads?|pacemakers?|stents?|devices?|implants?|prosthe\w+|clips?"

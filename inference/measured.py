@@ -9,13 +9,16 @@ readers differ by on the same lesion; it is a display aid and no response catego
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.said import Direction, direction, reply
+from inference.said import Direction, direction, replied
 
 LEAST_PERCENT = 10.0
 LEAST_MM = 1.5
+_APPEARED = re.compile(r"\b(?:new(?:ly)?|appeared)\b", re.IGNORECASE)
+"""Asks for what the prior does not show, which no pair measures."""
 _WORDS = {"larger": "larger", "smaller": "smaller", "same": "unchanged", "mixed": "larger and smaller"}
 
 
@@ -68,11 +71,11 @@ def against(text: str, pairs: Sequence[Paired], question: str = "") -> tuple[Com
 
     A plain yes or no says what `question` asks for, or denies it: "No." to "Has it grown?" conflicts with what was measured larger.
     """
-    said, plainly = direction(text), reply(question, text)
-    asked = direction(question) if plainly else ""
-    if plainly == "no":
+    said = direction(text)
+    asked, affirmed = replied("" if _APPEARED.search(question) else question, text)
+    if not affirmed:
         return tuple(_denied(pair, asked) for pair in pairs)
-    return tuple(_compared(pair, asked or said) for pair in pairs)
+    return tuple(_compared(pair, said or asked) for pair in pairs)
 
 
 def _compared(pair: Paired, said: Direction) -> Compared:
@@ -88,8 +91,6 @@ def _compared(pair: Paired, said: Direction) -> Compared:
 
 def _denied(pair: Paired, asked: Direction) -> Compared:
     """A plain no to a question whether it went the way `asked`."""
-    if asked in ("", "mixed"):
-        return _compared(pair, asked)
     conflicts = asked == pair.way
     return Compared(pair, "", conflicts, f"{_measured(pair)}, {'but' if conflicts else 'and'} the answer says not {_WORDS[asked]}.")
 

@@ -165,7 +165,7 @@ def _mark(match: re.Match[str], scene: Scene) -> Meaning:
 
 def _both(match: re.Match[str], scene: Scene) -> Meaning:
     count = len(scene.places)
-    if count > 2 and match["both"].lower() in ("both", "either"):
+    if count > 2 and match["both"].lower() in ("both", "either") and not re.search("stud|exam|view", match[0], re.IGNORECASE):
         return "image", (), "", "", f"there are {count} images, not two"
     return "image", tuple(range(count)), "", "", "no image is open"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from inference.closed import SCORED
@@ -32,7 +32,10 @@ _ORDER = (
     ("stable", "Unchanged"),
     ("uncertain", "Cannot be judged"),
 )
-_REPLY = re.compile(r"^\W*(?:(?:yes|no|both|neither|none)\b|(?:the )?\w+(?:\W+\w+)?\W*$)", re.IGNORECASE)
+_REPLY = re.compile(
+    r"^\W*(?:(?:yes|no|both|neither|none)\s*(?:[.,;:!]|$)|(?!(?:it|they|there|no|nothing|stable|unchanged)\b)(?:the )?\w+(?:\W+\w+)?\W*$)",
+    re.IGNORECASE,
+)
 """An answer that says nothing without its question."""
 
 
@@ -117,11 +120,13 @@ class Report:
 def draft(images: Sequence[Shown], sources: Sequence[Source], pairs: Sequence[Paired] = (), relationship: str = "temporal") -> Words:
     """Findings, comparison line and impression from the answers, oldest first; a part nothing is known of is empty.
 
-    An answer about what is to come is no finding, and one that is withheld is not shown: they stay out of all of them.
+    An answer about what is to come is no finding and stays out of all of them; of one that is withheld the reader's own cells stay, and
+    the findings that are not.
     """
-    sources = [one for one in sources if not (one.forecast or one.withheld)]
-    about_change = [one for one in sources if one.ability in SCORED or one.progression]
-    main = about_change[-1] if about_change else (sources[-1] if sources else None)
+    sources = [replace(one, text="") if one.withheld else one for one in sources if not one.forecast]
+    shown = [one for one in sources if not one.withheld]
+    about_change = [one for one in shown if one.ability in SCORED or one.progression]
+    main = about_change[-1] if about_change else (shown[-1] if shown else None)
     scored = next((one for one in reversed(sources) if one.progression or one.cells), None)
     findings = [*(_findings(scored) if scored else ()), *(measured(pair) for pair in pairs)]
     findings += [_asked(one) for one in sources if one is not main and one.text]
@@ -158,7 +163,7 @@ def cautions(sources: Sequence[Source], *, synthetic: bool = False) -> tuple[str
             said.append(f"“{source.question}”: {FORECAST.lower()}; its answer stands in no part of the draft.")
             continue
         if source.withheld:
-            said.append(f"“{source.question}”: its answer stands in no part of the draft. {source.withheld}")
+            said.append(f"“{source.question}”: its answer is left out of what is drafted. {source.withheld}")
             continue
         checked = source.trust_state not in ("", "unchecked")
         words = f"{source.trust}. {source.trust_why}".strip() if checked else "whether it depends on the images was not checked."

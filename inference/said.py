@@ -23,7 +23,13 @@ _SAME = r"stable|unchanged|unaltered|similar|the same|constant|static|no (?:\w+ 
 _CLAIM = re.compile(rf"\b(?:(?P<same>{_SAME})|(?P<smaller>{_SMALLER})|(?P<larger>{_LARGER}))\b", re.IGNORECASE)
 _DENIED = re.compile(r"\b(?:no|not|without|neither|nor|never|n't|isn't|hasn't|rather than|instead of)(?:\s+[\w-]+){0,3}\s*$", re.IGNORECASE)
 _YES_NO = re.compile(r"^\s*(?:is|are|has|have|did|does|do|was|were)\b(?!.*\bor\b)", re.IGNORECASE | re.DOTALL)
-_REPLY = re.compile(r"^\W*(yes|no)\b", re.IGNORECASE)
+_REPLY = re.compile(r"^\W*(yes|no)\b(?=\W*$|\s*[.,;:!*(–—-]|\s+(?:it|they|there)\b)", re.IGNORECASE)
+_CHANGED = re.compile(r"\b(?:chang|differ(?:s|ed|en[ct]))", re.IGNORECASE)
+_STILL = re.compile(r"\b(?:stable|unchanged|unaltered|constant|static|same (?:size|extent)|no (?:\w+ )?change)\b", re.IGNORECASE)
+"""Of the same size, not of the same patient."""
+_WHOLLY = re.compile(r"\b(?:new(?:ly)?|(?:dis)?appear\w*|resol[uv]\w*|clear\w*|gone|no longer)\b", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"\bthe (?:larger|smaller|bigger|new)\b|\b(?:larger|smaller|greater|bigger) than \d", re.IGNORECASE)
+"""Says which one, or how large, and nothing of change."""
 _CLAUSE = re.compile(r"[.;:!?]|,\s*(?:but|and|while|whereas)\b|\b(?:but|while|whereas|however)\b", re.IGNORECASE)
 
 
@@ -49,12 +55,26 @@ def direction(text: str) -> Direction:
     return "same" if claimed or denied else ""
 
 
-def reply(question: str, text: str) -> Literal["yes", "no", ""]:
-    """The plain yes or no of an answer to a question that asks for one; `` where the answer itself says which way things went."""
-    found = _REPLY.match(text)
+def replied(question: str, text: str) -> tuple[Direction, bool]:
+    """The way that a plain yes or no affirms (True) or denies; (``, True) where it says nothing of one.
+
+    "No" to "Has it changed?" affirms that it is the same. What has not resolved may be smaller, and what is not new larger: denying either
+    denies no way.
+    """
+    found, asked = _REPLY.match(text), direction(question)
     if found is None or direction(text) or not _YES_NO.match(question):
-        return ""
-    return "yes" if found[1].lower() == "yes" else "no"
+        return "", True
+    yes = found[1].lower() == "yes"
+    if not (yes or asked) and _CHANGED.search(question):
+        return "same", True
+    if (
+        asked in ("", "mixed")
+        or _ATTRIBUTE.search(question)
+        or (asked == "same" and not _STILL.search(question))
+        or (not yes and _WHOLLY.search(question))
+    ):
+        return "", True
+    return asked, yes
 
 
 def meaning(text: str) -> str:

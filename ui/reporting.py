@@ -109,6 +109,7 @@ def _source(here: Context, user: User, turn: TurnView, version: VersionView, at_
     state = told if isinstance(told, dict) else {}
     overall = version.checks.get("overall")
     better = last.corrected_answer if last else ""
+    withheld = known.answer.withheld.get("", "") if known else ""
     return Source(
         version_id=version.id,
         question=turn.question,
@@ -127,11 +128,11 @@ def _source(here: Context, user: User, turn: TurnView, version: VersionView, at_
         trust_why=str(state.get("explanation", "")),
         checks={name: one.verdict for name, one in trust.kept(version.checks).items() if one.verdict != "not made"},
         progression={name: shares for name, shares in version.progression.items() if not known or name not in known.findings.withheld},
-        overall=overall if isinstance(overall, dict) else {},
+        overall=overall if isinstance(overall, dict) and not withheld else {},
         cells=last.cells if last else {},
         corrected=bool(better),
         forecast=turn.forecast is not None,
-        withheld=known.answer.withheld.get("", "") if known and not better else "",
+        withheld="" if better else withheld,
         made=kept.created,
     )
 

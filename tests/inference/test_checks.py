@@ -342,8 +342,19 @@ def test_an_answer_that_denies_what_it_was_shown_is_flagged() -> None:
     flagged = made(FakeEngine(["Cannot tell: there is only one image."]), PAIR).checks["prior_guard"]
     assert (flagged.verdict, flagged.passed) == ("denies an image", False)
     assert flagged.explanation == "The model was shown 2 images, yet the answer says “there is only one image”."
-    for words in ("Only one image shows a nodule.", "There is only one image with a nodule.", "No prior infarct."):
+    for words in (
+        "Only one image shows a nodule.",
+        "There is only one image on which the nodule is seen.",
+        "Only one image is shown to have an effusion.",
+        "No prior study was as abnormal as the current one.",
+        "It is seen on no previous film.",
+        "No prior infarct.",
+    ):
         assert made(FakeEngine([words]), PAIR).checks["prior_guard"].verdict == "not made"
+    for words in ("There are no prior images.", "No prior study for comparison.", "No previous films are available."):
+        assert made(FakeEngine([words]), PAIR).checks["prior_guard"].verdict == "denies an image"
+    strangers = replace(PAIR, relationship="unrelated")
+    assert made(FakeEngine(["No prior study is available."]), strangers).checks["prior_guard"].verdict == "not made"
 
 
 def test_an_answer_whose_words_contradict_the_choice_that_was_checked_is_unstable() -> None:

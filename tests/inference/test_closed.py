@@ -95,6 +95,13 @@ def test_what_lists_no_options_is_open(question: str) -> None:
         ({"question": "Which of these films is worse?"}, "which"),
         ({"question": "In which study is the nodule larger?"}, "which"),
         ({"question": "Which one shows the larger nodule?"}, "which"),
+        ({"question": "Which one of the nodules is spiculated?", "ability": "coreference"}, ""),
+        ({"question": "Which one of the films shows more disease?", "ability": "coreference"}, "which"),
+        ({"question": "Is the heart enlarged?", "ability": "coreference"}, ""),
+        ({"question": "Is the larger nodule malignant?", "ability": "reasoning"}, ""),
+        ({"question": "Are both images of the same patient?", "ability": "coreference"}, ""),
+        ({"question": "What differential diagnoses would you consider?", "ability": "reasoning"}, ""),
+        ({"question": "Is there a new nodule?", "ability": "coreference"}, "nodule"),
         ({"question": "Which images show a nodule?", "ability": "coreference"}, ""),
         ({"question": "What is different?", "relationship": "sides", "ability": "comparison"}, ""),
         ({"question": "What is the diagnosis?", "ability": "reasoning"}, ""),
@@ -120,6 +127,44 @@ def test_an_answer_that_speaks_of_change_is_about_change_whatever_was_asked() ->
     found = of_question(tiny.pair("And the heart?"), "It has grown.")
     assert found is not None
     assert found.name == "overall"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is there any change between the images?",
+        "Is there a difference between the two images?",
+        "Has the effusion become larger?",
+        "Did the patient get worse?",
+        "Is the effusion growing?",
+        "Has anything happened since the prior?",
+        "Has the opacity gone?",
+        "Has the effusion cleared?",
+        "Is the nodule larger than before?",
+        "Is the nodule larger in the second image?",
+        "Is it worse or better?",
+        "How much has the nodule grown?",
+        "How did the disease change?",
+    ],
+)
+def test_a_question_of_change_is_one_in_every_mode(question: str) -> None:
+    assert of_question(tiny.pair(question, ability="reasoning")) is not None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the left lung larger than the right?",
+        "Is there a mass larger than 3 cm?",
+        "Does the nodule show increased uptake?",
+        "Is there a bigger bulla on the left?",
+        "Is there more than one nodule?",
+        "Is the nodule in the first image the same as the one in the second?",
+        "Is the left lung better aerated?",
+    ],
+)
+def test_a_state_is_no_change_where_another_mode_was_chosen(question: str) -> None:
+    assert of_question(tiny.pair(question, ability="reasoning")) is None
 
 
 @pytest.mark.parametrize("question", TEMPLATES["temporal"])

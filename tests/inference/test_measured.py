@@ -50,6 +50,14 @@ def test_an_answer_against_the_measurement_is_a_conflict(text: str, conflicts: b
         ("Is the nodule smaller?", "No.", False, "and the answer says not smaller"),
         ("Is there a nodule?", "No.", False, "says nothing of change"),
         ("Has it grown?", "No, it is larger.", False, "and the answer agrees"),
+        ("Has the nodule changed in size?", "No.", True, "but the answer says unchanged"),
+        ("Has the nodule grown?", "**No**", True, "but the answer says not larger"),
+        ("Has the nodule grown?", "No it has not.", True, "but the answer says not larger"),
+        ("Is the mass smaller than 3 cm?", "Yes.", False, "says nothing of change"),
+        ("Is the smaller nodule calcified?", "Yes.", False, "says nothing of change"),
+        ("Has the nodule grown?", "No prior is available for comparison.", False, "says nothing of change"),
+        ("Is there a new nodule?", "No.", False, "says nothing of change"),
+        ("Are both images of the same patient?", "Yes.", False, "says nothing of change"),
     ],
 )
 def test_a_plain_yes_or_no_says_or_denies_what_was_asked(question: str, text: str, conflicts: bool, words: str) -> None:
@@ -57,3 +65,8 @@ def test_a_plain_yes_or_no_says_or_denies_what_was_asked(question: str, text: st
     (found,) = against(text, [Paired("A", "B", 8.0, 11.0)], question)
     assert found.conflicts is conflicts
     assert words in found.sentence
+
+
+def test_what_has_not_resolved_may_well_be_smaller() -> None:
+    (found,) = against("No.", [Paired("A", "B", 11.0, 8.0)], "Has the effusion resolved?")
+    assert not found.conflicts

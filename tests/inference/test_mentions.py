@@ -28,6 +28,7 @@ ALONE = Scene((Place(""),), "temporal")
         ("Denser on the right.", SIDES, [("right", "side", (0,))]),
         ("Region A is larger than mark B.", PAIR, [("Region A", "mark", (0,)), ("mark B", "mark", (1,))]),
         ("Both images show it.", PAIR, [("Both images", "image", (0, 1))]),
+        ("Both studies show it.", Scene((Place("CC"), Place("MLO"), Place("CC"))), [("Both studies", "image", (0, 1, 2))]),
         ("All images show it.", THREE, [("All images", "image", (0, 1, 2))]),
         ("The last image is blurred.", THREE, [("The last image", "image", (2,))]),
         ("The right-hand image is worse.", PAIR, [("The right-hand image", "image", (1,))]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from inference.measured import Paired
@@ -70,15 +71,18 @@ def test_a_reply_stands_with_its_question_and_a_scored_answer_is_the_impression_
     which = Source(3, "Which image shows more disease?", "coreference", "The second image.")
     words = draft([PRIOR, CURRENT], [reply, which])
     assert words.impression == "Asked “Has the nodule grown?”: No."
+    for whole in ("No significant interval change.", "Both lungs are clear; the nodule is stable.", "It grew.", "Stable."):
+        assert draft([PRIOR, CURRENT], [replace(reply, text=whole)]).impression == whole
     assert "Asked “Which image shows more disease?”: The second image." in words.findings
 
 
-def test_a_withheld_answer_is_named_and_stands_in_no_part_of_the_draft() -> None:
-    held = Source(2, "Is it worse?", "temporal", "Much worse.", progression={"nodule": {"worse": 1.0}}, withheld="Withheld: seldom right.")
+def test_a_withheld_answer_is_named_and_what_the_reader_said_of_it_stays() -> None:
+    held = replace(SCORED, progression={}, overall={}, withheld="Withheld: seldom right.")
     assert draft([PRIOR, CURRENT], [held]) == draft([PRIOR, CURRENT], [])
-    assert cautions([held])[0] == "“Is it worse?”: its answer stands in no part of the draft. Withheld: seldom right."
+    assert draft([PRIOR, CURRENT], [replace(held, cells={"nodule": "worse"})]).findings == "Worse: nodule."
+    assert cautions([held])[0] == "“What changed?”: its answer is left out of what is drafted. Withheld: seldom right."
     told = as_text(Report("p-1", Words(), (PRIOR, CURRENT), (held,), ()))
-    assert "Answer, withheld: Much worse." in told
+    assert "Answer, withheld: The effusion is larger." in told
 
 
 def test_an_unchecked_answer_is_told_so_once() -> None:

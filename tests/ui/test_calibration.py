@@ -108,7 +108,7 @@ def test_what_is_withheld_stands_in_no_draft_report(
     whole, held = (browser.get(report, params={"at_least": least}).json() for least in (0, 99))
     assert whole["words"]["impression"].startswith("The opacity is worse.")
     assert (held["words"]["findings"], held["words"]["impression"]) == ("", "")
-    assert "its answer stands in no part of the draft. Withheld: answers like this one" in held["cautions"][0]
+    assert "its answer is left out of what is drafted. Withheld: answers like this one" in held["cautions"][0]
     assert "Answer, withheld: The opacity is worse." in browser.get(f"{report}.txt", params={"at_least": 99}).text
 
 
