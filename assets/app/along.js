@@ -2,7 +2,7 @@
 // unless the reader sees that it does.
 import { LETTERS } from "./choices.js";
 import { h, icon } from "./dom.js";
-import { on, state, update } from "./state.js";
+import { filled, on, state, update } from "./state.js";
 import { isMark } from "./viewer/compare.js";
 
 export const FIELDS = [
@@ -99,11 +99,12 @@ on("session", () => {
   update({ clinical: said ? { ...EMPTY, ...clinical, on: true } : EMPTY });
 });
 
-let people = [];
-/** What is told of one patient never goes along with another's images. */
+let people = []; // on view when it was written
+const onView = () => filled().map((slot) => slot.series.pseudonym);
+on("clinical", () => { people = onView(); });
+/** What is told of one patient never goes along with another's images, however they came to hang. */
 on("slots", () => {
-  const now = state.slots.filter(Boolean).map((slot) => slot.series.pseudonym);
-  if (!now.length) return;
-  if (people.length && !now.some((one) => people.includes(one))) update({ clinical: EMPTY });
-  people = now;
+  const now = onView();
+  if (!people.length) people = now;
+  else if (!now.every((one) => people.includes(one))) update({ clinical: EMPTY });
 });

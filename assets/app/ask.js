@@ -1,13 +1,16 @@
 // Asking: one question at a time in a tab, its words as they come, stopping, asking again.
 import { get, post, stream } from "./api.js";
-import { flush, leave, relationship, show, wire } from "./hang.js";
+import { flush, leave, relationship, relist, show, wire, wish } from "./hang.js";
 import { flush as keepDrawn } from "./kept.js";
 import { filled, remember, state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
 import { check } from "./trust.js";
 
 /** Ask about what hangs; `along` are the marks and the context that go with it. `onKept` is called once the question is kept. */
-export function ask(question, ability, along, onKept) {
+export async function ask(question, ability, along, onKept) {
+  const { opened } = state;
+  if (!state.session) await keepDrawn(); // a first mark may be beginning the session that this question belongs to
+  if (opened !== state.opened) return undefined;
   const body = {
     question,
     ...along,
@@ -37,7 +40,7 @@ async function run(url, body, turnId, onKept = () => undefined) {
   }
   if (state.running === running) update({ running: null });
   if (running.turn !== null && !running.ended && state.session && state.session.id === running.session) await refresh();
-  update({ sessions: (await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`))) ?? state.sessions });
+  await relist();
 }
 
 function heard(running, event, onKept) {
@@ -107,7 +110,13 @@ async function refresh() {
 
 /** Open a kept session: images, questions, answers, feedback. */
 export async function open(id, quiet = false) {
+  if (id === state.unjudged) { // open already; what it would bring anew are the names
+    say("Say which of the two answers is better first; who wrote them is told after that.");
+    return false;
+  }
+  const wanted = wish();
   const session = await attempt(() => get(`/api/sessions/${id}`));
+  if (!wanted()) return false;
   if (!session) {
     if (quiet) {
       update({ session: null, turns: [] });
@@ -129,17 +138,18 @@ export async function open(id, quiet = false) {
 /** Go on from a question in a session of its own; the one it is of stays as it is. */
 export async function branch(turn) {
   if (state.running) return void say("An answer is on its way; stop it, or wait for its end.");
+  const { opened, session } = state;
   await Promise.all([flush(), keepDrawn()]);
-  const made = await attempt(() => post(`/api/sessions/${state.session.id}/turns/${turn.id}/branch`));
-  if (!made || !(await open(made.id))) return;
-  update({ sessions: (await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`))) ?? state.sessions });
+  const made = await attempt(() => post(`/api/sessions/${session.id}/turns/${turn.id}/branch`));
+  await relist();
+  if (!made || opened !== state.opened || !(await open(made.id))) return;
   say("This is a branch: its questions go their own way from here.", "good");
 }
 
 /** Begin another session with the same images. */
-export async function fresh() {
+export function fresh() {
   leave();
-  await flush();
-  update({ session: null, turns: [] });
+  flush();
+  update({ opened: state.opened + 1, session: null, turns: [] });
   remember();
 }

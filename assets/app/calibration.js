@@ -9,8 +9,9 @@ import { state, update } from "./state.js";
 const KEPT = "interval.at_least";
 const chosen = () => { try { return Math.min(99, Math.max(0, Math.trunc(Number(localStorage.getItem(KEPT))) || 0)); } catch { return 0; } };
 
-// version id -> CalibrationOut; of 100, how often right an answer must be to be shown; what is shown all the same
-Object.assign(state, { calibrated: {}, at_least: chosen(), anyhow: new Set() });
+// version id -> CalibrationOut; version id -> why it could not be weighed; of 100, how often right an answer must be to be shown; what is
+// shown all the same
+Object.assign(state, { calibrated: {}, unweighed: {}, at_least: chosen(), anyhow: new Set() });
 
 const asked = new Map(); // version id -> what was asked last
 
@@ -19,8 +20,25 @@ export async function calibrate(turn, version) {
   const key = [version.id, "decided" in version.checks, Object.keys(version.progression).length, state.at_least].join();
   if (asked.get(version.id) === key || !state.session) return;
   asked.set(version.id, key);
-  const found = await get(`/api/sessions/${state.session.id}/turns/${turn.id}/versions/${version.id}/calibration?at_least=${state.at_least}`).catch(() => asked.delete(version.id) && null);
-  if (found && asked.get(version.id) === key) update({ calibrated: { ...state.calibrated, [version.id]: found } });
+  const told = (name, what) => asked.get(version.id) === key && update({ [name]: { ...state[name], [version.id]: what } });
+  try {
+    told("calibrated", await get(`/api/sessions/${state.session.id}/turns/${turn.id}/versions/${version.id}/calibration?at_least=${state.at_least}`));
+  } catch (error) {
+    told("unweighed", error.message);
+    asked.delete(version.id); // asked again with the next drawing
+  }
+}
+
+/** The sentence in the place of an answer that could not be weighed, with both ways on. */
+export function unweighed(turn, version) {
+  const again = () => {
+    asked.delete(version.id);
+    const { [version.id]: _, ...others } = state.unweighed;
+    update({ unweighed: others });
+    calibrate(turn, version);
+  };
+  const why = `How often such answers are right here is not known. ${state.unweighed[version.id]}`;
+  return folded(version, "answer", why, h("button.button.small", { type: "button", onclick: again, dataset: { testid: "weigh-again" } }, "Try again"), " ");
 }
 
 /** Why something of a version is withheld, by finding, of the answer itself under ``; empty for what the reader wants to see anyway. */
@@ -34,8 +52,11 @@ export function weighing(version, running) {
   return Boolean(running || state.checking?.version === version.id || version.checks.decided);
 }
 
+/** Whether a version's own answer is not to be seen now: withheld, or not weighed yet. */
+export const unseen = (version) => weighing(version, null) || Boolean(withheld(version, "answer")[""]);
+
 /** The sentence in the place of what is withheld, and the way to it. */
-export const folded = (version, part, why) => h("p.withheld", { dataset: { testid: `withheld-${part}` } }, icon("eye"), h("span", {}, why, " ",
+export const folded = (version, part, why, ...first) => h("p.withheld", { dataset: { testid: `withheld-${part}` } }, icon("eye"), h("span", {}, why, " ", ...first,
   h("button.button.small", { type: "button", onclick: () => update({ anyhow: new Set([...state.anyhow, `${part}:${version.id}`]) }), dataset: { testid: `anyway-${part}` } }, "Show it anyway")));
 
 /** How often right an answer must be to be shown, and what that would have left of the reviewed answers. */

@@ -4,7 +4,8 @@ import { get, post, stream } from "./api.js";
 import { going } from "./along.js";
 import { fill, h, icon, menu, seconds, setOptions } from "./dom.js";
 import { forecastMark } from "./forecast.js";
-import { flush, relationship, wire } from "./hang.js";
+import { flush, relationship, relist, wire } from "./hang.js";
+import { flush as keepDrawn } from "./kept.js";
 import { isShown, panel } from "./panels.js";
 import { filled, on, remember, state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
@@ -59,10 +60,11 @@ export function duel() {
   const begin = async () => {
     const question = field.value.trim();
     if (!question || obstacle()) return;
-    await flush();
     const mine = { sides: [{ text: "" }, { text: "" }], stage: "sending", at: 0, ended: false, blind: unseen(), abort: new AbortController() };
     run = mine;
     draw();
+    await Promise.all([flush(), keepDrawn()]);
+    if (run !== mine) return;
     const body = { question, ...going(filled()), ability: state.ability, relationship: relationship(), slots: filled().map(wire), session_id: state.session?.id ?? null, different_patients: state.anyway, models: [first.value, second.value], blind: unseen() };
     try {
       await stream("/api/duel", body, (event) => heard(mine, event), mine.abort.signal);
@@ -70,12 +72,14 @@ export function duel() {
       if (error.name !== "AbortError") say(error.message);
     }
     mine.ended = true;
-    if (!mine.turn && run === mine) run = null;
+    if (run !== mine) return void relist();
+    if (!mine.turn) run = null;
     if (!mine.blind || mine.sides.some((side) => side.state !== "complete")) await reveal(mine);
     draw();
     if (run === mine) judge.querySelector("button")?.focus();
   };
   const heard = (mine, event) => {
+    if (run !== mine) return;
     if (event.type === "turn") {
       Object.assign(mine, { id: event.run, turn: event.turn, session: event.session_id, forecast: event.forecast });
       update({ unjudged: mine.blind ? event.session_id : null, ...(state.session?.id === event.session_id ? {} : { session: { id: event.session_id, title: event.title } }) });
@@ -85,7 +89,7 @@ export function duel() {
     else if (event.type === "token") mine.sides[event.side].text += event.text;
     else if (event.type === "answer") Object.assign(mine.sides[event.side], { text: event.text, state: event.state, version: event.version_id, error: event.error });
     else if (event.type === "error") say(event.error);
-    if (run === mine) draw();
+    draw();
   };
   const stop = () => { if (run?.id) attempt(() => post(`/api/runs/${run.id}/stop`)); };
   /** Names and times, once the reader has judged or nothing is blind; the conversation then has both answers too. */
@@ -99,7 +103,7 @@ export function duel() {
       if (found) Object.assign(side, { name: found.model, about: [found.engine, found.timings.total_s && seconds(found.timings.total_s)].filter(Boolean).join(" · ") });
     }
     if (session && session.id === state.session?.id) update({ turns: session.turns });
-    update({ sessions: (await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`))) ?? state.sessions });
+    await relist();
   };
   const say2 = async (value) => {
     const mine = run;
@@ -128,7 +132,14 @@ export function duel() {
     draw();
   };
   field.addEventListener("input", draw);
-  on("session", () => { if (run && !running() && state.session?.id !== run.session) { run = null; update({ unjudged: null }); draw(); } });
+  /** Another case: what is asked of this one stops, and its answers are not seen beside other images. */
+  on("opened", () => {
+    if (!run) return;
+    run.abort.abort();
+    run = null;
+    update({ unjudged: null });
+    draw();
+  });
   for (const name of ["slots", "relation", "running"]) on(name, () => isShown("duel") && draw());
   draw();
   return panel("duel", "Two models", inside, opened);

@@ -1,6 +1,6 @@
 // An answer's trust as the reader sees it: the state in words, its evidence one click away, the progression of each finding, and the
 // words of the answer that point at an image. Shares are the model's own; a percentage of being right comes from reviewed answers alone.
-import { calibrate, calibration, forget, percent, withheld } from "./calibration.js";
+import { calibrate, calibration, forget, percent, unseen, weighing, withheld } from "./calibration.js";
 import { LETTERS, parsed } from "./choices.js";
 import { fill, h, icon } from "./dom.js";
 import { Matrix, SHARES } from "./matrix.js";
@@ -18,6 +18,8 @@ const MARKS = { coherent: "check", "image-based": "check", "order-blind": "swap"
 export class Evidence {
   constructor() {
     this.open = ""; // "", "checks", "calibration" or "matrix"
+    this.samples = false; // the drawn answers
+    this.stage = h("span", {}, "");
     this.box = h("div.trustbox");
     this.matrix = new Matrix();
     this.matrix.element.hidden = true;
@@ -26,20 +28,21 @@ export class Evidence {
 
   show(turn, version) {
     const mine = state.checking?.version === version?.id ? state.checking : null;
-    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${mine?.stage ?? ""}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}|${version.feedback.at(-1)?.id}|${Object.keys(state.calibrated[version.id]?.findings.probabilities ?? { none: 0 }).length}|${state.at_least}|${["answer", "findings"].map((part) => Object.values(withheld(version, part)).join()).join("|")}` : "";
+    const key = version && version.state === "complete" ? `${version.id}|${Object.keys(version.checks).join()}|${Boolean(mine)}|${this.open}|${JSON.stringify(state.spoken[version.id]?.measured ?? "")}|${version.feedback.at(-1)?.id}|${Object.keys(state.calibrated[version.id]?.findings.probabilities ?? { none: 0 }).length}|${state.at_least}|${["answer", "findings"].map((part) => Object.values(withheld(version, part)).join()).join("|")}|${unseen(version)}` : "";
+    this.stage.textContent = mine?.stage ?? "";
     if (key === this.key) return;
     this.key = key;
     this.turn = turn;
     this.version = version;
-    const held = this.element.contains(document.activeElement) && document.activeElement.dataset.testid === "at-least";
+    const held = this.box.contains(document.activeElement) && document.activeElement.dataset.testid;
     forget(this.box);
     fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "calibration" && this.calibration()] : []);
     if (key && version.checks.decided) calibrate(turn, version);
-    const matrix = Boolean(key) && this.open === "matrix" && Object.keys(version.progression).length > 0;
+    const matrix = Boolean(key) && this.open === "matrix" && !weighing(version, null) && Object.keys(version.progression).length > 0;
     this.matrix.element.hidden = !matrix;
     if (matrix) this.matrix.show(turn, version);
     else this.matrix.hide();
-    if (held) this.element.querySelector('[data-testid="at-least"]')?.focus();
+    if (held) (this.box.querySelector(`[data-testid="${held}"]`) ?? this.box.querySelector("button"))?.focus();
   }
 
   again() {
@@ -60,9 +63,9 @@ export class Evidence {
     return h("div.row", {},
       made && opener("checks", { dataset: { testid: "trust-state", trust: trust.state } }, icon(MARKS[trust.state] ?? "warning"), trust.words[0].toUpperCase() + trust.words.slice(1)),
       this.right !== undefined && opener("calibration", { dataset: { testid: "calibrated" } }, `Such answers: ${percent(this.right)} right`),
-      Object.keys(this.version.progression).length > 0 && opener("matrix", { dataset: { testid: "matrix-open" } }, "Progression"),
+      Object.keys(this.version.progression).length > 0 && !weighing(this.version, null) && opener("matrix", { dataset: { testid: "matrix-open" } }, "Progression"),
       mine
-        ? [h("span.making", { dataset: { testid: "checking" } }, h("span.pulse", { "aria-hidden": "true" }), mine.stage), h("button.button.plain.small", { type: "button", onclick: haltChecks, dataset: { testid: "checks-stop" } }, "Stop")]
+        ? [h("span.making", { dataset: { testid: "checking" } }, h("span.pulse", { "aria-hidden": "true" }), this.stage), h("button.button.plain.small", { type: "button", onclick: haltChecks, dataset: { testid: "checks-stop" } }, "Stop")]
         : !made && h("button.button.plain.small", { type: "button", onclick: () => this.ask([]), dataset: { testid: "check-answer" } }, icon("check"), "Check this answer"));
   }
 
@@ -77,6 +80,7 @@ export class Evidence {
 
   /** What a reader must not have to open anything for: a claim without a prior, and checks or measurements that say otherwise. */
   flags() {
+    if (unseen(this.version)) return []; // they say what the answer says
     const { prior_guard: guard, said } = this.version.checks;
     const conflicts = (state.spoken[this.version.id]?.measured ?? []).filter((one) => one.conflicts);
     return [...[guard, said].filter((one) => one?.passed === false).map((one) => one.explanation), ...conflicts.map((one) => one.sentence)]
@@ -87,7 +91,7 @@ export class Evidence {
   options() {
     const seen = this.version.checks.decided?.seen ?? {};
     const options = parsed(this.turn.question)?.options ?? [];
-    if (withheld(this.version, "answer")[""] || !options.length || !options.every((one) => one in seen)) return null;
+    if (unseen(this.version) || !options.length || !options.every((one) => one in seen)) return null;
     const most = Math.max(...options.map((one) => seen[one]));
     return h("ol.shares", { "aria-label": "Likelihood of each option", title: SHARES, dataset: { testid: "option-shares" } }, options.map((one, at) => h("li", { dataset: { top: String(seen[one] === most) } },
       h("span.option-letter", {}, LETTERS[at]), h("span.option", {}, one), h("span.bar", { style: { "--share": seen[one].toFixed(3) }, "aria-hidden": "true" }), h("span.number", {}, seen[one].toFixed(2).replace(/^0/, "")))));
@@ -99,6 +103,7 @@ export class Evidence {
 
   checks(mine) {
     const { checks } = this.version;
+    if (unseen(this.version)) return h("section.evidence", { "aria-label": "Evidence of the checks", dataset: { testid: "evidence" } }, h("p.quiet", {}, "The evidence says what the answer is: show the answer first."));
     const found = Object.keys(NAMES).filter((name) => checks[name]?.explanation);
     const made = found.filter((name) => checks[name].verdict !== "not made");
     const left = found.filter((name) => checks[name].verdict === "not made" && name !== "prior_guard");
@@ -108,7 +113,7 @@ export class Evidence {
     return h("section.evidence", { "aria-label": "Evidence of the checks", dataset: { testid: "evidence" } },
       h("p", {}, checks.trust.explanation),
       asked && asked !== this.turn.question && h("p.quiet", { dataset: { testid: "stands-for" } }, `What is checked stands for your question: “${asked}”`),
-      h("ul", {}, made.map((name) => one(name, checks[name], asked)), measured.map((each) => h("li.found", { dataset: { passed: each.conflicts ? "false" : "null" } }, h("h3", {}, "Measured against said"), h("p.quiet", {}, each.sentence)))),
+      h("ul", {}, made.map((name) => one(name, checks[name], asked, { open: this.samples, ontoggle: (event) => { this.samples = event.target.open; } })), measured.map((each) => h("li.found", { dataset: { passed: each.conflicts ? "false" : "null" } }, h("h3", {}, "Measured against said"), h("p.quiet", {}, each.sentence)))),
       left.length > 0 && h("p.quiet", {}, "Not made: ", left.map((name) => `${NAMES[name].toLowerCase()} (${checks[name].explanation.replace(/\.$/, "")})`).join("; "), "."),
       more.length > 0 && !mine && h("div.row", {}, more.map((names) => h("button.button.small", { type: "button", onclick: () => this.ask(names), dataset: { testid: `more-${names[0]}` } }, MORE[names[0]]))),
       h("p.quiet", {}, SHARES), this.right === undefined && this.version.id in state.calibrated && calibration(state.calibrated[this.version.id].answer));
@@ -122,12 +127,12 @@ function cell(name, shares) {
   return h("td", { dataset: { top: String(top), share: share.toFixed(3) } }, h("span.amount", { style: { "--share": share.toFixed(3) }, "aria-hidden": "true" }), h("span.number", {}, share.toFixed(2).replace(/^0/, "")));
 }
 
-function one(name, made, asked) {
+function one(name, made, asked, unfold) {
   const classes = Object.keys(made.seen).filter((each) => each in made.found);
   const bars = name !== "decided" && classes.length > 0 && h("table.sides", {},
     h("thead", {}, h("tr", {}, h("td"), classes.map((each) => h("th", { scope: "col" }, each)))),
     h("tbody", {}, [["as asked", made.seen], ["checked", made.found]].map(([words, shares]) => h("tr", {}, h("th", { scope: "row" }, words), classes.map((each) => cell(each, shares))))));
-  const told = made.details.length > 0 && name === "samples" && h("details", {}, h("summary", {}, "The drawn answers"), h("ol", {}, made.details.map((text) => h("li", {}, text || "no words"))));
+  const told = made.details.length > 0 && name === "samples" && h("details", unfold, h("summary", { dataset: { testid: "drawn-answers" } }, "The drawn answers"), h("ol", {}, made.details.map((text) => h("li", {}, text || "no words"))));
   const other = made.question && asked && made.question !== asked && name !== "prior_guard" && h("p.quiet", {}, `Asked: “${made.question}”`);
   return h("li.found", { dataset: { check: name, passed: String(made.passed) } },
     h("h3", {}, icon(made.passed === false ? "warning" : made.passed ? "check" : "eye"), NAMES[name], h("span.verdict-words", {}, made.verdict)), h("p.quiet", {}, made.explanation), other, bars, told);

@@ -93,6 +93,7 @@ export class Feedback {
     };
     const keep = async (value) => {
       const { verdict: _, ...said } = value;
+      said.cells = Object.fromEntries(Object.entries(value.cells).filter(([finding, name]) => name !== (last?.cells?.[finding] ?? ""))); // others may have been pressed in the matrix since
       const agreed = last?.verdict === "agree" && !said.codes.length;
       if (await keepStatement(turn, version, { ...said, verdict: agreed ? "agree" : "disagree" })) leave();
     };

@@ -5,8 +5,10 @@ import { filled, remember, state, update } from "./state.js";
 import { attempt } from "./toast.js";
 
 let asked = 0;
+let wishes = 0;
 let keeping = 0;
 let settling = 0;
+const placing = new Map(); // viewport -> the series wanted there last
 
 const slotOf = (shown) => ({ series: shown.series, frame: shown.frame, role: shown.role, when: shown.when, window: shown.window || null, invert: false, manual: false });
 
@@ -16,9 +18,17 @@ export function leave() {
   update({ running: null });
 }
 
+/** A case is wanted; what this returns says whether it still is when it comes: of two that were asked for the later one opens. */
+export function wish() {
+  const mine = (wishes += 1);
+  return () => mine === wishes;
+}
+
 /** Show exactly these slots (SlotOut) with their relation; at least two viewports stay. Another case leaves a running answer. */
 export function show(slots, relation, { chosen = null, keepSession = false, why = "" } = {}) {
+  if (keeping || settling) flush();
   asked += 1;
+  update({ opened: state.opened + 1 });
   if (state.guest) update({ place: "read" }); // what is opened hangs in Read, whatever is looked at
   const shown = slots.map(slotOf);
   while (shown.length < 2) shown.push(null);
@@ -32,24 +42,28 @@ export function show(slots, relation, { chosen = null, keepSession = false, why 
 
 /** Open a patient by the hanging rules: the newest study as current, beside the prior that is most like it, and why that one. */
 export async function openPatient(id) {
+  const wanted = wish();
   const hung = await attempt(() => get(`/api/patients/${id}/hanging`));
-  if (!hung) return;
+  if (!hung || !wanted()) return;
   update({ layout: hung.slots.length > 2 ? hung.layout : "auto" });
   show(hung.slots, hung.relation, { why: hung.reason });
 }
 
 /** Hang studies by the server's choice, as a new case. */
 export async function hangStudies(ids, ability) {
+  const wanted = wish();
   const hung = await attempt(() => post("/api/hang", { study_ids: ids }));
-  if (!hung) return;
+  if (!hung || !wanted()) return;
   show(hung.slots, hung.relation);
   if (ability) update({ ability });
 }
 
 /** Put one series into a viewport: the active one, or `index`. */
 export async function place(seriesId, index = state.active) {
+  const { opened } = state;
+  placing.set(index, seriesId);
   const series = await attempt(() => get(`/api/series/${seriesId}`));
-  if (!series) return;
+  if (!series || opened !== state.opened || placing.get(index) !== seriesId) return;
   const slots = [...state.slots];
   slots[index] = slotOf({ series, frame: Math.floor(series.frames / 2), role: "", when: "" });
   const empty = slots.indexOf(null);
@@ -126,9 +140,16 @@ export function setSlots(slots) {
 export function settle() {
   clearTimeout(settling);
   settling = setTimeout(() => {
+    settling = 0;
     update({ slots: [...state.slots] });
     keep();
   }, 250);
+}
+
+/** Read the list of sessions again, as it is searched. */
+export async function relist() {
+  const sessions = await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`));
+  if (sessions) update({ sessions });
 }
 
 export const wire = (slot) => ({ series_id: slot.series.id, frame: slot.frame, role: slot.role, when: slot.when, window: slot.window ?? "" });
@@ -145,7 +166,8 @@ function keep() {
 /** Send what hangs to the open session now. */
 export function flush() {
   clearTimeout(keeping);
-  keeping = 0;
+  clearTimeout(settling);
+  keeping = settling = 0;
   if (!state.session || state.guest) return Promise.resolve();
   const body = { slots: filled().map(wire), relationship: relationship() };
   return attempt(() => put(`/api/sessions/${state.session.id}/slots`, body, { keepalive: true }));

@@ -2,10 +2,10 @@
 // A session begins by itself with the first mark. Until the server has the newest version it also lies in this tab's own
 // storage, so that a reload, a lost route or a script that fails loses nothing.
 import { get, post, put } from "./api.js";
-import { relationship, wire } from "./hang.js";
+import { relationship, relist, wire } from "./hang.js";
 import { setLayout } from "./stage.js";
 import { filled, on, remember, state, update } from "./state.js";
-import { say } from "./toast.js";
+import { attempt, say } from "./toast.js";
 import * as compare from "./viewer/compare.js";
 
 const BACKUP = "interval.marks.";
@@ -29,6 +29,8 @@ let session = null; // whose document this is
 let timer = 0;
 let saving = null;
 let dirty = false;
+let opened = 0; // the case that is drawn on, as `state.opened` counts them
+let left = null; // what was drawn on a case that was left before its session was made
 
 Object.assign(state, { drawn: compare.NOTHING, links: { ...EMPTY.links, actions: liked() }, mode: "side", overrides: [], chosen_mark: null, saved: true });
 
@@ -146,7 +148,10 @@ export async function flush() {
 
 async function send() {
   try {
-    if (!session && !(await begin())) return;
+    if (!session && !(await begin())) {
+      if (session && dirty) timer = setTimeout(flush, 0); // another case's, or the one that a question began meanwhile
+      return;
+    }
     dirty = false;
     const own = session;
     const sent = state.drawn;
@@ -211,20 +216,30 @@ tabs?.addEventListener("message", async ({ data }) => {
   if (found && own === session && found.version > version && !dirty && !saving) joined(found);
 });
 
+/** Make the session that a first mark begins; false where there is none to go on with: the reader has opened another case. */
 async function begin() {
   if (!filled().length) return false;
+  left = null;
   const made = await post("/api/sessions", { slots: filled().map(wire), relationship: relationship() });
-  session = made.id;
-  update({ session: { id: made.id, title: made.title } });
-  remember();
-  update({ sessions: await get(`/api/sessions?search=${encodeURIComponent(state.search)}`) });
-  return true;
+  const drawn = left;
+  left = null;
+  if (drawn) {
+    await attempt(() => put(`/api/sessions/${made.id}/marks`, drawn));
+  } else if (!session) {
+    session = made.id;
+    update({ session: { id: made.id, title: made.title } });
+    remember();
+  }
+  await relist();
+  return session === made.id;
 }
 
 /** Another session is open: its marks, with what this tab had not yet sent. */
 async function follow() {
   const id = state.session?.id ?? null;
-  if (id === null && session === null && !saving) return forget();
+  if (session === null && saving && opened !== state.opened) left ??= written();
+  opened = state.opened;
+  if (id === null && session === null) return forget();
   if (id === session) return;
   const begun = id !== null && session === null && state.running?.session === id;
   if (session !== null && dirty) await flush();

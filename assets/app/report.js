@@ -25,14 +25,15 @@ export function report() {
   const inside = h("div.reportbody", {}, mark, h("div.parts", {}, PARTS.map(([name, words]) => h("div.part", { dataset: { part: name } }, h("span.caps", {}, words), fields[name]))), about,
     h("div.exports", { role: "group", "aria-label": "Export" }, exports, h("span.gap"), again));
 
-  const show = (found) => {
+  /** Show what the server has; a part that has another text than `before`, or is being written, stays as the reader has it. */
+  const show = (found, before) => {
     report = found;
-    for (const [name] of PARTS) if (document.activeElement !== fields[name]) fields[name].value = found.words[name];
+    for (const [name] of PARTS) if (document.activeElement !== fields[name] && fields[name].value === before[name]) fields[name].value = found.words[name];
     draw();
   };
   const draw = () => {
     inside.hidden = !report;
-    nothing.hidden = Boolean(report);
+    nothing.hidden = Boolean(of);
     if (!report) { told.textContent = ""; return; }
     told.textContent = report.saved ? `saved ${moment(report.saved)}` : "not changed yet";
     fill(mark, icon("warning"), h("span", {}, `${report.mark}.`));
@@ -46,21 +47,28 @@ export function report() {
   const words = () => Object.fromEntries(PARTS.map(([name]) => [name, fields[name].value]));
   const changed = () => report && PARTS.some(([name]) => fields[name].value !== report.words[name]);
   const load = async () => {
-    of = state.session?.id ?? null;
-    const wanted = of;
-    if (!wanted) { report = null; draw(); return; }
+    const wanted = state.session?.id ?? null;
+    if (wanted !== of) {
+      save(); // of the session before, whose words are in the fields
+      [of, report] = [wanted, null];
+      for (const [name] of PARTS) fields[name].value = "";
+      draw();
+    }
+    if (!wanted) return;
+    const before = words();
     const found = await attempt(() => get(path(wanted)));
-    if (found && wanted === state.session?.id) show(found);
+    if (found && wanted === of) show(found, before);
   };
   /** Keep what was written; one saving after the other, and only what changed. */
   const save = () => {
-    const session = of;
+    if (!changed()) return busy;
+    const [session, sent] = [of, words()];
     busy = busy.then(async () => {
-      if (!changed() || !session) return;
-      told.textContent = "saving";
-      const found = await attempt(() => post(path(session), words()));
-      if (found && session === state.session?.id) show(found);
-      else if (!found) told.textContent = "not saved";
+      if (session === of) told.textContent = "saving";
+      const found = await attempt(() => post(path(session), sent));
+      if (session !== of) return;
+      if (found) show(found, sent);
+      else told.textContent = "not saved";
     });
     return busy;
   };
@@ -69,9 +77,10 @@ export function report() {
     await save();
   };
   const download = async (kind) => {
+    const session = of;
     await save();
-    if (changed()) return;
-    const response = await attempt(() => call("GET", path(of, `.${kind}`)));
+    if (session !== of || changed()) return;
+    const response = await attempt(() => call("GET", path(session, `.${kind}`)));
     if (!response) return;
     const name = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? `report.${kind}`;
     const link = h("a", { href: URL.createObjectURL(await response.blob()), download: name });

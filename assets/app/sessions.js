@@ -1,10 +1,9 @@
 // Sessions of this reader: found by title, question or answer, reopened, renamed.
-import { get } from "./api.js";
 import { open } from "./ask.js";
 import { fill, h, iconButton, moment, plural } from "./dom.js";
+import { relist } from "./hang.js";
 import { on, state, update } from "./state.js";
 import { rename } from "./talk.js";
-import { attempt } from "./toast.js";
 
 export function sessions() {
   let timer = 0;
@@ -12,14 +11,14 @@ export function sessions() {
   const search = h("input", { type: "search", placeholder: "Find a session", "aria-label": "Find a session", "data-testid": "session-search" });
   search.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(async () => {
+    timer = setTimeout(() => {
       update({ search: search.value.trim() });
-      const found = await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`));
-      if (found) update({ sessions: found });
+      relist();
     }, 180);
   });
   const list = h("ul.list", { dataset: { testid: "sessions" } });
   const draw = () => {
+    if (renaming !== null && list.querySelector("input")) return; // the title that is being written stays
     const none = state.search ? "Nothing fits." : "Questions you ask are kept here.";
     fill(list, state.sessions.length ? state.sessions.map(item) : h("li.quiet.none", {}, none));
     search.hidden = !state.sessions.length && !state.search;

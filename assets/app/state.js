@@ -19,6 +19,7 @@ export const state = {
   why: "", // why this prior hangs, when the hanging rules chose it
   chosen: null, // relationship the reader chose, or null: guessed
   anyway: false, // the reader said that the patients are different
+  opened: 0, // cases opened in this tab; what was begun for an earlier one is not put under this one
   session: null, // {id, title}
   turns: [],
   running: null, // {turn, run, text, stage, abort}

@@ -28,6 +28,7 @@ export function talk() {
   const draw = () => {
     for (const [id, view] of views) {
       if (!state.turns.some((turn) => turn.id === id)) {
+        view.evidence.show(view.turn, null); // its charts are given back
         view.element.remove();
         views.delete(id);
       }
@@ -48,7 +49,7 @@ export function talk() {
   // Checks change what stands under an answer and move nothing: the reader may be about to press a button there.
   const check = () => state.turns.forEach((turn) => views.get(turn.id)?.show(turn, state.running?.turn === turn.id ? state.running : null));
   for (const name of ["turns", "running", "engine", "slots"]) on(name, draw);
-  for (const name of ["checking", "spoken", "calibrated", "at_least", "anyhow"]) on(name, check);
+  for (const name of ["checking", "spoken", "calibrated", "unweighed", "at_least", "anyhow"]) on(name, check);
   const element = h("section.talk", { "aria-label": "Conversation" }, heading(), thread, composer());
   draw();
   return element;
@@ -75,24 +76,26 @@ function heading() {
     title.title = title.textContent;
     edit.hidden = another.hidden = !state.session;
   };
+  let of = null; // the session that is renamed, whichever is open by then
   const begin = () => {
+    of = state.session.id;
     field.value = state.session.title;
     field.hidden = false;
     title.hidden = edit.hidden = true;
     field.select();
   };
-  const end = async (keep) => {
+  const end = (keep, stay) => {
     if (field.hidden) return;
     field.hidden = true;
     title.hidden = false;
     draw();
-    if (keep && field.value.trim()) await rename(state.session.id, field.value.trim());
-    edit.focus();
+    if (stay) edit.focus(); // whoever left by the mouse or by Tab is elsewhere already
+    if (keep && field.value.trim()) rename(of, field.value.trim());
   };
   field.addEventListener("blur", () => end(true));
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") end(true);
-    if (event.key === "Escape") end(false);
+    if (event.key === "Enter") end(true, true);
+    if (event.key === "Escape") end(false, true);
     event.stopPropagation();
   });
   on("session", draw);

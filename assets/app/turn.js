@@ -3,7 +3,7 @@
 import { letters } from "./along.js";
 import { again, branch } from "./ask.js";
 import { fill, h, icon, iconButton, moment, plural, seconds, sentence } from "./dom.js";
-import { folded, weighing, withheld } from "./calibration.js";
+import { folded, unweighed, weighing, withheld } from "./calibration.js";
 import { chips, Evidence } from "./evidence.js";
 import { Feedback } from "./feedback.js";
 import { FORECAST, forecastMark } from "./forecast.js";
@@ -54,13 +54,16 @@ export class TurnView {
   /** An answer that is less often right than the reader asks for, or may be, gives way to the sentence that says so. */
   fold() {
     const words = this.answer.querySelector(".words");
-    const pending = weighing(this.version, this.running);
-    const why = pending ? "Being weighed: it is shown once it is known how often such answers are right here." : this.running || !this.version ? "" : (withheld(this.version, "answer")[""] ?? "");
-    const there = this.answer.querySelector(".withheld");
-    if (!words || (Boolean(why) === words.hidden && (!there || (there.dataset.testid === "weighing") === pending))) return;
-    words.hidden = Boolean(why);
-    there?.remove();
-    if (why) words.before(pending ? h("p.withheld", { dataset: { testid: "weighing" } }, icon("eye"), why) : folded(this.version, "answer", why));
+    const { running, version } = this;
+    const pending = weighing(version, running);
+    const failed = pending && !running && version.id in state.unweighed;
+    const why = pending ? "Being weighed: it is shown once it is known how often such answers are right here." : running || !version ? "" : (withheld(version, "answer")[""] ?? "");
+    const as = failed ? state.unweighed[version.id] : why;
+    if (!words || (words.dataset.folded ?? "") === as) return;
+    words.dataset.folded = as;
+    words.hidden = Boolean(as);
+    this.answer.querySelector(".withheld")?.remove();
+    if (as) words.before(failed ? unweighed(this.turn, version) : pending ? h("p.withheld", { dataset: { testid: "weighing" } }, icon("eye"), why) : folded(version, "answer", why));
   }
 
   draw(key, running) {
@@ -131,7 +134,7 @@ export class TurnView {
 
   redraw() {
     this.key = "";
-    this.show(this.turn, null);
+    this.show(this.turn, state.running?.turn === this.turn.id ? state.running : null);
   }
 
   actions(version) {
@@ -172,7 +175,7 @@ export class TurnView {
 
   panel(version) {
     const box = h("div.saw", { dataset: { testid: "saw" } }, h("p.quiet", {}, "Reading…"));
-    attempt(() => saw(box, state.session.id, this.turn.id, version.id)).then(() => box.previousElementSibling?.scrollIntoView({ block: "start" }));
+    saw(box, state.session.id, this.turn.id, version.id).then(() => box.previousElementSibling?.scrollIntoView({ block: "start" }), (error) => fill(box, h("p.note", {}, icon("warning"), error.message), h("button.button.small", { type: "button", onclick: () => this.redraw() }, icon("again"), "Try again")));
     return box;
   }
 
