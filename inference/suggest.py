@@ -55,12 +55,14 @@ FINDINGS: Mapping[str, tuple[str, ...]] = {
     "bone": ("fracture", "joint effusion", "bone lesion", "joint space narrowing", "hardware"),
 }
 """What the named kind of image is looked at for, likeliest first; the first one is what suggestions name."""
-_BODY: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("brain", ("BRAIN", "HEAD", "SKULL", "NEURO", "CRANI")),
-    ("abdomen", ("ABD", "LIVER", "PELVI", "KIDNEY", "PANCREA")),
-    ("bone", ("KNEE", "HAND", "WRIST", "ANKLE", "FOOT", "ELBOW", "SHOULDER", "HIP", "FEMUR", "SPINE", "EXTREMITY")),
-    ("chest", ("CHEST", "THORA", "LUNG")),
+_BODY: tuple[tuple[str, str], ...] = (
+    ("brain", "BRAIN|SKULL|NEURO|(?:INTRA)?CRANI"),
+    ("abdomen", "ABD(?!UC)|LIVER|PELVI|KIDNEY|PANCREA"),
+    ("bone", "KNEE|HANDS?(?![A-Z])|WRIST|ANKLE|FOOT(?![A-Z])|ELBOW|SHOULDER|HIPS?(?![A-Z])|FEMUR|[CTL]?SPINE|EXTREMIT"),
+    ("chest", "CHEST|THORA|LUNG"),
+    ("brain", r"HEAD(?:NECK)?(?![A-Z])(?![\W_]+(?:OF|FIRST|UP)(?![A-Z]))"),
 )
+"""What words begin with that name a part of the body. A bare head comes last: of a bed, of a femur or with arms above it, it is none."""
 _RADIOGRAPHS = ("CR", "DX", "RF", "XA")
 
 
@@ -75,14 +77,17 @@ class Loaded:
 
 
 def kind(modality: str, body_part: str, description: str = "") -> str:
-    """A key of `FINDINGS` for a series, `` when none fits."""
+    """A key of `FINDINGS` for a series, `` when none fits. The description tells only where the body part, a joined code, does not."""
     if modality == "MG":
         return "mammogram"
-    said = f"{body_part} {description}".upper()
-    part = next((name for name, words in _BODY if any(word in said for word in words)), "")
+    part = _part(body_part) or _part(description, "(?<![A-Z])")
     if part == "chest":
         return "chest radiograph" if modality in _RADIOGRAPHS else "chest CT" if modality == "CT" else ""
     return part
+
+
+def _part(said: str, start: str = "") -> str:
+    return next((name for name, words in _BODY if re.search(f"{start}(?:{words})", said.upper())), "")
 
 
 def scope(kinds: Sequence[str]) -> tuple[str, ...]:

@@ -51,9 +51,30 @@ def test_of_one_image_nothing_is_compared_and_of_views_nothing_has_changed() -> 
         ("MR", "", "T1 post contrast BRAIN", "brain"),
         ("CR", "HAND", "", "bone"),
         ("OT", "", "", ""),
+        ("DX", "CHEST", "AP portable, head of bed 30", "chest radiograph"),
+        ("CT", "CHEST", "arms overhead", "chest CT"),
+        ("DX", "", "Chest AP head_of_bed", "chest radiograph"),
+        ("CR", "", "Forehead marker", ""),
+        ("CT", "", "head first supine", ""),
+        ("CT", "", "Thorax, arms above head", "chest CT"),
+        ("CT", "", "CT_HEAD_5MM", "brain"),
+        ("CT", "HEADNECK", "", "brain"),
+        ("CT", "", "INTRACRANIAL CTA", "brain"),
+        ("CR", "HEAD", "chest on request", "brain"),
+        ("CT", "UNKNOWN", "lung 1.0", "chest CT"),
+        ("CT", "NECKCHEST", "", "chest CT"),
+        ("CR", "CSPINE", "", "bone"),
+        ("CR", "", "C-spine lateral", "bone"),
+        ("CR", "", "HANDS BOTH", "bone"),
+        ("MR", "", "hip, femoral head", "bone"),
+        ("MR", "", "hippocampus", ""),
+        ("MR", "", "shoulder in abduction", "bone"),
+        ("CT", "", "ABD/PELVIS", "abdomen"),
+        ("US", "", "head of pancreas", "abdomen"),
     ],
 )
 def test_the_kind_of_image_is_told_from_its_header(modality: str, part: str, description: str, found: str) -> None:
+    """A head of bed or arms overhead once made a chest film one of the brain."""
     assert kind(modality, part, description) == found
 
 
