@@ -3,11 +3,12 @@
 A line of print is a row of small separate strokes of one height on one baseline, much lighter or darker than what is around them. Anatomy
 makes such rows next to never; a single letter, such as a side marker, is none.
 
-    told((first, second))        # ("Image 2 has text in its picture (about 9 letters, lower left): ...",)
+    told((first, second))        # ("Image 2 (current) has text in its picture (about 9 letters lower left, 5 upper right): ...",)
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,15 +49,14 @@ def lines(pixels: NDArray[np.uint8]) -> tuple[Line, ...]:
 
 
 def told(images: Sequence[Image], printed: Sequence[bool] = ()) -> tuple[str, ...]:
-    """One sentence for each image with text in its picture, but for those that are `printed` on purpose."""
+    """One sentence for each image with text in its picture, with every place of it, but for those that are `printed` on purpose."""
     sentences = []
     for number, image in enumerate(images, 1):
         found = () if any(printed[number - 1 : number]) else lines(image.pixels)
         if found:
-            letters, where = sum(one.letters for one in found), _place(max(found, key=lambda one: one.letters))
+            name = f"Image {number} ({image.role})" if image.role else f"Image {number}"
             sentences.append(
-                f"Image {number} has text in its picture (about {letters} letters, {where}): "
-                "check that it names nobody; a model reads such text too."
+                f"{name} has text in its picture (about {_places(found)}): check that it names nobody; a model reads such text too."
             )
     return tuple(sentences)
 
@@ -89,6 +89,15 @@ def _next_to(left: Grey, right: Grey) -> bool:
     tall = max(left[1] - left[0], right[1] - right[0])
     like = min(left[1] - left[0], right[1] - right[0]) > 0.6 * tall
     return bool(like and abs(left[1] - right[1]) <= 0.2 * tall and -0.2 * tall <= right[2] - left[3] <= 1.3 * tall)
+
+
+def _places(found: Sequence[Line]) -> str:
+    """``9 letters lower left, 5 upper right``: the name may be the shorter text."""
+    letters: Counter[str] = Counter()
+    for line in found:
+        letters[_place(line)] += line.letters
+    (where, most), *others = letters.most_common()
+    return ", ".join([f"{most} letters {where}", *(f"{count} {place}" for place, count in others)])
 
 
 def _place(line: Line) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -48,5 +50,16 @@ def test_of_the_demo_films_only_the_printed_word_is_found() -> None:
 def test_the_sentence_names_the_image_and_leaves_out_what_was_printed_on_purpose() -> None:
     plain, named = (pixels.image(printed(text, grey=10, ink=255), "", "") for text in ("", "DOE JANE"))
     (said,) = told((plain, named))
-    assert said.startswith("Image 2 has text in its picture (about 7 letters, lower left)")
+    assert said.startswith("Image 2 has text in its picture (about 7 letters lower left)")
     assert told((plain, named), printed=(False, True)) == ()
+
+
+def test_the_sentence_tells_every_place_of_text_and_the_role_of_the_image() -> None:
+    """Of several texts only the place of the longest was told, and a short name elsewhere in the picture was not looked for."""
+    picture = printed("MOBILE UNIT TWELVE", grey=10, ink=255)
+    name = np.roll(printed("DOE JANE", grey=10, ink=255), (60 - 640, 500), (0, 1))
+    both = np.where(np.arange(len(picture))[:, None, None] < 350, name, picture)
+    (said,) = told((pixels.image(both, "current", ""),))
+    assert re.match(r"Image 1 \(current\) has text in its picture \(about \d+ letters lower left, \d upper right\): check", said), said
+    (said,) = told((pixels.image(name, "", ""),))
+    assert re.match(r"Image 1 has text in its picture \(about \d letters upper right\): check", said), said

@@ -130,4 +130,4 @@ def test_text_in_the_picture_is_told_with_the_answer(browser: TestClient, tmp_pa
     hang = send(browser, *films)["hang"]
     told = events(browser.post("/api/ask", json={"question": "What changed?", "slots": slots(hang)}).text)
     (said,) = told[-1]["version"]["warnings"]
-    assert said.startswith("Image 2 has text in its picture")
+    assert said.startswith("Image 2 (current) has text in its picture")
