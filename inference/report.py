@@ -32,8 +32,11 @@ _ORDER = (
     ("stable", "Unchanged"),
     ("uncertain", "Cannot be judged"),
 )
+_VERB = r"(?:is|are|was|were|has|have|had|does|do|did|can(?:not)?|could|will|would|should|may|might)(?:n['’]t|\W+not)?"
 _REPLY = re.compile(
-    r"^\W*(?:(?:yes|no|both|neither|none)\s*(?:[.,;:!]|$)|(?!(?:it|they|there|no|nothing|stable|unchanged)\b)(?:the )?\w+(?:\W+\w+)?\W*$)",
+    r"^\W*(?:yes\b|(?:no|both|neither|none)\s*(?:[.,;:!–—]|$)|no\s+(?:it|they|there|this|that)\b"
+    r"|(?!(?:it|they|there|no|nothing|stable|unchanged)\b)(?:the )?\w+(?:\W+\w+)?\W*$"
+    rf"|(?:\w+\s+){{1,4}}{_VERB}\W*$)",
     re.IGNORECASE,
 )
 """An answer that says nothing without its question."""
@@ -121,13 +124,15 @@ def draft(images: Sequence[Shown], sources: Sequence[Source], pairs: Sequence[Pa
     """Findings, comparison line and impression from the answers, oldest first; a part nothing is known of is empty.
 
     An answer about what is to come is no finding and stays out of all of them; of one that is withheld the reader's own cells stay, and
-    the findings that are not.
+    the findings that are not. The reader's cells on any of the answers stand over the classes of the newest that has some.
     """
     sources = [replace(one, text="") if one.withheld else one for one in sources if not one.forecast]
     shown = [one for one in sources if not one.withheld]
     about_change = [one for one in shown if one.ability in SCORED or one.progression]
     main = about_change[-1] if about_change else (shown[-1] if shown else None)
-    scored = next((one for one in reversed(sources) if one.progression or one.cells), None)
+    scored = next((one for one in reversed(sources) if one.progression), None) or next((one for one in sources if one.cells), None)
+    if scored:
+        scored = replace(scored, cells={finding: name for one in sources for finding, name in one.cells.items()})
     findings = [*(_findings(scored) if scored else ()), *(measured(pair) for pair in pairs)]
     findings += [_asked(one) for one in sources if one is not main and one.text]
     return Words("\n".join(findings), comparison(images, relationship), "\n".join(_impression(main, scored)))

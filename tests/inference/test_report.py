@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from inference.measured import Paired
 from inference.report import MARK, Report, Shown, Source, Words, as_text, cautions, draft
 
@@ -74,6 +76,64 @@ def test_a_reply_stands_with_its_question_and_a_scored_answer_is_the_impression_
     for whole in ("No significant interval change.", "Both lungs are clear; the nodule is stable.", "It grew.", "Stable."):
         assert draft([PRIOR, CURRENT], [replace(reply, text=whole)]).impression == whole
     assert "Asked “Which image shows more disease?”: The second image." in words.findings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes it has.",
+        "No it has not.",
+        "Yes, it is.",
+        "No, it isn't.",
+        "Yes – it has grown.",
+        "Yes it has grown since the prior.",
+        "No there is not.",
+        "No — stable.",
+        "It has.",
+        "It hasn’t.",
+        "They have not.",
+        "It cannot.",
+        "The second image does.",
+        "Neither of them is.",
+        "**Yes**, it has.",
+    ],
+)
+def test_a_bare_reply_in_several_words_stands_with_its_question(text: str) -> None:
+    """An impression once read "Yes it has." and nothing else."""
+    reply = Source(2, "Has the nodule grown?", "temporal", text)
+    assert draft([PRIOR, CURRENT], [reply]).impression == f"Asked “Has the nodule grown?”: {text}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It has grown.",
+        "It is stable.",
+        "They are unchanged.",
+        "The nodule has not grown.",
+        "There is no change.",
+        "No pleural effusion is seen.",
+        "No new consolidation.",
+        "Neither lung shows an effusion.",
+        "None of the nodules has grown.",
+        "Both effusions are larger.",
+        "Nothing has changed.",
+        "The effusion is larger than it was.",
+    ],
+)
+def test_a_whole_sentence_stands_without_its_question(text: str) -> None:
+    assert draft([PRIOR, CURRENT], [Source(2, "Has it grown?", "temporal", text)]).impression == text
+
+
+def test_the_readers_cells_on_an_earlier_answer_stand_over_a_later_models_classes() -> None:
+    """The newest answer with classes or cells once stood alone: it took the reader's word from the draft, or the model's."""
+    said = replace(SCORED, cells={"pleural effusion": "improved", "nodule": "new", "overall": "improved"})
+    later = replace(SCORED, version_id=2, question="And now?", cells={"nodule": "worse"})
+    words = draft([PRIOR, CURRENT], [said, later])
+    assert "Worse: nodule.\nImproved: pleural effusion." in words.findings
+    assert words.impression.endswith("As a whole: improved.")
+    free = Source(3, "Is the heart large?", "reasoning", "No.", cells={"cardiomegaly": "stable"})
+    assert "Worse: pleural effusion.\nUnchanged: atelectasis, cardiomegaly." in draft([PRIOR, CURRENT], [SCORED, free]).findings
 
 
 def test_a_withheld_answer_is_named_and_what_the_reader_said_of_it_stays() -> None:

@@ -214,6 +214,24 @@ def test_readers_corrections_stand_in_the_models_place(browser: TestClient, sess
     assert browser.get(address(session)).json()["answers"] == 0
 
 
+def test_a_readers_cells_outlast_what_they_say_later_and_ask_later(browser: TestClient, running: Running, tmp_path: Path) -> None:
+    """A second question once put the model's classes in the place of the reader's; agreement and comments never did."""
+    hang = send(browser, *pair(tmp_path))["hang"]
+    number = asked(browser, running, hang)
+    version = browser.get(f"/api/sessions/{number}").json()["turns"][0]["versions"][0]["id"]
+    for said in ({"cells": {"nodule": "new", "overall": "stable"}}, {"verdict": "agree"}, {"comment": "Seen twice."}):
+        assert browser.post("/api/feedback", json={"version_id": version, **said}).status_code == 200
+    words = browser.get(address(number)).json()["words"]
+    assert words["findings"].startswith("New: nodule.")
+    told = events(browser.post("/api/ask", json={"question": "Is it worse?", "slots": slots(hang), "session_id": number}).text)
+    turn, version = told[0]["turn"]["id"], told[-1]["version"]["id"]
+    browser.post(f"/api/sessions/{number}/turns/{turn}/versions/{version}/checks", json={})
+    found = browser.get(address(number)).json()
+    assert found["answers"] == 2
+    assert found["words"]["findings"].startswith("New: nodule.\nWorse: consolidation,")
+    assert found["words"]["impression"].endswith("As a whole: stable.")
+
+
 def test_nobody_elses_report_is_read_changed_or_exported(browser: TestClient, stranger: TestClient, session: int) -> None:
     words = browser.get(address(session)).json()["words"]
     assert stranger.get(address(session)).status_code == 404
