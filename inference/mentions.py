@@ -1,7 +1,8 @@
 """Co-reference: which viewport an answer means by "the first image", "the prior", "time point 3", "left lung" or "region A".
 
-Plain rules over English words; what they cannot place is marked, not guessed. A side is a side of the patient: it lies in every image
-that shows both sides, and in the one image of that side where the images are left and right.
+Plain rules over English words; what they cannot place is marked, not guessed, and what may mean something else ("prior surgery") is no
+mention. A side is a side of the patient: it lies in every image that shows both sides, and in the one image of that side where the
+images are left and right.
 
     mentions("The second image shows more.", scene)[0].images      # (1,)
 """
@@ -19,21 +20,69 @@ Kind = Literal["image", "time", "side", "mark"]
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
-_NOUN = r"(?:images?|films?|radiographs?|x-?rays?|scans?|stud(?:y|ies)|pictures?|exam(?:ination)?s?|slices?|views?)"
-_COUNTED = rf"(?:\d{{1,2}}(?:st|nd|rd|th)?|{'|'.join(ORDINALS)})"
+_SINGLE = r"(?:image|film|radiograph|x-?ray|scan|study|picture|exam(?:ination)?|slice|view)"
+_NOUN = rf"(?:{_SINGLE}s?|studies)"
+_KIND = r"(?:chest|frontal|lateral|pa|ap|portable|supine|upright|erect|abdominal|pelvic|head|brain|screening|ct|mri?|pet)"
+_IMAGE = rf"(?:{_KIND} )*(?:{_NOUN}|ct|mri?|pet|cxr|mammograms?|imaging)\b"
+_COUNTED = rf"(?:\d{{1,2}}(?:st|nd|rd|th)|{'|'.join(ORDINALS)})"
 _NUMBER = rf"(?:\d{{1,2}}|{'|'.join(_NUMBERS)})"
+_UNIT = r"(?:%|(?:mm|cm|millimet\w+|centimet\w+|percent|times|seconds?|min(?:ute)?s?|h(?:ou)?rs?|days?|weeks?|months?|years?|yrs?)\b)"
+_NO_AMOUNT = rf"\b(?![.,/-]\d)(?!(?:(?:-|–| (?:to|or|and) ){_NUMBER})?[ -]?{_UNIT})"
+"""After a number: it counts no days or millimetres, and is no part of a date."""
+_ONE = rf"one\b(?!-| ?{_UNIT})"
+_GOES_ON = (
+    r"is|are|was|were|has|have|had|did|does|do|shows?|showed|demonstrate[sd]?|reveal(?:s|ed)|looks?|appears?|and|but|in|on|at|with|without"
+    r"|to|by|as|for|there|which|that|it|they|the|this|these|we|when|where|while|because|although|though|then|now|not|no|also|already|compared"
+    r"|versus|vs|of|from|dated|taken"
+)
+_ALONE = rf"\b(?![ -](?!(?:{_GOES_ON})\b)\w)"
+"""After "the prior": no noun that it belongs to, as in "prior surgery"."""
+_PRIOR = "prior|previous|earlier|old(?:er|est)|baseline|initial"
 _PATTERNS: tuple[tuple[str, str], ...] = (
     ("mark", r"\b(?i:(?:marked )?(?:region|mark|marker|roi|area|lesion|arrow|box|point|label))\s+(?P<mark>[A-Z])\b"),
-    ("ordinal", rf"\b(?:the )?(?P<ordinal>{_COUNTED}|last|latter|former) (?:(?:of the (?:two|three) )?{_NOUN}|one\b)"),
-    ("point", rf"\btime ?point (?P<point>{_NUMBER})\b|\btime (?P<time>{_NUMBER})\b"),
-    ("number", rf"\b{_NOUN} (?:number |no\. ?)?(?P<number>{_NUMBER})\b"),
-    ("sided", rf"\b(?:the )?(?P<sided>left|right)(?:-hand)? (?:{_NOUN}|breast|mammogram)\b"),
-    ("later", rf"\b(?:the )?(?P<later>current|present|new(?:er|est)|latest|recent|later|follow-?up)(?: {_NOUN}| one)"),
-    ("former", rf"\b(?:the )?(?P<former>prior|previous|earlier|old(?:er|est)|baseline|initial)(?: {_NOUN}| one)?\b"),
-    ("now", r"\b(?:the )?(?P<now>current|follow-?up)\b"),
+    (
+        "ordinal",
+        rf"\b(?:the )?(?P<ordinal>{_COUNTED}|last|latter|former) (?:(?:of (?:the|these|those) (?:{_NUMBER} )?)?{_NOUN}\b|{_ONE})",
+    ),
+    ("point", rf"\btime ?point (?P<point>{_NUMBER}){_NO_AMOUNT}|\b(?<!that )(?<!this )time (?P<time>{_NUMBER}){_NO_AMOUNT}"),
+    ("sided", rf"\b(?:the )?(?P<sided>left|right)(?:-hand)? (?:{_NOUN}|(?P<breast>breast|mammogram))\b"),
+    (
+        "later",
+        rf"\b(?:the )?(?:(?P<later>current|present|follow-?up) (?:{_IMAGE}|{_ONE})"
+        rf"|(?P<latest>new(?:er|est)|latest|recent|later) (?:{_NOUN}\b|{_ONE}))",
+    ),
+    ("former", rf"\b(?:the )?(?P<former>{_PRIOR}) (?:{_IMAGE}|{_ONE})"),
+    (
+        "number",
+        rf"\b(?:{_SINGLE} (?:number |no\. ?)?(?P<number>{_NUMBER})"
+        rf"|(?!slice)(?:{_SINGLE}s|studies) (?P<numbers>{_NUMBER}(?:, {_NUMBER})*(?:,? (?:and|&|to) |-|–){_NUMBER}))"
+        rf"{_NO_AMOUNT}(?![ -]{_NOUN}\b)",
+    ),
+    ("former alone", rf"\b(?:the )?(?P<former>{_PRIOR}){_ALONE}"),
+    ("now", rf"\b(?:the )?(?P<now>current|follow-?up){_ALONE}"),
     ("both", rf"\b(?P<both>both|all|either|neither) (?:of the )?(?:{_NOUN})"),
     ("side", r"\b(?P<side>left|right|bilateral(?:ly)?)\b"),
 )
+_LED = re.compile(
+    r"(?:^|[.;:!?\n(\[*/|-]|\b(?:from|since|than|to|with|versus|vs\.?|against|on|at|in|between|over|as|both"
+    rf"|(?:current|follow-?up|{_PRIOR}) and))[\s*(\[\"'“‘]*$",
+    re.IGNORECASE,
+)
+"""Before "prior" or "current" without a noun and "the": what a noun follows."""
+_AGAINST = re.compile(
+    r"\b(?:since|than|versus|vs\.?|against|from|with|(?:compar\w+|relative|similar|identical|unchanged|stable) to)"
+    r"(?: that| those)?(?: on| in| at)? (?:the )?(?:most )?$",
+    re.IGNORECASE,
+)
+"""Before "the last study": what is compared with it, so that it is none of today."""
+_ANY = re.compile(r"\b(?:an?|no|any|further|for|clinical|regular|close|serial|lost to) $", re.IGNORECASE)
+_PLANNED = re.compile(
+    r"\b(?:recommend\w*|correlat\w+|suggest(?:ed)?|advised?|consider(?:ed)?|should|obtain|warranted|need(?:s|ed)?|required?|scheduled?"
+    r"|plan(?:ned)?|routine|short[- ](?:term|interval)"
+    rf"|(?:with)?in (?:\d+|{'|'.join(_NUMBERS)}|a few|several)(?: ?(?:-|–|to) ?\d+)?[ -]{_UNIT})\b",
+    re.IGNORECASE,
+)
+"""In a sentence about a follow-up that is still to come."""
 _FLAGS = re.IGNORECASE
 _COMPILED = tuple((name, re.compile(pattern, 0 if name == "mark" else _FLAGS)) for name, pattern in _PATTERNS)
 
@@ -91,29 +140,52 @@ def mentions(text: str, scene: Scene) -> tuple[Mention, ...]:
     for name, pattern in _COMPILED:
         for match in pattern.finditer(text):
             if all(match.end() <= one.start or match.start() >= one.end for one in taken):
-                taken.append(_meant(name, match, scene))
+                taken += [one] if (one := _meant(name, match, scene)) else []
     return tuple(sorted(taken, key=lambda one: one.start))
 
 
-def _meant(name: str, match: re.Match[str], scene: Scene) -> Mention:
-    kind, images, mark, side, reason = _RESOLVERS[name](match, scene)
+def _meant(name: str, match: re.Match[str], scene: Scene) -> Mention | None:
+    meaning = _RESOLVERS[name](match, scene)
+    if meaning is None:
+        return None
+    kind, images, mark, side, reason = meaning
     return Mention(match.start(), match.end(), match[0], kind, images, mark, side, "" if images else reason)
 
 
 Meaning = tuple[Kind, tuple[int, ...], str, str, str]
 
 
-def _ordinal(match: re.Match[str], scene: Scene) -> Meaning:
+def _ordinal(match: re.Match[str], scene: Scene) -> Meaning | None:
     word = match["ordinal"].lower()
     count = len(scene.places)
+    if word == "last" and (found := _last(match)) != "image":
+        return _before(scene, "last") if found == "prior" else None
     if word in ("last", "latter"):
         return "image", (count - 1,) if count else (), "", "", "no image is open"
     number = 1 if word == "former" else ORDINALS.index(word) + 1 if word in ORDINALS else int(re.sub(r"\D", "", word))
     return _numbered("image", number, count)
 
 
-def _number(match: re.Match[str], scene: Scene) -> Meaning:
-    return _numbered("image", _value(match["number"]), len(scene.places))
+def _last(match: re.Match[str]) -> Literal["image", "prior", ""]:
+    """Whether "the last ..." is the last of the images or the one before today's; `` when it may be either."""
+    against = _AGAINST.search(match.string[: match.start()])
+    counted = re.search(rf"\b{_COUNTED} (?:{_NOUN}|one)\b", _sentence(match), _FLAGS)
+    if re.search(r"\bof\b", match[0]) or (against and counted):
+        return "image"
+    if against and (against[0].lower().startswith("since") or not re.search("image|picture|slice|view", match[0], _FLAGS)):
+        return "prior"
+    return "" if against or re.search("stud|exam", match[0], _FLAGS) else "image"
+
+
+def _number(match: re.Match[str], scene: Scene) -> Meaning | None:
+    count = len(scene.places)
+    if match["number"]:
+        counted = match["number"].isalpha() and re.search(r"\b(?:the|this|that|each|an?) $", match.string[: match.start()], _FLAGS)
+        return None if counted else _numbered("image", _value(match["number"]), count)  # "in this image two nodules are seen"
+    told = [_value(word) for word in re.findall(_NUMBER, match["numbers"], _FLAGS)]
+    numbers = range(told[-2], told[-1] + 1) if re.search(r"-|–| to ", match["numbers"]) else told
+    beyond = [number for number in numbers if not 1 <= number <= count]
+    return _numbered("image", beyond[0], count) if beyond else ("image", tuple(number - 1 for number in numbers), "", "", "")
 
 
 def _point(match: re.Match[str], scene: Scene) -> Meaning:
@@ -129,18 +201,56 @@ def _point(match: re.Match[str], scene: Scene) -> Meaning:
     return _numbered("time", number, len(scene.places))
 
 
-def _former(match: re.Match[str], scene: Scene) -> Meaning:
-    return _timed(scene, _is_prior, 0, f"no image is the {match['former'].lower()} one")
+def _former(match: re.Match[str], scene: Scene) -> Meaning | None:
+    return _before(scene, match["former"].lower())
 
 
-def _later(match: re.Match[str], scene: Scene) -> Meaning:
-    found = next(value for value in match.groupdict().values() if value)
-    return _timed(scene, _is_current, -1, f"no image is the {found.lower()} one")
+def _former_alone(match: re.Match[str], scene: Scene) -> Meaning | None:
+    to = re.match(r" to\b", match.string[match.end() :]) and not re.search(r"\bfrom $", match.string[: match.start()], _FLAGS)
+    return _former(match, scene) if _led(match) and (not to or _definite(match)) else None
+
+
+def _before(scene: Scene, word: str) -> Meaning | None:
+    """The image that "the prior" means; of several times only "the initial" and the like name one."""
+    if word in ("prior", "previous", "earlier", "older", "last") and len(tuple(_points(scene))) > 2 and not _with_role(scene, _is_prior):
+        return None
+    return _timed(scene, _is_prior, 0, f"no image is the {word} one")
+
+
+def _later(match: re.Match[str], scene: Scene) -> Meaning | None:
+    """None of a study that today's is compared with, and of a follow-up that is to come."""
+    found = next(value for value in match.groupdict().values() if value).lower()
+    before = match.string[: match.start()]
+    if (_ANY.search(before) and not _definite(match)) or (found in ("latest", "recent") and _AGAINST.search(before)):
+        return None
+    if found.startswith("follow") and _PLANNED.search(_sentence(match)):
+        return None
+    return _timed(scene, _is_current, -1, f"no image is the {found} one")
+
+
+def _now(match: re.Match[str], scene: Scene) -> Meaning | None:
+    return _later(match, scene) if _led(match) else None
+
+
+def _led(match: re.Match[str]) -> bool:
+    return _definite(match) or bool(_LED.search(match.string[: match.start()]))
+
+
+def _definite(match: re.Match[str]) -> bool:
+    return match[0].lower().startswith("the ")
+
+
+def _sentence(match: re.Match[str]) -> str:
+    """The sentence a match stands in."""
+    ends = r"[.;!?]\s|\n"
+    return re.split(ends, match.string[: match.start()])[-1] + match[0] + re.split(ends, match.string[match.end() :])[0]
 
 
 def _sided(match: re.Match[str], scene: Scene) -> Meaning:
     side = match["sided"].lower()
     shown = tuple(n for n, place in enumerate(scene.places) if side in (place.side.lower(), place.role.lower()))
+    if not shown and match["breast"]:
+        return _of_side(scene, side)
     if not shown and scene.relationship != "sides" and len(scene.places) == 2:
         shown = (0,) if side == "left" else (1,)
     return "image", shown, "", side, f"no image is of the {side} side"
@@ -148,7 +258,10 @@ def _sided(match: re.Match[str], scene: Scene) -> Meaning:
 
 def _side(match: re.Match[str], scene: Scene) -> Meaning:
     word = match["side"].lower()
-    side = "both" if word.startswith("bilateral") else word
+    return _of_side(scene, "both" if word.startswith("bilateral") else word)
+
+
+def _of_side(scene: Scene, side: str) -> Meaning:
     known = [place.side.lower() or (place.role.lower() if place.role.lower() in ("left", "right") else "") for place in scene.places]
     shown = tuple(n for n, own in enumerate(known) if not own or side in ("both", own))
     return "side", shown, "", side, f"no image shows the {side} side"
@@ -170,7 +283,7 @@ def _both(match: re.Match[str], scene: Scene) -> Meaning:
     return "image", tuple(range(count)), "", "", "no image is open"
 
 
-_RESOLVERS: dict[str, Callable[[re.Match[str], Scene], Meaning]] = {
+_RESOLVERS: dict[str, Callable[[re.Match[str], Scene], Meaning | None]] = {
     "mark": _mark,
     "ordinal": _ordinal,
     "point": _point,
@@ -178,7 +291,8 @@ _RESOLVERS: dict[str, Callable[[re.Match[str], Scene], Meaning]] = {
     "sided": _sided,
     "later": _later,
     "former": _former,
-    "now": _later,
+    "former alone": _former_alone,
+    "now": _now,
     "both": _both,
     "side": _side,
 }
