@@ -120,22 +120,30 @@ class Report:
         return f"{MARK}; edited by a reader" if self.edited else MARK
 
 
-def draft(images: Sequence[Shown], sources: Sequence[Source], pairs: Sequence[Paired] = (), relationship: str = "temporal") -> Words:
+def draft(
+    images: Sequence[Shown],
+    sources: Sequence[Source],
+    pairs: Sequence[Paired] = (),
+    relationship: str = "temporal",
+    said: Mapping[str, str] | None = None,
+) -> Words:
     """Findings, comparison line and impression from the answers, oldest first; a part nothing is known of is empty.
 
     An answer about what is to come is no finding and stays out of all of them; of one that is withheld the reader's own cells stay, and
-    the findings that are not. The reader's cells on any of the answers stand over the classes of the newest that has some.
+    the findings that are not. The reader's cells on any of them, and what they `said` of answers that are not here, stand over the
+    classes of the newest that has some.
     """
     sources = [replace(one, text="") if one.withheld else one for one in sources if not one.forecast]
     shown = [one for one in sources if not one.withheld]
     about_change = [one for one in shown if one.ability in SCORED or one.progression]
     main = about_change[-1] if about_change else (shown[-1] if shown else None)
-    scored = next((one for one in reversed(sources) if one.progression), None) or next((one for one in sources if one.cells), None)
-    if scored:
-        scored = replace(scored, cells={finding: name for one in sources for finding, name in one.cells.items()})
-    findings = [*(_findings(scored) if scored else ()), *(measured(pair) for pair in pairs)]
+    scored = next((one for one in reversed(sources) if one.progression or one.overall), None)
+    cells = {finding: name for one in sources for finding, name in one.cells.items()} | dict(said or {})
+    findings = [*_findings(scored.progression if scored else {}, cells), *(measured(pair) for pair in pairs)]
     findings += [_asked(one) for one in sources if one is not main and one.text]
-    return Words("\n".join(findings), comparison(images, relationship), "\n".join(_impression(main, scored)))
+    impression = [_asked(main) if _REPLY.match(main.text) else main.text] if main and main.text else []
+    impression += _whole(scored.overall if scored else {}, cells.get("overall", ""))
+    return Words("\n".join(findings), comparison(images, relationship), "\n".join(impression))
 
 
 def comparison(images: Sequence[Shown], relationship: str = "temporal") -> str:
@@ -234,24 +242,24 @@ def _asked(source: Source) -> str:
     return f"Asked “{source.question}”: {source.text}"
 
 
-def _findings(source: Source) -> list[str]:
+def _findings(progression: Mapping[str, Shares], cells: Mapping[str, str]) -> list[str]:
     """Findings by class of change; the reader's cells stand before the model's, and what no class leads is said to be undecided."""
     told: dict[str, list[str]] = {}
-    for finding in dict.fromkeys((*source.progression, *source.cells)):
+    for finding in dict.fromkeys((*progression, *cells)):
         if finding == "overall":
             continue
-        name = source.cells.get(finding) or clear(source.progression.get(finding, {}))
+        name = cells.get(finding) or clear(progression.get(finding, {}))
         told.setdefault(name, []).append(finding)
     lines = [f"{words}: {', '.join(told[name])}." for name, words in _ORDER if name in told]
     return [*lines, *([f"Undecided between classes: {', '.join(told[''])}."] if "" in told else [])]
 
 
-def _impression(main: Source | None, scored: Source | None) -> list[str]:
-    lines = [_asked(main) if _REPLY.match(main.text) else main.text] if main and main.text else []
-    if scored is None or not (scored.overall or scored.cells.get("overall")):
-        return lines
-    whole = scored.cells.get("overall") or clear(scored.overall)
-    return [*lines, f"As a whole: {whole}." if whole else "As a whole: undecided, no class is clearly ahead."]
+def _whole(shares: Shares, said: str) -> list[str]:
+    """What became of the disease as a whole, as the reader said or else by the model's shares."""
+    if not (shares or said):
+        return []
+    whole = said or clear(shares)
+    return [f"As a whole: {whole}." if whole else "As a whole: undecided, no class is clearly ahead."]
 
 
 def clear(shares: Shares) -> str:

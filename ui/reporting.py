@@ -53,7 +53,7 @@ def gathered(here: Context, user: User, session: SessionView, at_least: int = 0)
     series = {slot.series_id: item[1] for slot, item in zip(slots, items, strict=True) if item is not None}
     pairs = trusting.paired(marks, series)
     images = tuple(_shown(slot, item, number, sources) for number, (slot, item) in enumerate(zip(slots, items, strict=True)))
-    words = report.draft(images, sources, pairs, relationship)
+    words = report.draft(images, sources, pairs, relationship, _said(session, slots))
     saved = here.store.report(session.id, user)
     kept = Words(saved.findings, saved.comparison, saved.impression) if saved else words
     document = Report(
@@ -95,6 +95,12 @@ def _chosen(turn: TurnView) -> VersionView | None:
         if version.state == "complete" and (last is None or last.verdict != "disagree" or last.corrected_answer):
             return version
     return None
+
+
+def _said(session: SessionView, slots: tuple[Slot, ...]) -> dict[str, str]:
+    """The reader's own cells on every answer about these images, also on one they call wrong or had made again; the newest word of each."""
+    versions = [one for turn in session.turns if turn.forecast is None and _places(turn.slots) == _places(slots) for one in turn.versions]
+    return {finding: name for one in versions if (last := _last(one)) for finding, name in last.cells.items()}
 
 
 def _last(version: VersionView) -> FeedbackView | None:

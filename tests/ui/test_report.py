@@ -197,7 +197,7 @@ def test_a_case_without_an_answer_drafts_only_its_comparison(browser: TestClient
 
 
 def test_readers_corrections_stand_in_the_models_place(browser: TestClient, session: int) -> None:
-    """And an answer the reader calls wrong without a better one says nothing in the report."""
+    """An answer the reader calls wrong without a better one says nothing in the report; what they saw themselves stays."""
     version = browser.get(f"/api/sessions/{session}").json()["turns"][0]["versions"][0]["id"]
     said = {
         "version_id": version,
@@ -211,7 +211,17 @@ def test_readers_corrections_stand_in_the_models_place(browser: TestClient, sess
     assert found["words"]["findings"].startswith("New: nodule.")
     assert "Corrected by the reader: It is stable." in browser.get(address(session, ".txt")).text
     browser.post("/api/feedback", json={"version_id": version, "verdict": "disagree", "corrected_answer": "", "cells": {}})
-    assert browser.get(address(session)).json()["answers"] == 0
+    found = browser.get(address(session)).json()
+    assert found["answers"] == 0
+    assert (found["words"]["findings"], found["words"]["impression"]) == ("New: nodule.", "As a whole: stable.")
+
+
+def test_a_readers_cells_outlast_an_answer_that_is_made_again(browser: TestClient, session: int) -> None:
+    turn = browser.get(f"/api/sessions/{session}").json()["turns"][0]
+    said = {"version_id": turn["versions"][0]["id"], "cells": {"nodule": "new"}}
+    assert browser.post("/api/feedback", json=said).status_code == 200
+    assert browser.post(f"/api/sessions/{session}/turns/{turn['id']}/again", json={}).status_code == 200
+    assert browser.get(address(session)).json()["words"]["findings"].startswith("New: nodule.")
 
 
 def test_a_readers_cells_outlast_what_they_say_later_and_ask_later(browser: TestClient, running: Running, tmp_path: Path) -> None:
