@@ -7,6 +7,7 @@ direction("No new opacity; the nodule is larger.")   # "larger": what is denied 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Literal
 
 Direction = Literal["larger", "smaller", "same", "mixed", ""]
@@ -17,11 +18,39 @@ _LARGER = (
 )
 _SMALLER = (
     r"improv\w*|better|smaller|decreas\w*|shr[aiu]nk(?:en|ing)?|resolv\w*|resolution|regress\w*|reduc\w*|"
-    r"less (?:extensive|disease|pronounced|opaque|prominent)|clear(?:ed|ing)|gone|disappeared|no longer"
+    r"less (?:extensive|disease|pronounced|opaque|prominent)|clear(?:ed|ing)|gone|disappeared|"
+    r"no longer(?! (?:\w+ly )?(?:stable|unchanged|similar|the same|constant|"
+    r"(?:grow|progress|increas|enlarg|worsen|improv|decreas|resolv)ing)\b)"
 )
-_SAME = r"stable|unchanged|unaltered|similar|the same|constant|static|no (?:\w+ ){0,2}changes?|not changed"
+_SAME = (
+    r"stable|unchanged|unaltered|similar|the same|constant|static|(?:no|without) (?:\w+ ){0,2}changes?|"
+    r"(?:not|\w+n['’]t) (?:\w+ly |much )?chang(?:ed?|ing)"
+)
 _CLAIM = re.compile(rf"\b(?:(?P<same>{_SAME})|(?P<smaller>{_SMALLER})|(?P<larger>{_LARGER}))\b", re.IGNORECASE)
-_DENIED = re.compile(r"\b(?:no|not|without|neither|nor|never|n't|isn't|hasn't|rather than|instead of)(?:\s+[\w-]+){0,3}\s*$", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\b(?:no(?!\s+(?:it|they|there|doubt)\b)|not(?! only\b)|without(?! doubt)|neither|nor|never|rather than|instead of)|n['’]t)"
+    r"(?:\s+\w[\w.-]*){0,3}\s*$",
+    re.IGNORECASE,
+)
+_UNSETTLED = re.compile(r"(?:\b(?:not|no longer|never|neither)|n['’]t)(?:\s+(?!and\b)\w+){0,2}\s*$", re.IGNORECASE)
+"""Denies that it is the same, which says no way: "no effusion and stable cardiomegaly" does not."""
+_LEFT = re.compile(r"resol[uv]|clear|gone|disappear", re.IGNORECASE)
+"""Denied, it may be smaller as well as the same."""
+_THEN = r"(?:prior|previous|earlier|first|initial|baseline|older)"
+_DOUBTED = re.compile(
+    r"(?<!less of )(?<!tive of )\bwhether\b.*$|\b(?:had been|used to be|previously) (?:\w+ )?$|"
+    r"(?:\b(?:if(?! anything\b)|not (?:sure|certain)|"
+    r"(?:cannot|can not|can['’]t|(?:unable|impossible|hard|difficult) to) (?:tell|say|determine|assess|judge|confirm|exclude|rule out))\b|"
+    rf"^\W*(?:[io]n|at) (?:the )?{_THEN}\b(?: \w+)?,?(?:(?!\b(?:now|current|second|later)\b)[^,])*\b(?:is|are|was|were)\b)[^,]*$|"
+    rf"^\W*the {_THEN} (?:image|film|stud|exam|scan|radiograph|one)\w* (?:had|has|show\w*) (?:an? |the )?(?:\w+ )?$",
+    re.IGNORECASE,
+)
+_BEHIND = re.compile(
+    rf"(?: (?!than\b|from\b|since\b)\w+){{0,2}} (?:(?:[io]n|at) (?:the )?{_THEN}\b|previously\b|before\b)|"
+    r"(?: \w+){0,4} (?:cannot|can not|can['’]t) be (?:excluded|ruled out|determined|assessed|judged|told|evaluated|confirmed)\b",
+    re.IGNORECASE,
+)
+"""Before and behind a word of change: it is left open, or told of the prior, of which the current image may be the opposite."""
 _YES_NO = re.compile(r"^\s*(?:is|are|has|have|did|does|do|was|were)\b(?!.*\bor\b)", re.IGNORECASE | re.DOTALL)
 _REPLY = re.compile(r"^\W*(yes|no)\b(?=\W*$|\s*[.,;:!*(–—-]|\s+(?:it|they|there)\b)", re.IGNORECASE)
 _CHANGED = re.compile(r"\b(?:chang|differ(?:s|ed|en[ct]))", re.IGNORECASE)
@@ -30,21 +59,31 @@ _STILL = re.compile(r"\b(?:stable|unchanged|unaltered|constant|static|same (?:si
 _WHOLLY = re.compile(r"\b(?:new(?:ly)?|(?:dis)?appear\w*|resol[uv]\w*|clear\w*|gone|no longer)\b", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"\bthe (?:larger|smaller|bigger|new)\b|\b(?:larger|smaller|greater|bigger) than \d", re.IGNORECASE)
 """Says which one, or how large, and nothing of change."""
-_CLAUSE = re.compile(r"[.;:!?]|,\s*(?:but|and|while|whereas)\b|\b(?:but|while|whereas|however)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"\.(?!\d)|[;!?\n]")
+_SIDE = re.compile(r"\b(?:left|right|bilateral)\b", re.IGNORECASE)
+_REACH = 120
+"""Characters before a word of change in which it may be denied or doubted."""
+_CLAUSE = re.compile(r"\.(?!\d)|[;:!?\n]|,\s*(?:but|and|while|whereas)\b|\b(?:but|while|whereas|however)\b", re.IGNORECASE)
 
 
 def direction(text: str) -> Direction:
     """Which way an answer says that things went; `mixed` when it says both, `` when it says nothing of change.
 
-    A change that is denied ("not worse") counts as the same, and only where nothing else is claimed.
+    A change that is denied ("not worse") counts as the same, and only where nothing else is claimed. Nothing is said by what is in doubt
+    ("whether it is worse"), by what is told of the prior ("was larger before"), and by "not stable" and "not resolved".
     """
     claimed: set[str] = set()
-    denied = False
+    denied = unsettled = False
     for clause in _CLAUSE.split(text):
         for match in _CLAIM.finditer(clause or ""):
-            kind = match.lastgroup or ""
-            if kind != "same" and match[0].lower() != "no longer" and _DENIED.search(clause[: match.start()]):
-                denied = True
+            kind, start = match.lastgroup or "", match.start()
+            before = (clause, max(0, start - _REACH), start)
+            if _DOUBTED.search(*before) or _BEHIND.match(clause, match.end()):
+                continue
+            if kind == "same" and _UNSETTLED.search(*before):
+                unsettled = True
+            elif kind != "same" and match[0].lower() != "no longer" and _DENIED.search(*before):
+                denied = denied or not _LEFT.match(match[0])
             else:
                 claimed.add(kind)
     moved = claimed - {"same"}
@@ -52,7 +91,7 @@ def direction(text: str) -> Direction:
         return "mixed"
     if moved:
         return "larger" if "larger" in moved else "smaller"
-    return "same" if claimed or denied else ""
+    return "same" if (claimed or denied) and not unsettled else ""
 
 
 def replied(question: str, text: str) -> tuple[Direction, bool]:
@@ -78,5 +117,13 @@ def replied(question: str, text: str) -> tuple[Direction, bool]:
 
 
 def meaning(text: str) -> str:
-    """What two answers must share to count as one: the direction of change, else the words themselves without case and marks."""
-    return direction(text) or " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+    """What two answers must share to count as one: the direction of change and the sides it is told of, else the words themselves.
+
+    Words are compared without case and signs, in whatever script; "left lung larger" and "right lung larger" are two meanings.
+    """
+    way = direction(text)
+    if not way:
+        letters = (sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in text.casefold())
+        return " ".join("".join(letters).split()) or text.strip()
+    sides = {side.lower() for sentence in _SENTENCE.split(text) if direction(sentence) for side in _SIDE.findall(sentence)}
+    return " ".join((way, *sorted(sides)))

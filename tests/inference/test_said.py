@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from inference.guard import claims, comparable, no_opposite
@@ -32,9 +34,77 @@ def test_direction_of_an_answer(text: str, way: str) -> None:
     assert direction(text) == way
 
 
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("It didn't grow.", "same"),
+        ("It doesn’t look any worse.", "same"),
+        ("It is not 0.5 cm larger.", "same"),
+        ("The effusion hasn't changed.", "same"),
+        ("Without significant interval change.", "same"),
+        ("There is no doubt it is larger.", "larger"),
+        ("The nodule is not only larger but denser.", "larger"),
+        ("No pneumothorax\nWorse effusion", "larger"),
+        ("The disease is not stable.", ""),
+        ("It is no longer stable; it has grown.", "larger"),
+        ("It is no longer growing.", "same"),
+        ("These are not the same patient.", ""),
+        ("Neither stable nor improved.", ""),
+        ("No pneumothorax and stable cardiomegaly.", "same"),
+        ("Not larger and stable.", "same"),
+        ("The effusion has not resolved.", ""),
+        ("No longer enlarged.", "smaller"),
+    ],
+)
+def test_what_is_denied_is_not_claimed(text: str, way: str) -> None:
+    """ "It didn't grow" was read as larger and "not stable" as stable."""
+    assert direction(text) == way
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("The effusion was larger in the prior.", ""),
+        ("The nodule was larger before.", ""),
+        ("The nodule is larger than before.", "larger"),
+        ("It is larger than on the prior.", "larger"),
+        ("The effusion was larger on the prior and has decreased.", "smaller"),
+        ("On the prior study the effusion was larger.", ""),
+        ("On the prior study there was a small effusion, which has increased.", "larger"),
+        ("In the first image the nodule is smaller, in the second image it is larger.", "larger"),
+        ("The first image shows a larger effusion than the second.", ""),
+        ("The second image shows a larger effusion.", "larger"),
+        ("The nodule seen on the prior study is larger.", "larger"),
+        ("The previously noted consolidation has improved.", "smaller"),
+        ("The effusion was previously larger.", ""),
+        ("I cannot tell whether it is worse.", ""),
+        ("It is unclear if it has grown.", ""),
+        ("Unclear whether it is worse, stable or improved.", ""),
+        ("Regardless of whether it is rotated, the effusion is larger.", "larger"),
+        ("If anything, larger.", "larger"),
+        ("Worsening cannot be excluded.", ""),
+        ("I am not sure it is larger.", ""),
+    ],
+)
+def test_what_was_before_or_is_doubted_says_nothing_of_now(text: str, way: str) -> None:
+    """What was larger in the prior is smaller now: it was read as larger, and so was what nobody can tell."""
+    assert direction(text) == way
+
+
+def test_a_long_answer_without_signs_is_read_at_once() -> None:
+    """A quarter of a second went by on 8,000 characters: every word of change looked back to the beginning."""
+    began = time.process_time()
+    assert direction("worse " * 10_000) == "larger"
+    assert time.process_time() - began < 2
+
+
 def test_answers_that_mean_the_same_count_as_one() -> None:
     assert meaning("Worse.") == meaning("The opacity has increased") == "larger"
     assert meaning("Left lung!") == meaning("left  LUNG") == "left lung"
+    assert meaning("The left lung is larger.") == meaning("Left lung: increased") != meaning("The right lung is larger.")
+    assert meaning("The effusion is larger; the left lung is normal.") == "larger"
+    assert len({meaning(text) for text in ("肺炎", "正常", "बढ़ गया", "बढ गये", "↑", "↓")}) == 6
+    assert meaning("НОРМА!") == meaning("норма")
 
 
 @pytest.mark.parametrize(
