@@ -21,9 +21,9 @@ from errors import EngineError
 from inference.engine import Engine, Request, scored
 from inference.mentions import ORDINALS
 from inference.offsets import plain, weighed
-from inference.prompts import FINDINGS, OVERALL, PROGRESSION
+from inference.prompts import OVERALL, PROGRESSION
 from inference.reading import INVERSE, Shares, in_time, top
-from inference.said import direction
+from inference.said import direction, finding_named
 from storage import horizons
 from storage.horizons import Horizon
 
@@ -40,13 +40,19 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 """Other words for a class of change; none stands under two classes."""
 NONE = "none of these"
 LETTERS = "ABCDEFGH"
-_OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
-_PICTURE = r"(?:image|film|scan|stud(?:y|ie)|picture|radiograph|time ?point)"
-_OF = rf"(?:{_PICTURE}|one(?! of\b)|(?:one )?of (?:the|these)(?: \w+)? {_PICTURE}s)"
-_WHICH = re.compile(rf"^\s*(?:[io]n )?which {_OF}\b", re.IGNORECASE)
+_OPTION = re.compile(r"^[ \t]*\(?([A-H])[):.][ \t]*(\S.*?)[ \t\r]*$", re.MULTILINE)
+_NINTH = re.compile(r"\s*\(?I[):.]")
+_PICTURE = r"(?:image|film|scan|stud(?:y|ie)|picture|radiograph|x-?ray|exam(?:ination)?|time ?point)"
+_OF = rf"(?:{_PICTURE}|one(?! of\b)|(?:one )?of (?:the|these|both)(?: \w+)? {_PICTURE}s)"
+_THEM = r"(?:one )?of (?:them|these|the two|both)"
+_WHICH = re.compile(
+    rf"^\s*(?:[io]n |at )?which (?:{_OF}\b|(?:{_THEM} )?(?:is|was) the (?:(?:more|most) )?(?:\w+ )?{_PICTURE}\b)"
+    r"(?!.*\b(?:should|indicated|recommend\w*)\b)",
+    re.IGNORECASE,
+)
 _DATED = re.compile(
-    rf"^\s*(?:in )?which {_OF} (?:is|was|came|comes) (?:the )?(?:more |most |taken |made |acquired )?"
-    r"(?:old|new|earl|late|recent|prior\b|previous|current|follow|baseline|first\b|last\b)",
+    rf"^\s*which (?:{_OF} |{_THEM} )?(?:is|was|came|comes) (?:from )?(?:the )?(?:more |most |taken |made |acquired )?"
+    r"(?:(?:old|new)(?:er|est)?|earli\w+|later|latest|recent|prior|previous|current|follow\w*|baseline|(?:first|last)(?! to\b))\b",
     re.IGNORECASE,
 )
 """Asks which image is the older one: its label says so, whatever picture is shown there."""
@@ -87,7 +93,6 @@ _COURSE = (
     ("Compared with the prior study", "From the first to the last time point"),
     ("between the prior and the current image", "between the first and the last time point"),
 )
-_NAMED = {name: re.compile(rf"\b{re.sub('y$', '(?:y|ie)', name.removeprefix('pleural '))}s?\b", re.IGNORECASE) for name in FINDINGS}
 
 
 @dataclass(frozen=True)
@@ -189,8 +194,8 @@ def _from_first_to_last(closed: Closed) -> Closed:
 
 def of_forecast(question: str, horizon: Horizon) -> Closed:
     """What will become of the one finding a question names, else of the disease as a whole; nothing is due when images change places."""
-    named = [name for name, pattern in _NAMED.items() if pattern.search(question)]
-    what, when = f"the {named[0]}" if len(named) == 1 else "the disease as a whole", horizon.words or "at the next study"
+    finding = finding_named(question)
+    what, when = f"the {finding}" if finding else "the disease as a whole", horizon.words or "at the next study"
     return Closed(
         "forecast",
         OVERALL,
@@ -239,14 +244,17 @@ def _named(request: Request) -> Closed | None:
     """The change of the one mark that the question names, else of the one finding; None where it names none or several."""
     drawn = {mark.label for image in request.images for mark in image.marks}
     marks = drawn & set(_MARKED.findall(request.question))
-    findings = [name for name, pattern in _NAMED.items() if pattern.search(request.question)]
     if marks:
         return of_mark(marks.pop()) if len(marks) == 1 else None
-    return of_finding(findings[0]) if len(findings) == 1 else None
+    finding = finding_named(request.question)
+    return of_finding(finding) if finding else None
 
 
 def options(question: str) -> Closed | None:
-    """A question whose last lines list two to eight lettered options, in the order of the alphabet; else None."""
+    """A question whose last lines list two to eight lettered options, in the order of the alphabet; else None.
+
+    Nine are not cut to eight, and lettered lines between other words and the question ("Marks:", "What changed?") are no options.
+    """
     found = [(match[1], match[2]) for match in _OPTION.finditer(question)]
     texts = tuple(text for _, text in found)
     if not 2 <= len(found) <= len(LETTERS) or [letter for letter, _ in found] != list(LETTERS[: len(found)]):
@@ -254,12 +262,13 @@ def options(question: str) -> Closed | None:
     if len(set(texts)) < len(texts):
         return None
     first, *_, last = _OPTION.finditer(question)
-    before = question[: first.start()].rstrip()
+    before, after = question[: first.start()].rstrip(), question[last.end() :]
+    if _NINTH.match(after) or (before and "?" in after and "?" not in before):
+        return None
     inverse = _inverse(texts)
     still = next((text for text in texts if plain(text) in ("stable", "unchanged", "no change")), "") if inverse else ""
-    return Closed(
-        "options", texts, before, question[last.end() :], (f"Choose the option that fits best. {before}", ""), inverse, still, lettered=True
-    )
+    again = (f"Choose the option that fits best. {before}", "")
+    return Closed("options", texts, before, after, again, inverse, still, lettered=True)
 
 
 def read(

@@ -57,12 +57,12 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 """Says that there is nothing to compare with."""
-_LINE = (
+LINE = (
     r"(?<!pleural )(?<!fissure )(?<!mediastinal )(?<!paratracheal )(?<!junction )(?<!\bB )(?<!\bB-)(?<!\bA-)(?<!st-)(?<!nd-)"
     r"(?:(?<!\bin )line(?! of\b| with\b)|lines)"
 )
 """A line that somebody put in."""
-_DEVICE = rf"tubes?|{_LINE}|catheters?|drains?|leads?(?! to\b)|pacemakers?|stents?|devices?|implants?|prosthe\w+|clips?"
+_DEVICE = rf"tubes?|{LINE}|catheters?|drains?|leads?(?! to\b)|pacemakers?|stents?|devices?|implants?|prosthe\w+|clips?"
 _SURGERY = r"surg\w+|resect\w+|post-?op\w*|operat\w+|lobectomy|pneumonectomy|mastectomy|transplant\w*"
 _NO_OPPOSITE = tuple(
     (re.compile(rf"\b(?:{words})\b", re.IGNORECASE), what) for words, what in ((_DEVICE, "a device"), (_SURGERY, "surgery"))

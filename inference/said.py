@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Literal
+
+from inference.guard import LINE
+from inference.prompts import FINDINGS
 
 Direction = Literal["larger", "smaller", "same", "mixed", ""]
 
@@ -64,6 +68,17 @@ _SIDE = re.compile(r"\b(?:left|right|bilateral)\b", re.IGNORECASE)
 _REACH = 120
 """Characters before a word of change in which it may be denied or doubted."""
 _CLAUSE = re.compile(r"\.(?!\d)|[;:!?\n]|,\s*(?:but|and|while|whereas)\b|\b(?:but|while|whereas|however)\b", re.IGNORECASE)
+_TUBE = "tube or line"
+_FINDINGS: Mapping[str, str] = {
+    "diffuse opacity": "diffuse opacit(?:y|ies)",
+    "pleural effusion": r"(?<!pericardial )(?<!joint )(?<!knee )(?<!elbow )(?<!hip )(?<!subdural )(?<!peritoneal )effusions?",
+    "pneumothorax": "pneumothora(?:x|xes|ces)",
+    "cardiomegaly": "cardiomegaly|(?:heart|cardiac) (?:size|silhouette)",
+    "atelectasis": "atelectas[ie]s",
+    _TUBE: rf"tubes?|{LINE}",
+}
+NAMED = {name: re.compile(rf"\b(?:{_FINDINGS.get(name, f'{name}s?')})\b", re.IGNORECASE) for name in FINDINGS}
+"""The words by which a finding is named."""
 
 
 def direction(text: str) -> Direction:
@@ -127,3 +142,10 @@ def meaning(text: str) -> str:
         return " ".join("".join(letters).split()) or text.strip()
     sides = {side.lower() for sentence in _SENTENCE.split(text) if direction(sentence) for side in _SIDE.findall(sentence)}
     return " ".join((way, *sorted(sides)))
+
+
+def finding_named(question: str) -> str:
+    """The one finding that a question names, `` for none or several; a tube beside another ("since the tube was placed") does not count."""
+    named = [name for name, pattern in NAMED.items() if pattern.search(question)]
+    named = [name for name in named if name != _TUBE] or named
+    return named[0] if len(named) == 1 else ""

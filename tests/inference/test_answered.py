@@ -91,7 +91,7 @@ def test_which_image(text: str, verdict: tuple[str, str]) -> None:
         ("Is the pleural effusion progressing?", "Yes.", "resolved", ("says otherwise", "worse")),
         ("Is the pleural effusion progressing?", "Yes.", "new", ("agrees", "")),
         ("Is the nodule larger?", "Yes.", "stable", ("says otherwise", "worse")),
-        ("Is a tube now larger in the film?", "Yes.", "stable", ("names none", "")),
+        ("Is a shadow now larger in the film?", "Yes.", "stable", ("names none", "")),
         ("Has the disease improved?", "No, it has not.", "improved", ("says otherwise", "not improved")),
         ("Is the nodule unchanged?", "No.", "stable", ("says otherwise", "not stable")),
         ("What changed?", "A normal heart.", "stable", ("names none", "")),

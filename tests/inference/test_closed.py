@@ -80,9 +80,116 @@ def test_options_that_turn_round_are_known_and_others_are_not() -> None:
     assert (other.inverse, other.still) == ({}, "")
 
 
-@pytest.mark.parametrize("question", ["What changed?", "A: alone", "x\nA: one\nC: three", "x\nA: same\nB: same", "B: b\nA: a"])
+NINE = "x" + "".join(f"\n{letter}: the {letter}" for letter in "ABCDEFGHI")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What changed?",
+        "A: alone",
+        "x\nA: one\nC: three",
+        "x\nA: same\nB: same",
+        "B: b\nA: a",
+        NINE,
+        "Marks: A: left nodule",
+        "Marks:\nA: left nodule\nB: right nodule\nWhat changed?",
+    ],
+)
 def test_what_lists_no_options_is_open(question: str) -> None:
     assert options(question) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "classes"),
+    [
+        (NINE.rpartition("\n")[0], tuple(f"the {letter}" for letter in "ABCDEFGH")),
+        ("How is it?\r\nA: worse\r\nB: stable\r\n", ("worse", "stable")),
+        ("How is it?\nA: worse\nB: stable\nAnswer with the letter.", ("worse", "stable")),
+        ("A: worse\nB: stable\nWhich is it?", ("worse", "stable")),
+    ],
+)
+def test_options_are_read_whole(question: str, classes: tuple[str, ...]) -> None:
+    """Nine were cut to eight, and options pasted from Windows ended in a sign that nobody sees."""
+    typed = options(question)
+    assert typed is not None
+    assert typed.classes == classes
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Is the effusion larger?", "pleural effusion"),
+        ("Have the pleural effusions grown?", "pleural effusion"),
+        ("Is the pericardial effusion larger?", "overall"),
+        ("Has the joint effusion grown?", "overall"),
+        ("Did the pericardial and pleural effusions grow?", "pleural effusion"),
+        ("Are the pneumothoraces bigger?", "pneumothorax"),
+        ("Have the atelectases improved?", "atelectasis"),
+        ("Has the heart size increased?", "cardiomegaly"),
+        ("Has the endotracheal tube moved?", "tube or line"),
+        ("Has the central line moved?", "tube or line"),
+        ("Are the lines and tubes unchanged?", "tube or line"),
+        ("Is the effusion smaller since the chest tube was placed?", "pleural effusion"),
+        ("Has the pleural line moved?", "overall"),
+        ("Are Kerley B lines new?", "overall"),
+        ("Is the midline shift worse?", "overall"),
+        ("Are the effusion and the nodule larger?", "overall"),
+    ],
+)
+def test_a_finding_is_known_by_its_own_words(question: str, name: str) -> None:
+    """A pericardial effusion was taken for a pleural one, and no tube for the finding "tube or line"."""
+    found = of_question(tiny.pair(question))
+    assert found is not None
+    assert found.name == name
+
+
+@pytest.mark.parametrize(
+    ("question", "dated"),
+    [
+        ("Which of these two films shows more?", False),
+        ("On which image is the effusion larger?", False),
+        ("At which time point is it largest?", False),
+        ("Which x-ray shows more?", False),
+        ("Which exam shows more?", False),
+        ("Which of both images shows more?", False),
+        ("Which is the image with more disease?", False),
+        ("In which image is the later stage seen?", False),
+        ("Which image is the first to show the nodule?", False),
+        ("Which image is lateral?", False),
+        ("Which image is newly abnormal?", False),
+        ("Which study is older?", True),
+        ("Which one of them is the later film?", True),
+        ("Which is the older film?", True),
+        ("Which of the x-rays is older?", True),
+        ("Which image was taken first?", True),
+        ("Which image is from the earlier date?", True),
+        ("Which image is the most recent one?", True),
+        ("Which image is the follow-up?", True),
+    ],
+)
+def test_which_image_is_told_from_which_is_older(question: str, dated: bool) -> None:
+    """Of the older one nothing is due when the pictures change places; "lateral" and "first to show" are no dates."""
+    found = of_question(tiny.pair(question))
+    assert found is not None
+    assert (found.name, bool(found.inverse)) == ("which", not dated)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which lung is worse?",
+        "Which of the two lungs is worse?",
+        "Which of these findings is new?",
+        "Which of the two nodules is larger?",
+        "Which side is worse?",
+        "Which study should be done next?",
+        "Which exam would you recommend?",
+    ],
+)
+def test_which_of_something_else_asks_for_no_image(question: str) -> None:
+    found = of_question(tiny.pair(question))
+    assert found is None or found.name != "which"
 
 
 @pytest.mark.parametrize(
