@@ -15,13 +15,24 @@ from inference.closed import LETTERS, OVERALL_CHANGE, Closed
 from inference.engine import Request
 from inference.mentions import Place, Scene, mentions
 from inference.offsets import plain
-from inference.said import Direction, direction, replied
+from inference.said import NAMED, Direction, denied, direction, replied
 
 Verdict = Literal["agrees", "says otherwise", "names none"]
 
 _LETTER = re.compile(r"^\W*([A-H])(?:[).:]|\W*$)")
-_EVEN = re.compile(r"\b(?:neither|the same|equal(?:ly)?|no difference)\b", re.IGNORECASE)
+_EVEN = re.compile(
+    r"\b(?:neither(?! (?:lung|side)\b)|(?<!not )the same(?=\W*$|\s*[.,;:]|\s+(?:amount|extent|size|degree|disease)\b)|"
+    r"equal(?:ly)?|no difference)\b",
+    re.IGNORECASE,
+)
 _NEITHER = re.compile(r"\bneither (?:image|film|study|scan|radiograph)\b", re.IGNORECASE)
+_NOT = re.compile(r"\bnot\s*$", re.IGNORECASE)
+_PART = re.compile(
+    r"\.(?!\d)|[;!?\n]|(?:,\s*(?:and )?|\s(?:but|while|whereas|however),? )(?=(?:overall|as a whole)\b)|"
+    r"(?:,\s*and|,?\s(?:but|while|whereas|however),?) (?=(?:the|an?|no|there)\b)",
+    re.IGNORECASE,
+)
+"""Between clauses that may be about different things."""
 _WHOLE = re.compile(r"\b(?:disease|overall|as a whole)\b", re.IGNORECASE)
 _WAYS: Mapping[str, Direction] = {"new": "larger", "worse": "larger", "stable": "same", "improved": "smaller", "resolved": "smaller"}
 _WORDS: Mapping[Direction, str] = {"larger": "worse", "smaller": "improved", "same": "stable"}
@@ -36,20 +47,31 @@ def held(request: Request, closed: Closed, text: str, name: str) -> tuple[Verdic
     if closed.name in ("options", "which"):
         said = _which(request, closed, text) if closed.name == "which" else _chosen(closed, text)
         return ("agrees" if said == name else "says otherwise" if said else "names none"), said
-    own = [clause for clause in re.split(r"[.;]", text) if re.search(rf"\b(?:{closed.name}|as a whole)\b", clause, re.IGNORECASE)]
-    words = ". ".join(own) if own else text
+    own = _own(closed, text)
+    words = ". ".join(own) if own else "" if closed.name in NAMED and any(one.search(text) for one in NAMED.values()) else text
     way, found = _WAYS.get(name, ""), "same" if own and _NEITHER.search(words) else direction(words)
-    whole, affirmed = bool(own), True
-    if not found:
+    whole, no = bool(own), denied(words)
+    if not no and not found:
         found, affirmed = replied(request.question, text)
         whole = bool(found) and (closed.name != OVERALL_CHANGE.name or bool(_WHOLE.search(request.question)))
-        if not affirmed:
-            return _denied(found, way) if whole and way else ("names none", "")
-    if not way or found not in _WORDS:
+        no = "" if affirmed else found
+    if not way or (not no and found not in _WORDS):
         return "names none", ""
+    if no and (no == way or found != way):
+        return _denied(no, way) if whole else ("names none", "")
     if found == way:
         return "agrees", ""
     return ("says otherwise", _WORDS[found]) if whole or "same" not in (found, way) else ("names none", "")
+
+
+def _own(closed: Closed, text: str) -> list[str]:
+    """The clauses that name what the question is about; "overall, no change in the effusion" is told of the effusion."""
+    if closed.name in NAMED:
+        return [part for part in _PART.split(text) if NAMED[closed.name].search(part)]
+    whole = "" if closed.mark else r"|as a whole|the disease(?! (?:in|of|at|on)\b)"
+    named = re.compile(rf"\b(?:{closed.name}{whole})\b", re.IGNORECASE)
+    own = [part for part in _PART.split(text) if named.search(part)]
+    return own if closed.name != OVERALL_CHANGE.name else [part for part in own if not any(one.search(part) for one in NAMED.values())]
 
 
 def _denied(asked: Direction, way: Direction) -> tuple[Verdict, str]:
@@ -63,7 +85,7 @@ def _chosen(closed: Closed, text: str) -> str:
     if closed.lettered and letter and letter[1] in LETTERS[: len(closed.classes)]:
         return closed.classes[LETTERS.index(letter[1])]
     words = {name: plain(name).removeprefix("the ") for name in closed.classes}
-    found = [name for name, word in words.items() if word and re.search(rf"\b{word}\b", plain(text))]
+    found = [name for name, word in words.items() if word and re.search(rf"(?<!\bno )(?<!\bnot )(?<!n t )\b{word}\b", plain(text))]
     return found[0] if len(found) == 1 else ""
 
 
@@ -72,6 +94,6 @@ def _which(request: Request, closed: Closed, text: str) -> str:
     if _EVEN.search(text):
         return closed.classes[-1]
     scene = Scene(tuple(Place(image.role) for image in request.images), request.relationship)
-    meant = {one.images for one in mentions(text, scene) if one.kind in ("image", "time")}
+    meant = {one.images for one in mentions(text, scene) if one.kind in ("image", "time") and not _NOT.search(text[: one.start])}
     (images,) = meant if len(meant) == 1 else ((),)
     return closed.classes[images[0]] if len(images) == 1 else ""

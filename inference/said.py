@@ -32,14 +32,14 @@ _SAME = (
 )
 _CLAIM = re.compile(rf"\b(?:(?P<same>{_SAME})|(?P<smaller>{_SMALLER})|(?P<larger>{_LARGER}))\b", re.IGNORECASE)
 _DENIED = re.compile(
-    r"(?:\b(?:no(?!\s+(?:it|they|there|doubt)\b)|not(?! only\b)|without(?! doubt)|neither|nor|never|rather than|instead of)|n['’]t)"
+    r"(?:\b(?:no(?!\s+(?:it|they|there|doubt)\b)|not(?! only\b)|without(?! doubt)|neither|nor|never|nothing|rather than|instead of)|n['’]t)"
     r"(?:\s+\w[\w.-]*){0,3}\s*$",
     re.IGNORECASE,
 )
 _UNSETTLED = re.compile(r"(?:\b(?:not|no longer|never|neither)|n['’]t)(?:\s+(?!and\b)\w+){0,2}\s*$", re.IGNORECASE)
 """Denies that it is the same, which says no way: "no effusion and stable cardiomegaly" does not."""
-_LEFT = re.compile(r"resol[uv]|clear|gone|disappear", re.IGNORECASE)
-"""Denied, it may be smaller as well as the same."""
+_LEFT = re.compile(r"resol[uv]|clear|gone|disappear|new|appear", re.IGNORECASE)
+"""Denied, it may be smaller or larger as well as the same."""
 _THEN = r"(?:prior|previous|earlier|first|initial|baseline|older)"
 _DOUBTED = re.compile(
     r"(?<!less of )(?<!tive of )\bwhether\b.*$|\b(?:had been|used to be|previously) (?:\w+ )?$|"
@@ -85,28 +85,38 @@ def direction(text: str) -> Direction:
     """Which way an answer says that things went; `mixed` when it says both, `` when it says nothing of change.
 
     A change that is denied ("not worse") counts as the same, and only where nothing else is claimed. Nothing is said by what is in doubt
-    ("whether it is worse"), by what is told of the prior ("was larger before"), and by "not stable" and "not resolved".
+    ("whether it is worse"), by what is told of the prior ("was larger before"), and by "not stable", "not resolved" and "not new".
     """
+    claimed, gone = _read(text)
+    moved = claimed - {"same"}
+    if len(moved) == 2:
+        return "mixed"
+    if moved:
+        return "larger" if "larger" in moved else "smaller"
+    return "same" if (claimed or gone) and "same" not in gone else ""
+
+
+def denied(text: str) -> Direction:
+    """The one way that an answer denies, where it claims none: what is not worse may be improved as well as stable."""
+    claimed, gone = _read(text)
+    return next((way for way in ("larger", "smaller", "same") if gone == {way} and not claimed), "")
+
+
+def _read(text: str) -> tuple[set[str], set[str]]:
+    """The ways that an answer claims, and those that it denies."""
     claimed: set[str] = set()
-    denied = unsettled = False
+    gone: set[str] = set()
     for clause in _CLAUSE.split(text):
         for match in _CLAIM.finditer(clause or ""):
             kind, start = match.lastgroup or "", match.start()
             before = (clause, max(0, start - _REACH), start)
             if _DOUBTED.search(*before) or _BEHIND.match(clause, match.end()):
                 continue
-            if kind == "same" and _UNSETTLED.search(*before):
-                unsettled = True
-            elif kind != "same" and match[0].lower() != "no longer" and _DENIED.search(*before):
-                denied = denied or not _LEFT.match(match[0])
-            else:
+            if match[0].lower() == "no longer" or not (_UNSETTLED if kind == "same" else _DENIED).search(*before):
                 claimed.add(kind)
-    moved = claimed - {"same"}
-    if len(moved) == 2:
-        return "mixed"
-    if moved:
-        return "larger" if "larger" in moved else "smaller"
-    return "same" if (claimed or denied) and not unsettled else ""
+            elif not _LEFT.match(match[0]):
+                gone.add(kind)
+    return claimed, gone
 
 
 def replied(question: str, text: str) -> tuple[Direction, bool]:

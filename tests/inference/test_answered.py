@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inference.answered import held
-from inference.closed import OVERALL_CHANGE, Closed, of_finding, of_question
+from inference.closed import OVERALL_CHANGE, Closed, of_finding, of_mark, of_question
 from tests.inference import tiny
 
 
@@ -26,6 +26,23 @@ def against(closed: Closed, text: str, name: str) -> str:
         ("The opacity is larger, the nodule smaller.", "worse", ""),
         ("A normal heart.", "worse", ""),
         ("", "worse", ""),
+        ("Not worse overall.", "worse", "not worse"),
+        ("Not worse overall.", "improved", ""),
+        ("The disease is not worse.", "worse", "not worse"),
+        ("The disease is not worse.", "stable", ""),
+        ("The disease has not improved.", "improved", "not improved"),
+        ("Overall, the disease isn't stable.", "stable", "not stable"),
+        ("Overall, the disease isn't stable.", "worse", ""),
+        ("The disease in the right lung is not worse.", "worse", ""),
+        ("Overall, no change in the effusion.", "worse", ""),
+        ("Overall, no change.", "worse", "stable"),
+        ("The effusion is larger, overall stable.", "stable", ""),
+        ("The effusion is larger but overall stable.", "worse", "stable"),
+        ("Although the effusion is larger, overall the disease has improved.", "worse", "improved"),
+        ("- Effusion: larger\n- Overall: stable", "stable", ""),
+        ("Overall the disease is 2.5 cm larger.", "stable", "worse"),
+        ("Overall, it is hard to tell whether the disease is worse.", "stable", ""),
+        ("Overall, neither image shows disease.", "worse", "stable"),
     ],
 )
 def test_the_disease_as_a_whole(text: str, name: str, said: str) -> None:
@@ -46,12 +63,41 @@ def test_of_a_finding_only_its_own_clause_counts() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [
+        ("The effusion is larger; the nodule is smaller.", "stable", "worse"),
+        ("Effusions have decreased, and the nodule is larger.", "worse", "improved"),
+        ("The pleural effusion is larger, whereas the nodule is smaller.", "worse", ""),
+        ("The pleural effusion persists but is smaller.", "worse", "improved"),
+        ("The pleural effusion is 2.5 cm larger.", "improved", "worse"),
+        ("The pericardial effusion is larger; the pleural effusion is stable.", "worse", "stable"),
+        ("The disease as a whole is worse; the pleural effusion is stable.", "stable", ""),
+        ("There is no pleural effusion. The nodule is larger.", "improved", ""),
+        ("The nodule is larger.", "improved", ""),
+        ("Pleural effusion: larger\nNodule: smaller", "improved", "worse"),
+        ("No new pleural effusion.", "worse", ""),
+        ("The pleural effusion has not resolved.", "improved", ""),
+        ("The pleural effusion hasn't changed.", "worse", "stable"),
+        ("The pleural effusion is not larger.", "improved", ""),
+        ("The pleural effusion was larger on the prior.", "improved", ""),
+        ("Neither image shows an effusion.", "new", "stable"),
+    ],
+)
+def test_a_finding_is_held_to_the_clauses_that_name_it(text: str, name: str, said: str) -> None:
+    """ "2.5 cm" ended a sentence, "effusions" was no effusion, and the nodule's growth contradicted the effusion."""
+    assert against(of_finding("pleural effusion"), text, name) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
         ("B: smaller", "larger", "smaller"),
         ("(B)", "larger", "smaller"),
         ("It is stable.", "larger", "stable"),
         ("A right nodule that is larger", "larger", ""),
         ("H: none", "larger", ""),
         ("Smaller or stable.", "larger", ""),
+        ("It is not smaller.", "larger", ""),
+        ("It isn't smaller.", "larger", ""),
+        ("Not larger but stable.", "larger", "stable"),
     ],
 )
 def test_an_option_is_named_by_its_letter_or_its_words(text: str, name: str, said: str) -> None:
@@ -72,6 +118,13 @@ def test_an_option_is_named_by_its_letter_or_its_words(text: str, name: str, sai
         ("Neither: both images show the same.", ("says otherwise", "both the same")),
         ("The first image shows more than the second image.", ("names none", "")),
         ("More disease.", ("names none", "")),
+        ("They are not the same: the first image.", ("agrees", "the first image")),
+        ("The same nodule is larger in the first image.", ("agrees", "the first image")),
+        ("Both show the same amount of disease.", ("says otherwise", "both the same")),
+        ("Not the second image.", ("names none", "")),
+        ("Not the second image but the first image.", ("agrees", "the first image")),
+        ("Neither lung is clear in the first image.", ("agrees", "the first image")),
+        ("The 2.5 cm nodule of the first image.", ("agrees", "the first image")),
     ],
 )
 def test_which_image(text: str, verdict: tuple[str, str]) -> None:
@@ -105,3 +158,8 @@ def test_a_bare_yes_or_no_answers_what_was_asked_and_no_choice_between_options(
     closed = of_question(request)
     assert closed is not None
     assert held(request, closed, text, name) == verdict
+
+
+def test_of_a_mark_the_disease_around_it_says_nothing() -> None:
+    assert against(of_mark("A"), "The disease is worse; region A is stable.", "stable") == ""
+    assert against(of_mark("A"), "Region A isn't stable.", "stable") == "not stable"

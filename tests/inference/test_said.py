@@ -7,7 +7,7 @@ import time
 import pytest
 
 from inference.guard import claims, comparable, no_opposite
-from inference.said import direction, meaning
+from inference.said import denied, direction, meaning
 from tests.inference import tiny
 
 
@@ -53,12 +53,29 @@ def test_direction_of_an_answer(text: str, way: str) -> None:
         ("No pneumothorax and stable cardiomegaly.", "same"),
         ("Not larger and stable.", "same"),
         ("The effusion has not resolved.", ""),
+        ("There isn't a new opacity.", ""),
+        ("Nothing new.", ""),
         ("No longer enlarged.", "smaller"),
     ],
 )
 def test_what_is_denied_is_not_claimed(text: str, way: str) -> None:
     """ "It didn't grow" was read as larger and "not stable" as stable."""
     assert direction(text) == way
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("It is not worse.", "larger"),
+        ("No improvement.", "smaller"),
+        ("It isn't stable.", "same"),
+        ("No worsening and no improvement.", ""),
+        ("It is not worse; it is stable.", ""),
+        ("Stable.", ""),
+    ],
+)
+def test_the_one_way_that_an_answer_denies(text: str, way: str) -> None:
+    assert denied(text) == way
 
 
 @pytest.mark.parametrize(
