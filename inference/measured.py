@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.said import Direction, direction, replied
+from inference.said import Direction, denied, direction, replied
 
 LEAST_PERCENT = 10.0
 LEAST_MM = 1.5
@@ -69,12 +69,14 @@ class Compared:
 def against(text: str, pairs: Sequence[Paired], question: str = "") -> tuple[Compared, ...]:
     """Each pair beside what the answer says; an answer without a direction, or with both, conflicts with nothing.
 
-    A plain yes or no says what `question` asks for, or denies it: "No." to "Has it grown?" conflicts with what was measured larger.
+    A plain yes or no says what `question` asks for, or denies it: "No." to "Has it grown?" conflicts with what was measured larger, as
+    "It is not larger." does, and neither with what was measured smaller.
     """
     said = direction(text)
     asked, affirmed = replied("" if _APPEARED.search(question) else question, text)
-    if not affirmed:
-        return tuple(_denied(pair, asked) for pair in pairs)
+    no = denied(text) or ("" if affirmed else asked)
+    if no:
+        return tuple(_denied(pair, no) for pair in pairs)
     return tuple(_compared(pair, said or asked) for pair in pairs)
 
 
@@ -90,7 +92,7 @@ def _compared(pair: Paired, said: Direction) -> Compared:
 
 
 def _denied(pair: Paired, asked: Direction) -> Compared:
-    """A plain no to a question whether it went the way `asked`."""
+    """The answer denies that it went the way `asked`."""
     conflicts = asked == pair.way
     return Compared(pair, "", conflicts, f"{_measured(pair)}, {'but' if conflicts else 'and'} the answer says not {_WORDS[asked]}.")
 

@@ -83,6 +83,8 @@ _PLANNED = re.compile(
     re.IGNORECASE,
 )
 """In a sentence about a follow-up that is still to come."""
+_REACH = 300
+"""Characters before and behind a mention in which its meaning is looked for."""
 _FLAGS = re.IGNORECASE
 _COMPILED = tuple((name, re.compile(pattern, 0 if name == "mark" else _FLAGS)) for name, pattern in _PATTERNS)
 
@@ -168,7 +170,7 @@ def _ordinal(match: re.Match[str], scene: Scene) -> Meaning | None:
 
 def _last(match: re.Match[str]) -> Literal["image", "prior", ""]:
     """Whether "the last ..." is the last of the images or the one before today's; `` when it may be either."""
-    against = _AGAINST.search(match.string[: match.start()])
+    against = _AGAINST.search(_before_it(match))
     counted = re.search(rf"\b{_COUNTED} (?:{_NOUN}|one)\b", _sentence(match), _FLAGS)
     if re.search(r"\bof\b", match[0]) or (against and counted):
         return "image"
@@ -180,7 +182,7 @@ def _last(match: re.Match[str]) -> Literal["image", "prior", ""]:
 def _number(match: re.Match[str], scene: Scene) -> Meaning | None:
     count = len(scene.places)
     if match["number"]:
-        counted = match["number"].isalpha() and re.search(r"\b(?:the|this|that|each|an?) $", match.string[: match.start()], _FLAGS)
+        counted = match["number"].isalpha() and re.search(r"\b(?:the|this|that|each|an?) $", _before_it(match), _FLAGS)
         return None if counted else _numbered("image", _value(match["number"]), count)  # "in this image two nodules are seen"
     told = [_value(word) for word in re.findall(_NUMBER, match["numbers"], _FLAGS)]
     numbers = range(told[-2], told[-1] + 1) if re.search(r"-|–| to ", match["numbers"]) else told
@@ -206,7 +208,7 @@ def _former(match: re.Match[str], scene: Scene) -> Meaning | None:
 
 
 def _former_alone(match: re.Match[str], scene: Scene) -> Meaning | None:
-    to = re.match(r" to\b", match.string[match.end() :]) and not re.search(r"\bfrom $", match.string[: match.start()], _FLAGS)
+    to = re.match(r" to\b", match.string[match.end() : match.end() + 4]) and not re.search(r"\bfrom $", _before_it(match), _FLAGS)
     return _former(match, scene) if _led(match) and (not to or _definite(match)) else None
 
 
@@ -220,7 +222,7 @@ def _before(scene: Scene, word: str) -> Meaning | None:
 def _later(match: re.Match[str], scene: Scene) -> Meaning | None:
     """None of a study that today's is compared with, and of a follow-up that is to come."""
     found = next(value for value in match.groupdict().values() if value).lower()
-    before = match.string[: match.start()]
+    before = _before_it(match)
     if (_ANY.search(before) and not _definite(match)) or (found in ("latest", "recent") and _AGAINST.search(before)):
         return None
     if found.startswith("follow") and _PLANNED.search(_sentence(match)):
@@ -233,7 +235,7 @@ def _now(match: re.Match[str], scene: Scene) -> Meaning | None:
 
 
 def _led(match: re.Match[str]) -> bool:
-    return _definite(match) or bool(_LED.search(match.string[: match.start()]))
+    return _definite(match) or bool(_LED.search(_before_it(match)))
 
 
 def _definite(match: re.Match[str]) -> bool:
@@ -243,7 +245,13 @@ def _definite(match: re.Match[str]) -> bool:
 def _sentence(match: re.Match[str]) -> str:
     """The sentence a match stands in."""
     ends = r"[.;!?]\s|\n"
-    return re.split(ends, match.string[: match.start()])[-1] + match[0] + re.split(ends, match.string[match.end() :])[0]
+    behind = match.string[match.end() : match.end() + _REACH]
+    return re.split(ends, _before_it(match))[-1] + match[0] + re.split(ends, behind)[0]
+
+
+def _before_it(match: re.Match[str]) -> str:
+    """What stands before a match, as far as it bears on it."""
+    return match.string[max(0, match.start() - _REACH) : match.start()]
 
 
 def _sided(match: re.Match[str], scene: Scene) -> Meaning:

@@ -70,3 +70,14 @@ def test_a_plain_yes_or_no_says_or_denies_what_was_asked(question: str, text: st
 def test_what_has_not_resolved_may_well_be_smaller() -> None:
     (found,) = against("No.", [Paired("A", "B", 11.0, 8.0)], "Has the effusion resolved?")
     assert not found.conflicts
+
+
+@pytest.mark.parametrize(
+    ("current", "conflicts", "words"),
+    [(8.0, False, "(smaller), and the answer says not larger"), (11.2, False, "(unchanged), and"), (14.0, True, "(larger), but")],
+)
+def test_what_is_not_larger_may_well_be_smaller(current: float, conflicts: bool, words: str) -> None:
+    """It counted as unchanged, and so against a nodule measured smaller."""
+    (found,) = against("The nodule is not larger.", [Paired("A", "B", 11.0, current)])
+    assert found.conflicts is conflicts
+    assert words in found.sentence
