@@ -23,7 +23,7 @@ _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
 _SINGLE = r"(?:image|film|radiograph|x-?ray|scan|study|picture|exam(?:ination)?|slice|view)"
 _NOUN = rf"(?:{_SINGLE}s?|studies)"
 _KIND = r"(?:chest|frontal|lateral|pa|ap|portable|supine|upright|erect|abdominal|pelvic|head|brain|screening|ct|mri?|pet)"
-_IMAGE = rf"(?:{_KIND} )*(?:{_NOUN}|ct|mri?|pet|cxr|mammograms?|imaging)\b"
+_IMAGE = rf"(?:{_KIND} )*(?:{_NOUN}|ct|mri?|pet|cxr|mammograms?|imaging|visits?)\b"
 _COUNTED = rf"(?:\d{{1,2}}(?:st|nd|rd|th)|{'|'.join(ORDINALS)})"
 _NUMBER = rf"(?:\d{{1,2}}|{'|'.join(_NUMBERS)})"
 _UNIT = r"(?:%|(?:mm|cm|millimet\w+|centimet\w+|percent|times|seconds?|min(?:ute)?s?|h(?:ou)?rs?|days?|weeks?|months?|years?|yrs?)\b)"
@@ -42,7 +42,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("mark", r"\b(?i:(?:marked )?(?:region|mark|marker|roi|area|lesion|arrow|box|point|label))\s+(?P<mark>[A-Z])\b"),
     (
         "ordinal",
-        rf"\b(?:the )?(?P<ordinal>{_COUNTED}|last|latter|former) (?:(?:of (?:the|these|those) (?:{_NUMBER} )?)?{_NOUN}\b|{_ONE})",
+        rf"\b(?:the )?(?P<ordinal>{_COUNTED}|last|latter|former) (?:(?:of (?:the|these|those) (?:{_NUMBER} )?)?(?:{_NOUN}|visit)\b|{_ONE})",
     ),
     ("point", rf"\btime ?point (?P<point>{_NUMBER}){_NO_AMOUNT}|\b(?<!that )(?<!this )time (?P<time>{_NUMBER}){_NO_AMOUNT}"),
     ("sided", rf"\b(?:the )?(?P<sided>left|right)(?:-hand)? (?:{_NOUN}|(?P<breast>breast|mammogram))\b"),
@@ -78,7 +78,7 @@ _AGAINST = re.compile(
 _ANY = re.compile(r"\b(?:an?|no|any|further|for|clinical|regular|close|serial|lost to) $", re.IGNORECASE)
 _PLANNED = re.compile(
     r"\b(?:recommend\w*|correlat\w+|suggest(?:ed)?|advised?|consider(?:ed)?|should|obtain|warranted|need(?:s|ed)?|required?|scheduled?"
-    r"|plan(?:ned)?|routine|short[- ](?:term|interval)"
+    r"|plan(?:ned)?|routine|helpful|further|short[- ](?:term|interval)"
     rf"|(?:with)?in (?:\d+|{'|'.join(_NUMBERS)}|a few|several)(?: ?(?:-|–|to) ?\d+)?[ -]{_UNIT})\b",
     re.IGNORECASE,
 )

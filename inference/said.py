@@ -50,7 +50,7 @@ _DOUBTED = re.compile(
     re.IGNORECASE,
 )
 _BEHIND = re.compile(
-    rf"(?: (?!than\b|from\b|since\b)\w+){{0,2}} (?:(?:[io]n|at) (?:the )?{_THEN}\b|previously\b|before\b)|"
+    rf"(?: (?!than\b|from\b|since\b)\w+){{0,2}} (?:(?:[io]n|at) (?:the )?{_THEN}\b|(?:previously|before)(?=\W*$|,))|"
     r"(?: \w+){0,4} (?:cannot|can not|can['’]t) be (?:excluded|ruled out|determined|assessed|judged|told|evaluated|confirmed)\b",
     re.IGNORECASE,
 )

@@ -16,10 +16,10 @@ NUMBERS = {"a": 1.0, "an": 1.0, "half a": 0.5, "a couple of": 2.0, "eighteen": 1
 DAYS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
 _COUNT = rf"(?:{'|'.join(sorted(NUMBERS, key=len, reverse=True))}|\d{{1,3}}(?:\.\d)?)"
 _SPAN = re.compile(
-    rf"\b(?:(?:(?P<near>in|within)|over|after|for|at)(?: the)?(?P<ahead> next| coming)?"
+    rf"\b(?:(?:(?P<near>in|within)|over|after|for|at)(?: the)?(?P<ahead> next| (?:up)?coming)?"
     rf"(?: (?:about|around|approximately|roughly|another))? (?:(?P<count>{_COUNT})(?: ?(?:to|or|-|–) ?(?P<most>{_COUNT}))?|"
     rf"(?P<vague>(?:a )?few|several|some))[ -](?P<unit>{'|'.join(DAYS)})s?\b"
-    rf"|(?:in |within |over |for |during )?(?:the )?(?:next|coming) (?P<soon>{'|'.join(DAYS)})\b)",
+    rf"|(?:in |within |over |for |during )?(?:the )?(?:next|(?:up)?coming) (?P<soon>{'|'.join(DAYS)})\b)",
     re.IGNORECASE,
 )
 _TURN = (
@@ -27,11 +27,12 @@ _TURN = (
     r"deteriorate|get|become|remain|stay|happen|respond|disappear)\b"
 )
 _AHEAD = re.compile(
-    r"\b(?:forecasts?|predict|prediction|prognos(?:is|e|tic)|outlook|how (?:long|soon) (?:until|till)|"
+    r"\b(?:forecasts?|predict(?:ions?)?|(?:predicted|forecast(?:ed)?) (?:progression|course|change|outcome)|"
+    r"prognos(?:is|e|tic)|outlook|how (?:long|soon) (?:until|till)|"
     rf"(?<!\byou )(?<!\bI )(?<!\bwe )will(?! you\b)|going to (?:be\b|have\b|look\b|need\b|appear\b|{_TURN}))\b",
     re.IGNORECASE,
 )
-_NEXT = re.compile(r"\b(?:next|coming) (?:(?:year|month|week)|(?P<study>stud(?:y|ies)|visit|exam\w*|follow-up))\b", re.IGNORECASE)
+_NEXT = re.compile(r"\b(?:next|(?:up)?coming) (?:(?:year|month|week)|(?P<study>stud(?:y|ies)|visit|exam\w*|follow-up))\b", re.IGNORECASE)
 _EXPECTS = re.compile(r"\b(?:expect(?:ed)?|likely(?! (?:diagnos|cause|explan|a?etiolog|reason))|anticipate[ds]?)\b", re.IGNORECASE)
 _TOWARDS = re.compile(rf"\b(?:expected|likely|anticipated) to {_TURN}", re.IGNORECASE)
 _WOULD = re.compile(
@@ -45,6 +46,8 @@ _BEHIND = re.compile(
     r"likely (?:\w+ed|grew|grown|new))\b",
     re.IGNORECASE,
 )
+_OPTIONS = re.compile(r"^[ \t]*\(?[A-I][):.][ \t].*$", re.MULTILINE)
+"""What may be answered is not what is asked: "probably benign outlook" is a reply like others."""
 _SENTENCE = re.compile(r"\.(?!\d)|[?!;\n]")
 
 
@@ -62,7 +65,7 @@ def asked(question: str) -> Horizon | None:
     Words of expectation alone ("as expected") are no forecast; with a span ahead ("is expected in a year") they are, unless the
     sentence looks back. "I will show you two films" speaks of no patient.
     """
-    return next((found for found in map(_asked, _SENTENCE.split(question)) if found is not None), None)
+    return next((found for found in map(_asked, _SENTENCE.split(_OPTIONS.sub("", question))) if found is not None), None)
 
 
 def _asked(sentence: str) -> Horizon | None:

@@ -36,6 +36,12 @@ ALONE = Scene((Place(""),), "temporal")
         ("Cardiomegaly.", PAIR, []),
         ("A nodule of 8 mm; a region a bit denser.", PAIR, []),
         ("The effusion has grown since the last study.", PAIR, [("the last study", "time", (0,))]),
+        ("In the previous visit it was small.", PAIR, [("the previous visit", "time", (0,))]),
+        (
+            "The current visit shows more than the first visit.",
+            PAIR,
+            [("The current visit", "time", (1,)), ("the first visit", "image", (0,))],
+        ),
         ("Compared with the last exam, it is larger.", PAIR, [("the last exam", "time", (0,))]),
         ("Larger than on the last radiograph.", PAIR, [("the last radiograph", "time", (0,))]),
         ("New since the last image.", PAIR, [("the last image", "time", (0,))]),

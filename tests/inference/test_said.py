@@ -94,6 +94,8 @@ def test_the_one_way_that_an_answer_denies(text: str, way: str) -> None:
         ("The nodule seen on the prior study is larger.", "larger"),
         ("The previously noted consolidation has improved.", "smaller"),
         ("The effusion was previously larger.", ""),
+        ("There is resolution of the previously noted effusion.", "smaller"),
+        ("There was an improvement in the previously mild oedema.", "smaller"),
         ("I cannot tell whether it is worse.", ""),
         ("It is unclear if it has grown.", ""),
         ("Unclear whether it is worse, stable or improved.", ""),
