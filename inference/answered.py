@@ -15,7 +15,7 @@ from inference.closed import LETTERS, OVERALL_CHANGE, Closed
 from inference.engine import Request
 from inference.mentions import Place, Scene, mentions
 from inference.offsets import plain
-from inference.said import NAMED, Direction, denied, direction, replied
+from inference.said import NAMED, Direction, denied, direction, replied, ways
 
 Verdict = Literal["agrees", "says otherwise", "names none"]
 
@@ -49,7 +49,7 @@ def held(request: Request, closed: Closed, text: str, name: str) -> tuple[Verdic
         return ("agrees" if said == name else "says otherwise" if said else "names none"), said
     own = _own(closed, text)
     words = ". ".join(own) if own else "" if closed.name in NAMED and any(one.search(text) for one in NAMED.values()) else text
-    way, found = _WAYS.get(name, ""), "same" if own and _NEITHER.search(words) else direction(words)
+    way, found = _WAYS.get(name, ""), _found(words, bool(own))
     whole, no = bool(own), denied(words)
     if not no and not found:
         found, affirmed = replied(request.question, text)
@@ -62,6 +62,13 @@ def held(request: Request, closed: Closed, text: str, name: str) -> tuple[Verdic
     if found == way:
         return "agrees", ""
     return ("says otherwise", _WORDS[found]) if whole or "same" not in (found, way) else ("names none", "")
+
+
+def _found(words: str, own: bool) -> Direction:
+    """Which way the words go; of clauses that name what was asked, none where they also call it the same."""
+    if own and _NEITHER.search(words):
+        return "same"
+    return "mixed" if own and len(ways(words)[0]) > 1 else direction(words)
 
 
 def _own(closed: Closed, text: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from inference.guard import LINE
@@ -16,13 +16,15 @@ from inference.prompts import FINDINGS
 
 Direction = Literal["larger", "smaller", "same", "mixed", ""]
 
+_AT = r"(?! (?:\w+ )?(?:on|in|at|than) (?:on |in )?(?:the )?(?:left|right|lower|upper|mid|other))"
+"""Behind a word of degree: it compares two places of one image."""
 _LARGER = (
-    r"worse(?:ned|ning|ns|n)?|larger|bigger|greater|increas\w*|gr[eo]wn?|growing|growth|progress(?:ed|ing|ion|es)|enlarg\w*|deteriorat\w*|"
-    r"more (?:extensive|disease|pronounced|opaque|prominent)|denser|new(?:ly)?|appeared"
+    rf"worse(?:ned|ning|ns|n)?|larger{_AT}|bigger{_AT}|greater{_AT}|increas\w*|gr[eo]wn?|growing|growth|progress(?:ed|ing|ion|es)|enlarg\w*|deteriorat\w*|"
+    rf"more (?:extensive|disease|pronounced|opaque|prominent){_AT}|denser|new(?:ly)?|appeared"
 )
 _SMALLER = (
-    r"improv\w*|better|smaller|decreas\w*|shr[aiu]nk(?:en|ing)?|resolv\w*|resolution|regress\w*|reduc\w*|"
-    r"less (?:extensive|disease|pronounced|opaque|prominent)|clear(?:ed|ing)|gone|disappeared|"
+    rf"improv\w*|better|smaller{_AT}|decreas\w*|shr[aiu]nk(?:en|ing)?|resolv\w*|resolution|regress\w*|reduc\w*|"
+    rf"less (?:extensive|disease|pronounced|opaque|prominent){_AT}|clear(?:ed|ing)|gone|disappeared|"
     r"no longer(?! (?:\w+ly )?(?:stable|unchanged|similar|the same|constant|"
     r"(?:grow|progress|increas|enlarg|worsen|improv|decreas|resolv)ing)\b)"
 )
@@ -44,9 +46,11 @@ _THEN = r"(?:prior|previous|earlier|first|initial|baseline|older)"
 _DOUBTED = re.compile(
     r"(?<!less of )(?<!tive of )\bwhether\b.*$|\b(?:had been|used to be|previously) (?:\w+ )?$|"
     r"(?:\b(?:if(?! anything\b)|not (?:sure|certain)|"
-    r"(?:cannot|can not|can['’]t|(?:unable|impossible|hard|difficult) to) (?:tell|say|determine|assess|judge|confirm|exclude|rule out))\b|"
-    rf"^\W*(?:[io]n|at) (?:the )?{_THEN}\b(?: \w+)?,?(?:(?!\b(?:now|current|second|later)\b)[^,])*\b(?:is|are|was|were)\b)[^,]*$|"
-    rf"^\W*the {_THEN} (?:image|film|stud|exam|scan|radiograph|one)\w* (?:had|has|show\w*) (?:an? |the )?(?:\w+ )?$",
+    r"(?:cannot|can not|can['’]t|(?:unable|impossible|hard|difficult) to) (?:tell|say|determine|assess|judge|confirm|exclude|rule out))\b)"
+    r"[^,]*$|"
+    r"\b(?:to (?:assess|monitor|evaluate|determine|track|detect|check|prevent|avoid|identify|confirm)|"
+    r"for (?:any|further)|(?:risk|possibility) of)"
+    r" (?:\w+ ){0,6}$",
     re.IGNORECASE,
 )
 _BEHIND = re.compile(
@@ -54,7 +58,15 @@ _BEHIND = re.compile(
     r"(?: \w+){0,4} (?:cannot|can not|can['’]t) be (?:excluded|ruled out|determined|assessed|judged|told|evaluated|confirmed)\b",
     re.IGNORECASE,
 )
-"""Before and behind a word of change: it is left open, or told of the prior, of which the current image may be the opposite."""
+"""Before and behind a word of change: it is left open, to be watched for, or told of the prior, of which today's may be the opposite."""
+_SHOWN = r"(?:images?|films?|stud(?:y|ies)|exam\w*|scans?|radiographs?|x-?rays?|visits?|one)"
+_OF_THEN = re.compile(
+    rf"^\W*(?:\w+, )?(?:(?:[io]n|at) (?:the )?{_THEN}\b|the {_THEN} (?:[\w-]+ )?{_SHOWN} (?!to\b|and\b))(?!.*\b(?:since|from the first)\b)",
+    re.IGNORECASE,
+)
+_OF_NOW = re.compile(r"\b(?:current\w*|second|third|last|lat(?:er|est)|newer|follow-?up|now|today|since|subsequent\w*)\b", re.IGNORECASE)
+_PERFECT = re.compile(r"\b(?:has|have) (?:been )?(?:\w+ )?$", re.IGNORECASE)
+"""A clause about the prior image tells nothing of change up to today, nor do those joined to it; "which has grown" does."""
 _YES_NO = re.compile(r"^\s*(?:is|are|has|have|did|does|do|was|were)\b(?!.*\bor\b)", re.IGNORECASE | re.DOTALL)
 _REPLY = re.compile(r"^\W*(yes|no)\b(?=\W*$|\s*[.,;:!*(–—-]|\s+(?:it|they|there)\b)", re.IGNORECASE)
 _CHANGED = re.compile(r"\b(?:chang|differ(?:s|ed|en[ct]))", re.IGNORECASE)
@@ -67,7 +79,8 @@ _SENTENCE = re.compile(r"\.(?!\d)|[;!?\n]")
 _SIDE = re.compile(r"\b(?:left|right|bilateral)\b", re.IGNORECASE)
 _REACH = 120
 """Characters before a word of change in which it may be denied or doubted."""
-_CLAUSE = re.compile(r"\.(?!\d)|[;:!?\n]|,\s*(?:but|and|while|whereas)\b|\b(?:but|while|whereas|however)\b", re.IGNORECASE)
+_PART = re.compile(r"\.(?!\d)|[;!?\n]|\b(?:but|while|whereas|however|though|although)\b|, (?=(?:in|on|at) the\b)", re.IGNORECASE)
+_CLAUSE = re.compile(r":|,\s*and\b|\band (?=the (?:second|third|current|last|later)\b)", re.IGNORECASE)
 _TUBE = "tube or line"
 _FINDINGS: Mapping[str, str] = {
     "diffuse opacity": "diffuse opacit(?:y|ies)",
@@ -87,7 +100,7 @@ def direction(text: str) -> Direction:
     A change that is denied ("not worse") counts as the same, and only where nothing else is claimed. Nothing is said by what is in doubt
     ("whether it is worse"), by what is told of the prior ("was larger before"), and by "not stable", "not resolved" and "not new".
     """
-    claimed, gone = _read(text)
+    claimed, gone = ways(text)
     moved = claimed - {"same"}
     if len(moved) == 2:
         return "mixed"
@@ -98,25 +111,34 @@ def direction(text: str) -> Direction:
 
 def denied(text: str) -> Direction:
     """The one way that an answer denies, where it claims none: what is not worse may be improved as well as stable."""
-    claimed, gone = _read(text)
+    claimed, gone = ways(text)
     return next((way for way in ("larger", "smaller", "same") if gone == {way} and not claimed), "")
 
 
-def _read(text: str) -> tuple[set[str], set[str]]:
+def ways(text: str) -> tuple[set[str], set[str]]:
     """The ways that an answer claims, and those that it denies."""
     claimed: set[str] = set()
     gone: set[str] = set()
-    for clause in _CLAUSE.split(text):
-        for match in _CLAIM.finditer(clause or ""):
+    for clause, then in _clauses(text):
+        for match in _CLAIM.finditer(clause):
             kind, start = match.lastgroup or "", match.start()
             before = (clause, max(0, start - _REACH), start)
-            if _DOUBTED.search(*before) or _BEHIND.match(clause, match.end()):
+            if _DOUBTED.search(*before) or _BEHIND.match(clause, match.end()) or (then and not _PERFECT.search(*before)):
                 continue
             if match[0].lower() == "no longer" or not (_UNSETTLED if kind == "same" else _DENIED).search(*before):
                 claimed.add(kind)
             elif not _LEFT.match(match[0]):
                 gone.add(kind)
     return claimed, gone
+
+
+def _clauses(text: str) -> Iterator[tuple[str, bool]]:
+    """Each clause, and whether it tells of the prior image."""
+    for part in _PART.split(text):
+        then = False
+        for clause in _CLAUSE.split(part):
+            then = bool(_OF_THEN.match(clause)) or (then and not _OF_NOW.search(clause))
+            yield clause, then
 
 
 def replied(question: str, text: str) -> tuple[Direction, bool]:

@@ -65,6 +65,8 @@ def test_of_a_finding_only_its_own_clause_counts() -> None:
     [
         ("The effusion is larger; the nodule is smaller.", "stable", "worse"),
         ("Effusions have decreased, and the nodule is larger.", "worse", "improved"),
+        ("The effusion is unchanged. A larger effusion would need drainage.", "stable", ""),
+        ("The first film shows a worsening effusion. In the second the effusion is smaller.", "worse", "improved"),
         ("The pleural effusion is larger, whereas the nodule is smaller.", "worse", ""),
         ("The pleural effusion persists but is smaller.", "worse", "improved"),
         ("The pleural effusion is 2.5 cm larger.", "improved", "worse"),
