@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ from errors import Cancelled, EngineError, ModelNotLoaded
 ERROR_LEVEL = 4
 ADAPTERS = 4
 """Adapters kept in memory at once."""
+MOST = 40.0
+"""Size of a largest logit whose exponential, added up over a vocabulary, a float32 holds as well as one that was taken off before."""
 BRANCHES = 64
 """Sequences a context can hold at once: the conversation and the answers being scored."""
 
@@ -94,6 +97,8 @@ class Model:
         self._tokens = llama.llama_vocab_n_tokens(self._vocabulary)
         self._width = llama.llama_model_n_embd_inp(self._model)
         self._batch = llama.llama_batch_init(batch, 0, BRANCHES)
+        self._ones = np.ones(self._tokens, np.float32)
+        self._view: tuple[int, NDArray[np.float32]] | None = None
         self.batch = batch
         self.context_tokens = int(llama.llama_n_ctx(self._context))
         self.trained_tokens = int(llama.llama_model_n_ctx_train(self._model))
@@ -228,16 +233,25 @@ class Model:
     def likeliest(self) -> tuple[int, float]:
         """The likeliest token after the last decode, and its log-probability as `logprobs` has it; uses the library's numbers up.
 
-        Written over where they lie, they cost half of what new arrays out of cold memory do.
+        Written over where they lie, they cost half of what new arrays out of cold memory do, and each pass over them that is spared counts:
+        the largest is taken off first only where a float32 could not hold the sum, and a product with ones adds up faster than a sum.
         """
         logits = self._logits(-1)
         token = int(logits.argmax())
-        logits -= logits[token]
+        most = float(logits[token])
+        if abs(most) > MOST:
+            logits -= most
+            most = 0.0
         np.exp(logits, out=logits)
-        return token, -float(np.log(logits.sum()))
+        return token, most - math.log(logits.dot(self._ones))
 
     def _logits(self, row: int) -> NDArray[np.float32]:
-        return np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, row), (self._tokens,))
+        """(vocabulary,) the library's numbers where they lie: mostly where they did before, and a view costs more than their sum."""
+        place = llama.llama_get_logits_ith(self._context, row)
+        address = ctypes.addressof(place.contents)
+        if self._view is None or self._view[0] != address:
+            self._view = address, np.ctypeslib.as_array(place, (self._tokens,))
+        return self._view[1]
 
     def keep(self, position: int) -> None:
         """Forget the conversation from `position` on."""

@@ -28,8 +28,8 @@ from inference.wire import Frame
 
 Send = Callable[[Frame], None]
 
-FRAME = 0.016
-"""Seconds between two frames of words at least: no screen shows more, and each wakes a process that takes a processor from this one."""
+FRAME = 0.033
+"""Seconds between two frames of words at least: nobody reads faster, and each wakes a process that takes a processor from this one."""
 
 
 class Worker:
