@@ -25,6 +25,7 @@ Object.assign(state, { flags: new Map() }); // version id -> {flag, fate}
 export async function lookAtFlags() {
   const found = await get("/api/flags").catch(() => null); // what stands is shown until it can be asked again
   if (found) update({ flags: new Map(found.map((one) => [one.flag.version, one])) });
+  return found !== null;
 }
 
 const stands = (flag) => STANDS[flag.state] ?? DECIDED[flag.accepted];
@@ -65,8 +66,9 @@ on("session", () => {
 /** Everything this reader said, newest first; `choose(flag)` goes there. */
 export function flagList(choose) {
   const list = h("ol.caselines.flaglist", { dataset: { testid: "flags" } }, h("li.quiet.none", {}, "Reading…"));
-  const draw = () => {
+  const draw = (read) => {
     const found = [...state.flags.values()];
+    if (!read && !found.length) return void fill(list, h("li.quiet.none", {}, "What you said could not be read now; open this list again."));
     fill(list, found.length ? found.map((one) => h("li", {}, line(one, choose))) : h("li.quiet.none", {}, "You have said nothing of an answer yet. What you flag stands here, and what became of it."));
   };
   lookAtFlags().then(draw);

@@ -69,7 +69,10 @@ function resolving(forecast, found, draw) {
   const came = menu("What came", [["", "What came?"], ...Object.keys(forecast.shares).map((one) => [one, one]), [found.untold, found.untold]], "", (value) => { keep.disabled = !value; }, { classes: "small", "data-testid": "came" });
   const send = async (event) => {
     event.preventDefault();
+    if (keep.disabled) return;
+    keep.disabled = true; // once
     const next = await attempt(() => post(`/api/forecasts/${forecast.id}/outcomes`, { came: came.value, study_id: Number(study.value), comment: comment.value }));
+    keep.disabled = !came.value;
     if (!next) return;
     draw(next);
     say("Kept; it stands under Resolved.", "good");

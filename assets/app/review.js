@@ -50,6 +50,9 @@ class Desk {
     this.beside = "guidelines"; // what stands below the case, also below the next one
     this.number = null; // item id
     this.held = false;
+    this.asked = null; // the case that was asked for last
+    this.opening = Promise.resolve();
+    this.deciding = false;
     this.seen = ""; // when the case that is open was last changed, as far as this reviewer has seen
     this.timer = 0;
     this.stirred = false; // whether somebody was at this page since the last renewal
@@ -88,12 +91,20 @@ class Desk {
     return found === null && say("No case of these filters is free for you now.", "good");
   }
 
+  /** Show a case, one after the other: of those asked for meanwhile the last. */
+  open(id) {
+    this.asked = id;
+    const opened = this.opening.then(() => (this.asked === id ? this.show(id) : undefined));
+    this.opening = opened.catch(() => undefined);
+    return opened;
+  }
+
   /** Show a case; hold it when it is this reviewer's to judge. */
-  async open(id) {
-    clearInterval(this.timer);
+  async show(id) {
     const found = await attempt(() => get(`/api/review/items/${id}`));
     const form = await attempt(offer);
-    if (!found || !form) return;
+    if (!found || !form || this.asked !== id) return;
+    clearInterval(this.timer);
     const had = this.held && this.number !== id;
     this.number = id;
     this.held = false;
@@ -212,16 +223,22 @@ class Desk {
   }
 
   async decide(decision, value = {}, blind = false) {
+    if (this.deciding) return;
+    this.deciding = true;
+    const { number } = this;
     const done = await attempt(() => this.keep(decision, value, blind));
+    this.deciding = false;
     if (!done) return;
-    clearInterval(this.timer);
-    this.held = false;
     const words = { submitted: "Reader and reviewer agree; it may train.", pending: "Kept. What only you said waits for another.", disputed: "You contradict the reader; an adjudicator decides.", adjudicated: done.accepted ? "Decided; it may train." : "Decided; it does not train.", skipped: "Left to another." };
     say(words[done.state], "good");
+    if (this.number !== number) return void this.lists.draw(); // another case is open by now
+    clearInterval(this.timer);
+    this.held = false;
     this.number = null;
+    if (state.place !== "review") return;
     const found = await attempt(() => post("/api/review/next", this.lists.filters()));
     if (found) await this.open(found.id);
-    else {
+    else if (state.place === "review") {
       lend();
       update({ case: null });
       this.nothing();

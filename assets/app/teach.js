@@ -146,6 +146,7 @@ class Desk {
       this.commit.disabled = false;
       return;
     }
+    if (this.key !== key) return void this.draw(); // another case is read by now
     await this.open(key);
     this.steps.querySelector("button")?.focus();
   }

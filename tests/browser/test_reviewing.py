@@ -230,3 +230,40 @@ def test_a_reviewers_own_words_are_judged_by_another(room: Room, served: Served,
         desk.room.assert_calm()
     finally:
         context.close()
+
+
+def test_of_two_cases_clicked_in_the_queue_the_later_is_held(ward: Served, chromium: Browser, tmp_path: Path) -> None:
+    """Also when the first is there last; and a decision that is on its way in Review hangs nothing over the images of Read."""
+    ward.desk.says("The opacity is worse.")
+    store: Store = ward.app.state.context.store
+    contexts = [chromium.new_context(viewport={"width": 1440, "height": 900}) for _ in range(2)]
+    for context in contexts:
+        context.set_default_timeout(60_000)
+    try:
+        flag(Room.open(contexts[0], ward.url), tmp_path, 2)
+        desk = Reviewing.open(contexts[1], ward.url, store, "annotator", "Second")
+        expect(desk.lines).to_have_count(2)
+        wanted = int(desk.lines.nth(1).get_attribute("data-item") or 0)
+        late: list[Route] = []
+        first = f"**/api/review/items/{desk.lines.first.get_attribute('data-item')}"
+        desk.page.route(first, lambda route: late.append(route))
+        desk.lines.first.click()
+        desk.lines.nth(1).click()
+        with desk.page.expect_event("requestfinished", lambda one: one.url.endswith("/take")):
+            late[0].continue_()
+        desk.expect_case()
+        assert desk.number() == wanted
+        expect(desk.lines.filter(has_text="yours")).to_have_count(1)
+        me = next(one for one in store.members() if one.name == "Second")
+        assert [item.id for item in store.queue(User(me.id, ""), Filters(state="in work")).items] == [wanted]
+
+        desk.page.route("**/api/review/items/*/decision", lambda route: late.append(route))
+        desk.page.get_by_test_id("keep").click()
+        desk.page.get_by_test_id("tab-read").click()
+        desk.page.unroute("**/api/review/items/*/decision")
+        late[1].continue_()
+        expect(desk.told.first).to_be_visible()
+        assert desk.page.evaluate("async () => (await import('/app/state.js')).state.guest") is False
+    finally:
+        for context in contexts:
+            context.close()
