@@ -66,7 +66,10 @@ async function begin(kind) {
     await new Promise((resolve) => { setTimeout(resolve, 400); });
     const next = await attempt(() => get(`/api/align/${job.job}`));
     if (turn !== sent) return;
-    if (!next) break;
+    if (!next) {
+      job = null; // it is not known any more; it can be asked for again
+      break;
+    }
     job = next;
     tell();
   }

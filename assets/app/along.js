@@ -101,9 +101,10 @@ on("session", () => {
 
 let people = []; // on view when it was written
 const onView = () => filled().map((slot) => slot.series.pseudonym);
-on("clinical", () => { people = onView(); });
+on("clinical", () => { if (!state.guest) people = onView(); });
 /** What is told of one patient never goes along with another's images, however they came to hang. */
 on("slots", () => {
+  if (state.guest) return; // another's case is looked at, and asked of by nobody here
   const now = onView();
   if (!people.length) people = now;
   else if (!now.every((one) => people.includes(one))) update({ clinical: EMPTY });

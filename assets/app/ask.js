@@ -8,20 +8,19 @@ import { check } from "./trust.js";
 
 /** Ask about what hangs; `along` are the marks and the context that go with it. `onKept` is called once the question is kept. */
 export async function ask(question, ability, along, onKept) {
-  const { opened } = state;
-  if (!state.session) await keepDrawn(); // a first mark may be beginning the session that this question belongs to
-  if (opened !== state.opened) return undefined;
   const body = {
     question,
     ...along,
     ability,
     relationship: relationship(),
     slots: filled().map(wire),
-    session_id: state.session?.id ?? null,
     different_patients: state.anyway,
     model: state.model.name,
   };
-  return run("/api/ask", body, null, onKept);
+  const { opened } = state;
+  if (!state.session) await keepDrawn(); // a first mark may be beginning the session that this question belongs to
+  if (opened !== state.opened) return undefined;
+  return run("/api/ask", { ...body, session_id: state.session?.id ?? null }, null, onKept);
 }
 
 /** Another answer to the same question about the same images. */
@@ -104,6 +103,7 @@ export function stop() {
 
 /** Read the open session's questions again, as the store has them. */
 async function refresh() {
+  if (state.session.id === state.unjudged) return; // it would name the models
   const session = await attempt(() => get(`/api/sessions/${state.session.id}`));
   if (session && session.id === state.session?.id) update({ turns: session.turns });
 }
@@ -139,10 +139,11 @@ export async function open(id, quiet = false) {
 export async function branch(turn) {
   if (state.running) return void say("An answer is on its way; stop it, or wait for its end.");
   const { opened, session } = state;
+  const wanted = wish();
   await Promise.all([flush(), keepDrawn()]);
   const made = await attempt(() => post(`/api/sessions/${session.id}/turns/${turn.id}/branch`));
   await relist();
-  if (!made || opened !== state.opened || !(await open(made.id))) return;
+  if (!made || !wanted() || opened !== state.opened || !(await open(made.id))) return;
   say("This is a branch: its questions go their own way from here.", "good");
 }
 

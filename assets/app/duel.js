@@ -60,20 +60,21 @@ export function duel() {
   const begin = async () => {
     const question = field.value.trim();
     if (!question || obstacle()) return;
+    const before = run;
     const mine = { sides: [{ text: "" }, { text: "" }], stage: "sending", at: 0, ended: false, blind: unseen(), abort: new AbortController() };
     run = mine;
     draw();
+    const asked = { question, ...going(filled()), ability: state.ability, relationship: relationship(), slots: filled().map(wire), different_patients: state.anyway, models: [first.value, second.value], blind: unseen() };
     await Promise.all([flush(), keepDrawn()]);
     if (run !== mine) return;
-    const body = { question, ...going(filled()), ability: state.ability, relationship: relationship(), slots: filled().map(wire), session_id: state.session?.id ?? null, different_patients: state.anyway, models: [first.value, second.value], blind: unseen() };
     try {
-      await stream("/api/duel", body, (event) => heard(mine, event), mine.abort.signal);
+      await stream("/api/duel", { ...asked, session_id: state.session?.id ?? null }, (event) => heard(mine, event), mine.abort.signal);
     } catch (error) {
       if (error.name !== "AbortError") say(error.message);
     }
     mine.ended = true;
     if (run !== mine) return void relist();
-    if (!mine.turn) run = null;
+    if (!mine.turn) run = before; // refused: what was asked before stands, and waits for its judgement
     if (!mine.blind || mine.sides.some((side) => side.state !== "complete")) await reveal(mine);
     draw();
     if (run === mine) judge.querySelector("button")?.focus();
@@ -107,6 +108,8 @@ export function duel() {
   };
   const say2 = async (value) => {
     const mine = run;
+    if (mine.judging) return;
+    mine.judging = true;
     const [left, right] = mine.sides.map((side) => side.version);
     const kept = await attempt(async () => {
       if (value === "0") await post("/api/feedback", { version_id: left, preferred_over: right });
@@ -115,6 +118,7 @@ export function duel() {
       if (value === "both") for (const id of [left, right]) await post("/api/feedback", { version_id: id, verdict: "disagree" });
       return true;
     });
+    mine.judging = false;
     if (!kept) return;
     mine.judged = value;
     mine.kept = { 0: "Your preference is kept as feedback.", 1: "Your preference is kept as feedback.", none: "Kept as feedback: no difference.", both: "Kept: you disagree with both." }[value];

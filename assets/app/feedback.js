@@ -54,7 +54,11 @@ export class Feedback {
 
   async judge(verdict, turn, version) {
     const said = version.feedback.at(-1)?.verdict === verdict;
-    if (!said && !(await keepStatement(turn, version, { verdict }))) return;
+    if (this.busy) return;
+    this.busy = true; // once, however often it is pressed
+    const kept = said || (await keepStatement(turn, version, { verdict }));
+    this.busy = false;
+    if (!kept) return;
     this.box = null;
     this.open = verdict === "disagree";
     this.redraw();
@@ -95,7 +99,11 @@ export class Feedback {
       const { verdict: _, ...said } = value;
       said.cells = Object.fromEntries(Object.entries(value.cells).filter(([finding, name]) => name !== (last?.cells?.[finding] ?? ""))); // others may have been pressed in the matrix since
       const agreed = last?.verdict === "agree" && !said.codes.length;
-      if (await keepStatement(turn, version, { ...said, verdict: agreed ? "agree" : "disagree" })) leave();
+      if (this.busy) return;
+      this.busy = true;
+      const row = await keepStatement(turn, version, { ...said, verdict: agreed ? "agree" : "disagree" });
+      this.busy = false;
+      if (row) leave();
     };
     const rivals = turn.versions.filter((one) => one.id !== version.id && one.text).map((one) => [one.id, `Better than version ${one.number}`]);
     attempt(offer).then((form) => {

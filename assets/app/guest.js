@@ -1,5 +1,6 @@
 // Another's case on the reader's own stage: what hung there, and what was drawn, is laid aside and comes back as it was. While a
 // guest hangs nothing of it is saved with the reader's session, which goes on answering behind it.
+import { flushPending, resume } from "./hang.js";
 import { borrow, flush } from "./kept.js";
 import { state, update } from "./state.js";
 
@@ -10,6 +11,7 @@ let aside = null;
 /** Lay the reader's own images aside and show these slots (SlotOut) instead; without any the viewports are empty. */
 export function lend(slots = [], relation = null, marks = []) {
   if (!aside) {
+    flushPending();
     aside = { hung: Object.fromEntries(HUNG.map((name) => [name, state[name]])), undo: null };
     update({ guest: true });
   } else {
@@ -29,5 +31,6 @@ export function giveBack() {
   undo();
   update(hung);
   update({ guest: false });
+  resume();
   flush();
 }

@@ -8,6 +8,7 @@ let asked = 0;
 let wishes = 0;
 let keeping = 0;
 let settling = 0;
+let owed = false; // how what hangs relates was not told, because another's case was looked at
 const placing = new Map(); // viewport -> the series wanted there last
 
 const slotOf = (shown) => ({ series: shown.series, frame: shown.frame, role: shown.role, when: shown.when, window: shown.window || null, invert: false, manual: false });
@@ -26,8 +27,9 @@ export function wish() {
 
 /** Show exactly these slots (SlotOut) with their relation; at least two viewports stay. Another case leaves a running answer. */
 export function show(slots, relation, { chosen = null, keepSession = false, why = "" } = {}) {
-  if (keeping || settling) flush();
+  flushPending();
   asked += 1;
+  wishes += 1;
   update({ opened: state.opened + 1 });
   if (state.guest) update({ place: "read" }); // what is opened hangs in Read, whatever is looked at
   const shown = slots.map(slotOf);
@@ -60,10 +62,10 @@ export async function hangStudies(ids, ability) {
 
 /** Put one series into a viewport: the active one, or `index`. */
 export async function place(seriesId, index = state.active) {
-  const { opened } = state;
+  const { opened, guest } = state;
   placing.set(index, seriesId);
   const series = await attempt(() => get(`/api/series/${seriesId}`));
-  if (!series || opened !== state.opened || placing.get(index) !== seriesId) return;
+  if (!series || opened !== state.opened || guest !== state.guest || placing.get(index) !== seriesId) return;
   const slots = [...state.slots];
   slots[index] = slotOf({ series, frame: Math.floor(series.frames / 2), role: "", when: "" });
   const empty = slots.indexOf(null);
@@ -74,6 +76,7 @@ export async function place(seriesId, index = state.active) {
 /** Ask again how what is shown relates; roles the reader chose stay. */
 export async function relate() {
   const turn = (asked += 1);
+  const { guest } = state;
   const shown = filled();
   if (!shown.length) {
     update({ relation: null });
@@ -82,12 +85,18 @@ export async function relate() {
   }
   const body = { series_ids: shown.map((slot) => slot.series.id), relationship: state.chosen };
   const relation = await attempt(() => post("/api/relate", body));
-  if (!relation || turn !== asked) return;
+  owed = !guest && state.guest;
+  if (!relation || turn !== asked || owed) return;
   shown.forEach((slot, number) => {
     if (!slot.manual) Object.assign(slot, { role: relation.roles[number] ?? "", when: relation.whens[number] ?? "" });
   });
   update({ relation, slots: [...state.slots] });
   keep();
+}
+
+/** The reader's own images hang again: what could not be told of them meanwhile is asked for. */
+export function resume() {
+  if (owed) relate();
 }
 
 /** Exchange the two images, or turn the order of more around. */
@@ -148,8 +157,9 @@ export function settle() {
 
 /** Read the list of sessions again, as it is searched. */
 export async function relist() {
-  const sessions = await attempt(() => get(`/api/sessions?search=${encodeURIComponent(state.search)}`));
-  if (sessions) update({ sessions });
+  const { search } = state;
+  const sessions = await attempt(() => get(`/api/sessions?search=${encodeURIComponent(search)}`));
+  if (sessions && search === state.search) update({ sessions });
 }
 
 export const wire = (slot) => ({ series_id: slot.series.id, frame: slot.frame, role: slot.role, when: slot.when, window: slot.window ?? "" });
@@ -173,7 +183,12 @@ export function flush() {
   return attempt(() => put(`/api/sessions/${state.session.id}/slots`, body, { keepalive: true }));
 }
 
+/** The same, where something is not sent yet: another case is about to hang. */
+export function flushPending() {
+  if (keeping || settling) flush();
+}
+
 addEventListener("pagehide", () => {
   if (settling) remember();
-  if (keeping || settling) flush();
+  flushPending();
 });

@@ -30,6 +30,7 @@ let timer = 0;
 let saving = null;
 let dirty = false;
 let opened = 0; // the case that is drawn on, as `state.opened` counts them
+let lent = null; // the reader's own drawing, while another's is on the stage in its place
 let left = null; // what was drawn on a case that was left before its session was made
 
 Object.assign(state, { drawn: compare.NOTHING, links: { ...EMPTY.links, actions: liked() }, mode: "side", overrides: [], chosen_mark: null, saved: true });
@@ -88,34 +89,39 @@ const drawnIn = ({ marks, pairs, key_images }) => ({ marks, pairs: pairs.map(({ 
 function readIn(found) {
   const { scroll, camera, window, crosshair, views, anchors } = found.links;
   version = found.version;
-  history = compare.begin(drawnIn(found));
-  base = history.present;
+  const read = compare.begin(drawnIn(found));
+  base = read.present;
+  const arranged = { links: { actions: { scroll, camera, window, crosshair }, views, anchors }, mode: found.mode, overrides: found.overrides };
+  if (lent) return void Object.assign(lent, { history: read, ...arranged });
+  history = read;
   laid = found.layout ?? state.layout;
   if (laid !== state.layout) setLayout(laid);
   update({
     drawn: history.present,
-    links: { actions: { scroll, camera, window, crosshair }, views, anchors },
-    mode: found.mode,
-    overrides: found.overrides,
+    ...arranged,
     chosen_mark: null,
     saved: true,
   });
 }
 
 function forget() {
-  history = EMPTY.history;
   base = compare.NOTHING;
   version = 0;
   dirty = false;
-  update({ drawn: history.present, links: { ...EMPTY.links, actions: state.links.actions }, mode: "side", overrides: [], chosen_mark: null, saved: true });
+  const arranged = { links: { ...EMPTY.links, actions: state.links.actions }, mode: "side", overrides: [] };
+  if (lent) return void Object.assign(lent, { history: EMPTY.history, ...arranged });
+  history = EMPTY.history;
+  update({ drawn: history.present, ...arranged, chosen_mark: null, saved: true });
 }
 
 /** Draw another's marks in the place of the reader's own, and keep nothing of it; what puts the own ones back. */
 export function borrow(marks) {
   const own = { history, links: state.links, mode: state.mode, overrides: state.overrides };
+  lent = own;
   history = compare.begin({ ...compare.NOTHING, marks });
   update({ drawn: history.present, links: { ...EMPTY.links, actions: own.links.actions }, mode: "side", overrides: [], chosen_mark: null });
   return () => {
+    lent = null;
     const { history: before, ...rest } = own;
     history = before;
     update({ drawn: history.present, ...rest, chosen_mark: null });
@@ -132,7 +138,7 @@ function save() {
 }
 
 function backUp() {
-  if (!session) return;
+  if (!session || state.guest) return;
   try { sessionStorage.setItem(BACKUP + session, JSON.stringify({ ...written(), base })); } catch { /* no storage: the server alone keeps them */ }
 }
 
@@ -149,9 +155,10 @@ export async function flush() {
 async function send() {
   try {
     if (!session && !(await begin())) {
-      if (session && dirty) timer = setTimeout(flush, 0); // another case's, or the one that a question began meanwhile
+      if (dirty && filled().length && (session || worth())) timer = setTimeout(flush, 0); // of the case that is open by now
       return;
     }
+    if (state.guest) return; // sent when the reader's own drawing is back
     dirty = false;
     const own = session;
     const sent = state.drawn;
@@ -165,7 +172,7 @@ async function send() {
     tabs?.postMessage({ session: own, version });
     if (dirty) timer = setTimeout(flush, 400);
   } catch (error) {
-    dirty = true;
+    dirty = Boolean(session) || worth();
     if (error.status === 409) await join();
     else {
       say(error.message);
@@ -237,12 +244,13 @@ async function begin() {
 /** Another session is open: its marks, with what this tab had not yet sent. */
 async function follow() {
   const id = state.session?.id ?? null;
-  if (session === null && saving && opened !== state.opened) left ??= written();
+  const same = opened === state.opened;
+  if (session === null && saving && !same) left ??= written();
   opened = state.opened;
-  if (id === null && session === null) return forget();
+  if (id === null && session === null) return same ? undefined : forget();
   if (id === session) return;
-  const begun = id !== null && session === null && state.running?.session === id;
-  if (session !== null && dirty) await flush();
+  const begun = id !== null && session === null && same; // by a question about what hangs
+  for (let tries = 0; session !== null && dirty && tries < 2; tries += 1) await flush();
   if (state.session?.id !== (id ?? undefined)) return;
   session = id;
   if (id === null) return forget();
@@ -255,10 +263,14 @@ async function follow() {
     if (found.version > 0 || unsent) readIn(unsent ?? found);
     if (!unsent) return;
     base = unsent.base ?? compare.NOTHING;
+    if (lent) {
+      dirty = true; // sent, and joined where it must be, when it is back on the stage
+      return;
+    }
     if (unsent.version !== found.version) joined(found);
     save();
   } catch (error) {
-    say(error.message, "bad", ["Try again", () => { session = null; follow(); }]);
+    say(error.message, "bad", ["Try again", () => { session = null; opened = -1; follow(); }]);
   }
 }
 

@@ -71,7 +71,7 @@ export function listen(showKeys, toggleRail) {
   try { chosen = restored(commands, localStorage.getItem(OWN)); } catch { /* as at first */ }
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && document.querySelector("dialog[open], :popover-open")) return undefined;
-    if (event.key === "Escape" && state.running) return stop();
+    if (event.key === "Escape" && state.running && state.place === "read" && !event.defaultPrevented) return stop();
     if (event.target.closest("input:not([type=range]), textarea, select, dialog")) return undefined;
     if (event.target.closest("[role=radio], input[type=range], .thread, .rail") && /^(Arrow|Page|Home|End)/.test(event.key)) return undefined;
     const command = commandOf(commands, chosen, keyOf(event));

@@ -160,8 +160,10 @@ async function propose() {
   if (!stackOf(here)) return;
   for (const [index, slot] of state.slots.entries()) {
     if (index === here || !slot || !stackOf(index) || compare.unrelated(stackOf(here), stackOf(index))) continue;
-    const found = await attempt(() => post("/api/level", { series_id: from.series.id, frame: from.frame, other_series_id: slot.series.id }));
+    const { frame } = from;
+    const found = await attempt(() => post("/api/level", { series_id: from.series.id, frame, other_series_id: slot.series.id }));
     if (!found) continue;
+    if (state.slots[index]?.series.id !== slot.series.id || state.slots[here]?.series.id !== from.series.id || state.slots[here].frame !== frame) return; // of what was looked at
     if (found.frame === null) {
       say(found.reason);
       continue;

@@ -54,6 +54,7 @@ async function begin(app) {
 
 /** What hung in this tab before a reload. */
 async function rehang(kept) {
+  if (state.opened) return; // the reader was quicker
   const slots = (kept?.slots ?? []).slice(0, state.limits.max_images);
   if (kept?.layout) update({ layout: kept.layout });
   if (!slots.some(Boolean)) return;
@@ -66,7 +67,7 @@ async function rehang(kept) {
       return null;
     }
   }));
-  if (!shown.some(Boolean)) return;
+  if (!shown.some(Boolean) || state.opened) return;
   while (shown.length < 2) shown.push(null);
   update({ slots: shown, chosen: kept.chosen ?? null });
   await relate();

@@ -34,14 +34,20 @@ export function mixing() {
     if (!found.length) reason.value = "";
     go.disabled = reason.value.trim().length < SHORTEST;
   };
+  let busy = false;
   const goOn = async () => {
     const found = open();
     const words = reason.value.trim();
     if (!found.length || words.length < SHORTEST) return;
+    if (busy) return;
+    busy = true;
     const codes = found.map((one) => one.code);
+    const keys = codes.map(key); // of what hangs now
     const kept = await attempt(() => post("/api/overrides", { series_ids: filled().map((slot) => slot.series.id), codes, reason: words }));
+    busy = false;
     if (!kept) return;
-    codes.forEach((code) => gone.add(key(code)));
+    keys.forEach((each) => gone.add(each));
+    if (codes.some((code, at) => key(code) !== keys[at])) return; // others hang by now, and have their own reason to be given
     if (codes.includes("patient")) update({ anyway: true });
     arrange({ overrides: [...state.overrides, ...codes.map((code) => ({ code: key(code), reason: words, at: new Date().toISOString() }))] });
     draw();

@@ -65,7 +65,10 @@ export function panels(talk, items) {
   });
   talk.querySelector(".talkhead").append(opener, menu);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && shown && !event.defaultPrevented && !document.querySelector("dialog[open], :popover-open")) close();
+    if (event.key === "Escape" && shown && !event.defaultPrevented && !document.querySelector("dialog[open], :popover-open")) {
+      event.preventDefault(); // and stops no answer
+      close();
+    }
   });
   for (const one of items) addCommand({ id: `panel-${one.name}`, words: one.words, group: "ask", keys: [one.key], run: one.run ?? (() => (isShown(one.name) ? close() : show(one.name))) });
 }

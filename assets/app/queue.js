@@ -10,6 +10,10 @@ const ORDERS = [["smart", "Smart order"], ["oldest", "Oldest first"], ["newest",
 const PAGE = 50;
 const AGAIN = 15_000; // milliseconds until a queue that is looked at is asked for again
 
+export const BLIND = "interval.blind";
+/** Whether this reviewer judges before they see what others said. */
+export const judgesFirst = () => { try { return localStorage.getItem(BLIND) === "1"; } catch { return false; } };
+
 /** `open(id)` is called for a line, `next()` for the button; returns its element, `draw(item)`, told of the case that is open now, and
  * what it is narrowed to. A case that is held stands in the list whatever that is narrowed to: taking it moved it to "in work". */
 export function queue(open, next) {
@@ -48,7 +52,10 @@ export function queue(open, next) {
     opened = item ?? opened;
     const turn = (asked += 1);
     const page = await attempt(() => post(`/api/review/queue?offset=${offset}&limit=${PAGE}`, chosen));
-    if (!page || turn !== asked) return;
+    if (turn !== asked) return;
+    clearTimeout(timer);
+    if (state.place === "review") timer = setTimeout(() => draw(), AGAIN);
+    if (!page) return;
     const all = Object.values(page.counts).reduce((sum, count) => sum + count, 0);
     fill(states, STATES.map(([name, words]) => h("button.narrowing", { type: "button", "aria-pressed": String(chosen.state === name), onclick: () => narrow({ state: name }), dataset: { state: name } }, h("span", {}, words), h("span.number", {}, String(name ? (page.counts[name] ?? 0) : all)))));
     const held = list.contains(document.activeElement) ? document.activeElement.dataset.item : null;
@@ -60,17 +67,16 @@ export function queue(open, next) {
       h("button.button.plain.small", { type: "button", disabled: offset === 0, onclick: () => { offset = Math.max(0, offset - PAGE); draw(); } }, "Before"),
       h("span.number.quiet", {}, `${offset + 1} – ${last} of ${page.total}`),
       h("button.button.plain.small", { type: "button", disabled: last >= page.total, onclick: () => { offset += PAGE; draw(); }, dataset: { testid: "queue-on" } }, "Next")]);
-    clearTimeout(timer);
-    if (state.place === "review") timer = setTimeout(() => draw(), AGAIN);
   };
   let timer = 0;
   const line = (item) => {
     const own = item.reader === state.me.id;
     const who = own ? "you" : item.reader_name || `reader ${item.reader}`;
     const badge = item.holder ? "in work" : item.state;
+    const untold = judgesFirst() && !own && ["pending", "skipped"].includes(item.state);
     const words = item.holder ? (item.holder === state.me.id ? "yours" : `held by ${item.holder_name || `reader ${item.holder}`}`) : item.state;
     return h("li", {}, h("button.caseline", { type: "button", "aria-current": state.case === item.id ? "true" : null, onclick: () => open(item.id), dataset: { item: item.id, state: badge, testid: "queue-line" } },
-      h("span.first", {}, h("strong.clip", {}, item.codes.length ? item.codes.map(shortOf).join(", ") : item.verdict === "agree" ? "Agreed" : item.verdict === "disagree" ? "Wrong, not said how" : "Corrected"), h("span.casestate", { dataset: { state: badge } }, words)),
+      h("span.first", {}, h("strong.clip", {}, untold ? `Case ${item.id}` : item.codes.length ? item.codes.map(shortOf).join(", ") : item.verdict === "agree" ? "Agreed" : item.verdict === "disagree" ? "Wrong, not said how" : "Corrected"), h("span.casestate", { dataset: { state: badge } }, words)),
       h("span.question-line.clip", {}, item.question),
       h("span.quiet.clip.number", {}, [item.ability, item.modality, who, moment(item.created)].filter(Boolean).join(" · "))));
   };

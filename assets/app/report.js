@@ -25,10 +25,10 @@ export function report() {
   const inside = h("div.reportbody", {}, mark, h("div.parts", {}, PARTS.map(([name, words]) => h("div.part", { dataset: { part: name } }, h("span.caps", {}, words), fields[name]))), about,
     h("div.exports", { role: "group", "aria-label": "Export" }, exports, h("span.gap"), again));
 
-  /** Show what the server has; a part that has another text than `before`, or is being written, stays as the reader has it. */
+  /** Show what the server has; a part that has another text than `before` stays as the reader has it. */
   const show = (found, before) => {
     report = found;
-    for (const [name] of PARTS) if (document.activeElement !== fields[name] && fields[name].value === before[name]) fields[name].value = found.words[name];
+    for (const [name] of PARTS) if (fields[name].value === before[name] && fields[name].value !== found.words[name]) fields[name].value = found.words[name];
     draw();
   };
   const draw = () => {
@@ -55,7 +55,7 @@ export function report() {
       draw();
     }
     if (!wanted) return;
-    const before = words();
+    const before = report?.words ?? words();
     const found = await attempt(() => get(path(wanted)));
     if (found && wanted === of) show(found, before);
   };

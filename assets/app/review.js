@@ -7,15 +7,13 @@ import { forecastMark } from "./forecast.js";
 import { lend } from "./guest.js";
 import { guidelines } from "./guidelines.js";
 import { agreement } from "./agreement.js";
-import { queue } from "./queue.js";
+import { BLIND, judgesFirst, queue } from "./queue.js";
 import { inWords, offer, statementForm } from "./statement.js";
 import { on, state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
 import { addCommand } from "./toolbar.js";
 
-const BLIND = "interval.blind";
 const RENEW = 60_000; // milliseconds between renewals of a hold, as long as its reviewer is at it
-const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
 const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* this tab alone knows */ } };
 
 Object.assign(state, { me: null, case: null, wanted: state.wanted ?? null }); // wanted: the case that another work space asks to see here
@@ -53,6 +51,7 @@ class Desk {
     this.asked = null; // the case that was asked for last
     this.opening = Promise.resolve();
     this.deciding = false;
+    this.looked = new Set(); // cases whose voices were seen
     this.seen = ""; // when the case that is open was last changed, as far as this reviewer has seen
     this.timer = 0;
     this.stirred = false; // whether somebody was at this page since the last renewal
@@ -125,7 +124,9 @@ class Desk {
       return;
     }
     if (had && !this.held) await this.release();
-    const marks = (found.case.said.at(-1)?.mark ? [found.case.said.at(-1).mark] : []).concat(found.case.turn.marks);
+    if (state.place !== "review") return;
+    const said = this.blind(found.case.item) ? null : found.case.said.at(-1)?.mark;
+    const marks = [...(said ? [said] : []), ...found.case.turn.marks];
     lend(found.slots, found.relation, drawnOn(marks, found.case.turn));
     found.lost.forEach((text) => say(text));
     update({ case: id });
@@ -168,14 +169,20 @@ class Desk {
     return "";
   }
 
+  /** Whether what others said of a case is folded: asked for, and not looked at before. */
+  blind(item) {
+    return this.held && item.state !== "disputed" && judgesFirst() && !this.looked.has(item.id);
+  }
+
   draw(found, form) {
     const { item, turn, said, reviews, proposed, conflicts, rival } = found.case;
     const version = turn.versions[0];
-    const blind = this.held && item.state !== "disputed" && kept(BLIND) === "1";
+    const blind = this.blind(item);
     const before = h("div.voices", { dataset: { testid: "voices" } });
     let saw = !blind;
     const reveal = () => {
       saw = true;
+      this.looked.add(item.id);
       fill(before, voices(item, said, reviews, conflicts), found.fate && h("p.fate", { dataset: { testid: "fate" } }, fateLine(found.fate)), rival && h("p.quiet", {}, "Preferred over: ", rival));
     };
     if (saw) reveal();
@@ -188,7 +195,7 @@ class Desk {
         h("button.button.plain.small", { type: "button", onclick: () => this.decide("skipped"), title: "Leave it to another (Shift S)", dataset: { testid: "skip" } }, "Skip"),
         h("label.blind", { title: "The form begins empty, and what others said stays folded until you ask for it; agreement counts such judgements apart" }, blindBox(), "Judge first")];
       const made = statementForm({ form, said: standing, findings: Object.keys(version.progression), overall: Boolean(version.checks.overall), answer: version.text, judge: true, words: item.state === "disputed" ? "Decide" : "Submit", comment: "Comment on this case", more: others, keep: (value) => this.decide("judged", value, !saw) });
-      fill(place, found.suggestion.answer !== standing.corrected_answer && suggested(found.suggestion, made), made.element);
+      fill(place, saw && found.suggestion.answer !== standing.corrected_answer && suggested(found.suggestion, made), made.element);
       made.focus();
     };
     fill(this.body,
@@ -200,7 +207,7 @@ class Desk {
       found.barred && h("p.note", { role: "status", dataset: { testid: "barred" } }, icon("info"), found.barred),
       place);
     put(blind ? {} : proposed);
-    fill(this.rest, this.tabs(proposed.codes[0]));
+    fill(this.rest, this.tabs(blind ? undefined : proposed.codes[0]));
     this.body.scrollTop = 0;
   }
 
@@ -248,7 +255,7 @@ class Desk {
 }
 
 function blindBox() {
-  const box = h("input", { type: "checkbox", checked: kept(BLIND) === "1", "data-testid": "blind" });
+  const box = h("input", { type: "checkbox", checked: judgesFirst(), "data-testid": "blind" });
   box.addEventListener("change", () => keep(BLIND, box.checked ? "1" : ""));
   return box;
 }

@@ -18,7 +18,7 @@ export function sessions() {
   });
   const list = h("ul.list", { dataset: { testid: "sessions" } });
   const draw = () => {
-    if (renaming !== null && list.querySelector("input")) return; // the title that is being written stays
+    if (renaming !== null && Number(list.querySelector("input")?.dataset.session) === renaming) return; // the title that is being written stays
     const none = state.search ? "Nothing fits." : "Questions you ask are kept here.";
     fill(list, state.sessions.length ? state.sessions.map(item) : h("li.quiet.none", {}, none));
     search.hidden = !state.sessions.length && !state.search;
@@ -35,7 +35,7 @@ export function sessions() {
       iconButton("edit", "Rename this session", begin, { classes: "plain small" }));
   };
   const field = (one) => {
-    const input = h("input", { type: "text", value: one.title, maxlength: "160", "aria-label": "Title of the session" });
+    const input = h("input", { type: "text", value: one.title, maxlength: "160", "aria-label": "Title of the session", dataset: { session: one.id } });
     const end = async (keep) => {
       if (renaming === null) return;
       renaming = null;

@@ -146,7 +146,7 @@ class Desk {
       this.commit.disabled = false;
       return;
     }
-    if (this.key !== key) return void this.draw(); // another case is read by now
+    if (this.wanted !== key) return void this.draw(); // another case is wanted by now
     await this.open(key);
     this.steps.querySelector("button")?.focus();
   }

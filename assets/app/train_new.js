@@ -36,7 +36,7 @@ export function buildForm(_, hands) {
     fill(button, icon("stack"), "Build");
     if (!made) return;
     say(`Version ${made.version.name} is there: ${plural(made.version.counts.train, "example")}, ${plural(made.version.counts.preferences, "preference")}.`, "good");
-    await hands.changed({ kind: "version", name: made.version.name });
+    await hands.changed(element.isConnected ? { kind: "version", name: made.version.name } : null);
   }
 
   const element = h("article.trainview", { dataset: { testid: "build-form" } }, h("header.viewhead", {}, h("div", {}, h("h1", {}, "Build a dataset version"), h("p.quiet", {}, "Split by patient, temporal labels mirrored, every item checked. It is written once and never changed."))), form);

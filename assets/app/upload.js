@@ -103,7 +103,7 @@ export function uploader() {
   const finished = async ({ report: done, hang }) => {
     tell(done.files);
     const open = () => show(hang.slots, hang.relation);
-    if (hang && !state.running && (!filled().length || doing() === before)) open();
+    if (hang && !state.running && !state.guest && (!filled().length || doing() === before)) open();
     else if (hang) say("The upload is read; what you have open stays.", "good", ["Open", open]);
     const found = await attempt(() => get("/api/library"));
     if (found) update({ patients: found.patients, cases: found.cases });
@@ -119,6 +119,8 @@ export function uploader() {
 const doing = () => JSON.stringify([
   filled().map((slot) => [slot.series.id, slot.frame, slot.role, slot.window]),
   state.session?.id,
+  state.drawn,
+  document.querySelector(".talk.covered") !== null,
   state.turns.map((turn) => turn.versions.length),
   document.getElementById("iv-question")?.value,
 ]);

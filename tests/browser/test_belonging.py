@@ -379,3 +379,90 @@ def test_what_the_model_saw_can_be_asked_for_again(room: Room, served: Served, t
     page.unroute_all()
     box.get_by_role("button", name="Try again").click()
     expect(page.get_by_test_id("tile")).to_have_count(2)
+
+
+def test_marks_that_come_while_another_work_space_is_looked_at_are_there_on_return(room: Room, tmp_path: Path) -> None:
+    """They were drawn over the other's case and thrown away with it; the next mark then saved itself alone over them."""
+    page = room.page
+    room.upload(pair(tmp_path))
+    films = Comparing(room)
+    films.viewport(2)
+    films.draw("length", 1, (20, 20), (60, 20))
+    films.expect_saved()
+    made = page.evaluate(SESSIONS)[0]["id"]
+    room.case(2).click()
+    expect(films.rows).to_have_count(0)
+    address = re.compile(rf"/api/sessions/{made}/marks$")
+    held = hold(page, address, "GET")
+    room.sessions.first.locator(".open").click()
+    room.viewport(2).expect_shown()
+    page.get_by_test_id("tab-teach").click()
+    expect(page.get_by_test_id("teach-case").first).to_be_visible()
+    go_on(page, held, address)
+    page.unroute(address)
+    page.get_by_test_id("tab-read").click()
+    expect(films.rows).to_have_count(1)
+    films.draw("length", 2, (20, 60), (60, 60))
+    films.expect_saved()
+    assert len(page.evaluate(MARKS, made)["marks"]) == 2
+
+
+def test_context_outlives_a_look_at_another_work_space(room: Room, tmp_path: Path) -> None:
+    page = room.page
+    room.upload(pair(tmp_path))
+    page.get_by_test_id("along-clinical").click()
+    page.get_by_test_id("clinical-on").check()
+    page.get_by_test_id("clinical-indication").fill("cough")
+    page.get_by_test_id("tab-teach").click()
+    page.get_by_test_id("teach-case").first.click()
+    expect(page.get_by_test_id("teach-commit")).to_be_visible()
+    page.get_by_test_id("tab-read").click()
+    expect(page.get_by_test_id("along-clinical")).to_have_text("Context: 1")
+    expect(page.get_by_test_id("clinical-indication")).to_have_value("cough")
+
+
+def test_a_reason_goes_with_the_images_it_was_given_for(room: Room, tmp_path: Path) -> None:
+    """It went past the warning of the two that hung when the server had kept it."""
+    page = room.page
+    room.upload([radiograph(tmp_path / "other.dcm", plain(900), patient="0815", name="Roe^Jo")])
+    room.upload([radiograph(tmp_path / "third.dcm", plain(1500), patient="0816", name="Poe^Jo")])
+    room.upload(pair(tmp_path))
+    room.viewport(2).expect_shown()
+    hangs = page.evaluate("import('/app/state.js').then(({ state }) => state.slots[0].series.pseudonym)")
+    strange = page.locator(f".patient:not([data-pseudonym='{hangs}']):has(.case .name.clip)")
+    room.viewport(2).activate()
+    strange.nth(0).get_by_test_id("study").first.click()
+    mixing = page.get_by_test_id("mixing")
+    expect(mixing).to_be_visible()
+    address = re.compile(r"/api/overrides$")
+    held = hold(page, address, "POST")
+    page.get_by_test_id("mixing-reason").fill("Twins are compared.")
+    page.get_by_test_id("mixing-go").click()
+    page.evaluate(
+        "async (id) => (await import('/app/hang.js')).place(id, 1)",
+        page.evaluate(
+            "(n) => import('/app/state.js').then(({ state }) => state.patients.find((one) => one.pseudonym === n).studies[0].series[0].id)",
+            strange.nth(1).get_attribute("data-pseudonym"),
+        ),
+    )
+    go_on(page, held, address)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(mixing).to_be_visible()
+    expect(room.ask_button).to_be_disabled()
+
+
+def test_a_part_that_could_not_be_saved_is_still_there_when_the_report_opens_again(room: Room, served: Served, tmp_path: Path) -> None:
+    answered(room, served, tmp_path)
+    page = room.page
+    room.question.blur()
+    page.keyboard.press("Shift+D")
+    findings = page.get_by_test_id("report-findings")
+    expect(page.get_by_test_id("report-impression")).to_have_value(re.compile("worse"))
+    page.route(re.compile(r"/report\?"), lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    findings.fill("Effusion, larger.")
+    findings.blur()
+    expect(page.get_by_test_id("report-saved")).to_have_text("not saved")
+    page.get_by_test_id("close-report").click()
+    with page.expect_response(re.compile(r"/report\?")):
+        page.keyboard.press("Shift+D")
+    expect(findings).to_have_value("Effusion, larger.")
