@@ -118,7 +118,9 @@ export function composer() {
       iconButton("edit", "Write your own suggestions", () => editTemplates(ability, words), { classes: "plain small", "data-testid": "templates-open" }));
   };
   const draw = () => {
+    const held = kinds.contains(document.activeElement);
     fill(kinds, ABILITIES.map(([name, words, help]) => h("button.kind", { type: "button", role: "radio", title: help, "aria-checked": String(name === state.ability), tabindex: name === state.ability ? "0" : "-1", onclick: () => choose(name), dataset: { ability: name } }, words)));
+    if (held) kinds.querySelector('[aria-checked="true"]').focus();
     const { relation } = state;
     setOptions(related, RELATIONSHIPS, relation?.relationship ?? "temporal");
     related.disabled = filled().length < 2;

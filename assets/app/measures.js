@@ -1,7 +1,8 @@
 // What was measured, as a table: one row each, pairs with what changed, the sum by RECIST 1.1 on request, and as a file.
 import { fill, h, icon, iconButton } from "./dom.js";
+import { record } from "./kept.js";
 import { on, state } from "./state.js";
-import { days, jump, pair, reading, remove, side, slotOf, toggleKeyImage } from "./tools.js";
+import { days, jump, pair, reading, remove, side, slotOf } from "./tools.js";
 import { addAction } from "./toolbar.js";
 import * as compare from "./viewer/compare.js";
 
@@ -62,11 +63,7 @@ export function measures() {
       iconButton("close", "Take this key image out", () => drop(one), { classes: "plain small" }))));
     keys.hidden = !images.length;
   };
-  const drop = (one) => {
-    const index = slotOf(one.series_id);
-    if (index >= 0 && state.slots[index].frame === one.frame) toggleKeyImage(index);
-    else jump(one.series_id, one.frame).then(() => toggleKeyImage(slotOf(one.series_id)));
-  };
+  const drop = (one) => record(compare.toggleKeyImage(state.drawn, one.series_id, one.frame)); // whatever is shown of its series
   addAction({ name: "table", label: "Table of measurements", icon: "table", key: "Shift+t", group: "history", run: () => { open = drawer.hidden; draw(); }, pressed: () => !drawer.hidden });
   for (const name of ["drawn", "slots", "shown", "chosen_mark", "saved"]) on(name, draw);
   on("chosen_mark", () => body.querySelector('[aria-current="true"]')?.scrollIntoView({ block: "nearest" }));

@@ -81,7 +81,7 @@ export function pair(id = state.chosen_mark) {
   else record(found.drawn);
 }
 
-export function toggleKeyImage(index = state.active) {
+function toggleKeyImage(index = state.active) {
   const slot = state.slots[index];
   if (slot) record(compare.toggleKeyImage(state.drawn, slot.series.id, slot.frame));
 }
