@@ -394,7 +394,8 @@ def test_marks_that_come_while_another_work_space_is_looked_at_are_there_on_retu
     expect(films.rows).to_have_count(0)
     address = re.compile(rf"/api/sessions/{made}/marks$")
     held = hold(page, address, "GET")
-    room.sessions.first.locator(".open").click()
+    with page.expect_request(address):
+        room.sessions.first.locator(".open").click()
     room.viewport(2).expect_shown()
     page.get_by_test_id("tab-teach").click()
     expect(page.get_by_test_id("teach-case").first).to_be_visible()
