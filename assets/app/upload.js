@@ -43,10 +43,11 @@ export function uploader() {
     if (!offered.length && !unread.length) return undefined;
     if (busy) return say("An upload is on its way; the next can begin when it is read.");
     busy = true;
+    close.hidden = true; // at once: the list that is shown is the last upload's
     try {
       await sent(offered, unread);
     } finally {
-      busy = false;
+      busy = close.hidden = false;
     }
     return undefined;
   };
@@ -57,12 +58,11 @@ export function uploader() {
     const bytes = list.reduce((sum, { file }) => sum + file.size, 0);
     if (bytes > state.limits.max_upload_mb * MEGA) return say(`The upload is over the limit of ${state.limits.max_upload_mb.toLocaleString("en")} MB; send it in parts, or raise INTERVAL_MAX_UPLOAD_MB.`);
     report.hidden = false;
-    close.hidden = each.hidden = true;
+    each.hidden = true;
     fill(outcomes);
     if (list.length) await carry(list);
     else tell([]);
     halt.hidden = true;
-    close.hidden = false;
     if (!outcomes.children.length) report.hidden = true;
     return undefined;
   };

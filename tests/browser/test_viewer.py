@@ -45,7 +45,8 @@ def stacks(room: Room, tmp_path: Path) -> Looking:
 
 
 def pixel_requests(room: Room) -> list[str]:
-    """Collects the address of every request from now on."""
+    """Collects the address of every request from now on; what opening the case asks for, the count of its tokens last, is over."""
+    expect(room.page.get_by_test_id("budget")).to_be_visible()
     seen: list[str] = []
     room.page.on("request", lambda request: seen.append(request.url))
     return seen
