@@ -98,7 +98,11 @@ export function batch() {
 
   const take = (found) => {
     if (!found) return;
-    if (found.first && now?.id === found.id) now = { ...found, rows: [...now.rows.slice(0, found.first), ...found.rows] };
+    if (found.first && now?.id !== found.id) { // begun in another tab: what was read of it before is asked for too
+      now = null;
+      return void watch();
+    }
+    if (found.first) now = { ...found, rows: [...now.rows.slice(0, found.first), ...found.rows] };
     else now = found;
     rows(found.first);
     draw();

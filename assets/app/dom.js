@@ -116,6 +116,14 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** The same again after a change: the keyboard's focus goes to what now has the `data-key` of what had it. */
+export function refill(element, ...children) {
+  const held = element.contains(document.activeElement) && document.activeElement.dataset.key;
+  fill(element, ...children);
+  if (held) element.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+  return element;
+}
+
 /** A button with an icon and a name for everyone: tooltip and screen reader. */
 export function iconButton(name, label, onclick, extra = {}) {
   const { classes = "plain", ...props } = extra;

@@ -54,7 +54,7 @@ export function engineChip() {
 
 /** What to do when there is no model. */
 export function engineCard() {
-  const retry = h("button.button.main", { type: "button", dataset: { testid: "engine-retry" }, onclick: async () => {
+  const retry = h("button.button.main", { type: "button", dataset: { testid: "engine-retry", key: "retry" }, onclick: async () => {
     const now = await attempt(() => post("/api/engine/open"));
     if (now) { update({ engine: now }); watchEngine(); }
   } }, "Try again");

@@ -16,6 +16,8 @@ const PARTS = [
   ["resolved", "Resolved", "Nothing is resolved yet."],
 ];
 
+const begun = new Map(); // forecast -> what is being said of it; a list that is drawn anew keeps it
+
 /** The panel of Read. */
 export function ledger() {
   const body = h("div.ledgerbody", { dataset: { testid: "ledger" } });
@@ -50,7 +52,7 @@ function entry({ forecast, state }, found, draw) {
   const told = outcome ? `Foretold ${foretold}, its share ${short(share)}; ${outcome.came === found.untold ? "the later study does not tell" : `${outcome.came} came`}, ${plural(outcome.days, "day")} later.` : state === "due" ? "What was foretold is shown once you have said what came." : `Foretold: ${foretold}.`;
   const form = h("div", {});
   const ask = () => fill(form, resolving(forecast, found, draw));
-  if (state === "due") ask();
+  if (state === "due" || begun.has(forecast.id)) ask();
   return h("li", { dataset: { testid: "forecast-entry", state } },
     h("button.caseline", { type: "button", title: "Open its case", onclick: () => open(forecast.session) },
       h("span.first", {}, h("strong.clip", {}, forecast.question), h(`span.fatetag.${kind}`, {}, word)),
@@ -62,11 +64,13 @@ function entry({ forecast, state }, found, draw) {
 /** What a reader says of a forecast that is due: on which study, what came, and a word of their own. */
 function resolving(forecast, found, draw) {
   const label = (one) => `${day(one.acquired)}, ${plural(one.days, "day")} later`;
-  const study = menu("Seen on", forecast.later.map((one) => [String(one.study_id), label(one)]), String(forecast.later.at(-1).study_id), () => undefined, { classes: "small", "data-testid": "seen-on" });
+  const draft = { study: String(forecast.later.at(-1).study_id), came: "", comment: "", ...begun.get(forecast.id) };
+  const note = (changes) => begun.set(forecast.id, Object.assign(draft, changes));
+  const study = menu("Seen on", forecast.later.map((one) => [String(one.study_id), label(one)]), draft.study, (value) => note({ study: value }), { classes: "small", "data-testid": "seen-on" });
   const look = h("button.button.small", { type: "button", title: "Hang it beside the study the forecast was made of", onclick: () => hangStudies([forecast.study_id, Number(study.value)]), dataset: { testid: "look" } }, icon("beside"), "Show");
-  const comment = h("input", { type: "text", maxlength: "400", "aria-label": "Comment", placeholder: "Comment (optional)", "data-testid": "outcome-comment" });
-  const keep = h("button.button.small.main", { type: "submit", disabled: true, dataset: { testid: "resolve" } }, "Keep");
-  const came = menu("What came", [["", "What came?"], ...Object.keys(forecast.shares).map((one) => [one, one]), [found.untold, found.untold]], "", (value) => { keep.disabled = !value; }, { classes: "small", "data-testid": "came" });
+  const comment = h("input", { type: "text", value: draft.comment, oninput: () => note({ comment: comment.value }), maxlength: "400", "aria-label": "Comment", placeholder: "Comment (optional)", "data-testid": "outcome-comment" });
+  const keep = h("button.button.small.main", { type: "submit", disabled: !draft.came, dataset: { testid: "resolve" } }, "Keep");
+  const came = menu("What came", [["", "What came?"], ...Object.keys(forecast.shares).map((one) => [one, one]), [found.untold, found.untold]], draft.came, (value) => { keep.disabled = !value; note({ came: value }); }, { classes: "small", "data-testid": "came" });
   const send = async (event) => {
     event.preventDefault();
     if (keep.disabled) return;
@@ -74,6 +78,7 @@ function resolving(forecast, found, draw) {
     const next = await attempt(() => post(`/api/forecasts/${forecast.id}/outcomes`, { came: came.value, study_id: Number(study.value), comment: comment.value }));
     keep.disabled = !came.value;
     if (!next) return;
+    begun.delete(forecast.id);
     draw(next);
     say("Kept; it stands under Resolved.", "good");
   };

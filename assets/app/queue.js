@@ -1,6 +1,6 @@
 // The reviewers' queue: what waits, narrowed by what it is, the most instructive first.
 import { get, post } from "./api.js";
-import { fill, h, icon, menu, moment, setOptions } from "./dom.js";
+import { h, icon, menu, moment, refill, setOptions } from "./dom.js";
 import { shortOf } from "./statement.js";
 import { on, state } from "./state.js";
 import { attempt } from "./toast.js";
@@ -57,16 +57,14 @@ export function queue(open, next) {
     if (state.place === "review") timer = setTimeout(() => draw(), AGAIN);
     if (!page) return;
     const all = Object.values(page.counts).reduce((sum, count) => sum + count, 0);
-    fill(states, STATES.map(([name, words]) => h("button.narrowing", { type: "button", "aria-pressed": String(chosen.state === name), onclick: () => narrow({ state: name }), dataset: { state: name } }, h("span", {}, words), h("span.number", {}, String(name ? (page.counts[name] ?? 0) : all)))));
-    const held = list.contains(document.activeElement) ? document.activeElement.dataset.item : null;
+    refill(states, STATES.map(([name, words]) => h("button.narrowing", { type: "button", "aria-pressed": String(chosen.state === name), onclick: () => narrow({ state: name }), dataset: { state: name, key: name || "all" } }, h("span", {}, words), h("span.number", {}, String(name ? (page.counts[name] ?? 0) : all)))));
     const apart = opened?.id === state.case && opened.holder === state.me.id && !page.items.some((one) => one.id === opened.id) ? [opened] : [];
-    fill(list, page.items.length + apart.length ? [...apart, ...page.items].map(line) : h("li.quiet.none", {}, all ? "Nothing of these filters." : "Nothing waits. Feedback that readers give on answers stands here."));
-    if (held) list.querySelector(`[data-item="${held}"]`)?.focus({ preventScroll: true });
+    refill(list, page.items.length + apart.length ? [...apart, ...page.items].map(line) : h("li.quiet.none", {}, all ? "Nothing of these filters." : "Nothing waits. Feedback that readers give on answers stands here."));
     const last = Math.min(offset + PAGE, page.total);
-    fill(foot, page.total > PAGE && [
-      h("button.button.plain.small", { type: "button", disabled: offset === 0, onclick: () => { offset = Math.max(0, offset - PAGE); draw(); } }, "Before"),
+    refill(foot, page.total > PAGE && [
+      h("button.button.plain.small", { type: "button", disabled: offset === 0, onclick: () => { offset = Math.max(0, offset - PAGE); draw(); }, dataset: { key: "before" } }, "Before"),
       h("span.number.quiet", {}, `${offset + 1} – ${last} of ${page.total}`),
-      h("button.button.plain.small", { type: "button", disabled: last >= page.total, onclick: () => { offset += PAGE; draw(); }, dataset: { testid: "queue-on" } }, "Next")]);
+      h("button.button.plain.small", { type: "button", disabled: last >= page.total, onclick: () => { offset += PAGE; draw(); }, dataset: { testid: "queue-on", key: "next" } }, "Next")]);
   };
   let timer = 0;
   const line = (item) => {
@@ -75,7 +73,7 @@ export function queue(open, next) {
     const badge = item.holder ? "in work" : item.state;
     const untold = judgesFirst() && !own && ["pending", "skipped"].includes(item.state);
     const words = item.holder ? (item.holder === state.me.id ? "yours" : `held by ${item.holder_name || `reader ${item.holder}`}`) : item.state;
-    return h("li", {}, h("button.caseline", { type: "button", "aria-current": state.case === item.id ? "true" : null, onclick: () => open(item.id), dataset: { item: item.id, state: badge, testid: "queue-line" } },
+    return h("li", {}, h("button.caseline", { type: "button", "aria-current": state.case === item.id ? "true" : null, onclick: () => open(item.id), dataset: { item: item.id, key: item.id, state: badge, testid: "queue-line" } },
       h("span.first", {}, h("strong.clip", {}, untold ? `Case ${item.id}` : item.codes.length ? item.codes.map(shortOf).join(", ") : item.verdict === "agree" ? "Agreed" : item.verdict === "disagree" ? "Wrong, not said how" : "Corrected"), h("span.casestate", { dataset: { state: badge } }, words)),
       h("span.question-line.clip", {}, item.question),
       h("span.quiet.clip.number", {}, [item.ability, item.modality, who, moment(item.created)].filter(Boolean).join(" · "))));

@@ -52,6 +52,7 @@ class Desk {
     this.opening = Promise.resolve();
     this.deciding = false;
     this.looked = new Set(); // cases whose voices were seen
+    this.drawn = ""; // the case as it is drawn; where it is still that, what is typed into its form stays
     this.seen = ""; // when the case that is open was last changed, as far as this reviewer has seen
     this.timer = 0;
     this.stirred = false; // whether somebody was at this page since the last renewal
@@ -80,6 +81,7 @@ class Desk {
   }
 
   nothing() {
+    this.drawn = "";
     fill(this.body, h("div.nothing", {}, h("h2", {}, "Nothing is open"), h("p", {}, "Choose a case of the queue, or take the next one. It is yours for some minutes; nobody else can change it meanwhile."), h("button.button.main", { type: "button", onclick: () => this.next(), dataset: { testid: "take-next" } }, "Take the next case")));
     fill(this.rest, this.tabs());
   }
@@ -125,12 +127,15 @@ class Desk {
     }
     if (had && !this.held) await this.release();
     if (state.place !== "review") return;
-    const said = this.blind(found.case.item) ? null : found.case.said.at(-1)?.mark;
+    const blind = this.blind(found.case.item);
+    const said = blind ? null : found.case.said.at(-1)?.mark;
     const marks = [...(said ? [said] : []), ...found.case.turn.marks];
     lend(found.slots, found.relation, drawnOn(marks, found.case.turn));
     found.lost.forEach((text) => say(text));
     update({ case: id });
-    this.draw(found, form);
+    const drawn = JSON.stringify([id, found.case.item.updated, this.held, found.barred, blind]);
+    if (drawn !== this.drawn) this.draw(found, form);
+    this.drawn = drawn;
     this.lists.draw(found.case.item);
   }
 
@@ -186,8 +191,9 @@ class Desk {
       fill(before, voices(item, said, reviews, conflicts), found.fate && h("p.fate", { dataset: { testid: "fate" } }, fateLine(found.fate)), rival && h("p.quiet", {}, "Preferred over: ", rival));
     };
     if (saw) reveal();
-    else fill(before, h("button.button.small", { type: "button", onclick: () => { reveal(); put(proposed); }, dataset: { testid: "show-voices" } }, icon("eye"), "Show what was said"));
+    else fill(before, h("button.button.small", { type: "button", onclick: () => { reveal(); if (untouched()) put(proposed); }, dataset: { testid: "show-voices" } }, icon("eye"), "Show what was said"));
     const place = h("div");
+    let untouched = () => true;
     const put = (standing) => {
       if (!this.held) return;
       const others = [
@@ -196,6 +202,8 @@ class Desk {
         h("label.blind", { title: "The form begins empty, and what others said stays folded until you ask for it; agreement counts such judgements apart" }, blindBox(), "Judge first")];
       const made = statementForm({ form, said: standing, findings: Object.keys(version.progression), overall: Boolean(version.checks.overall), answer: version.text, judge: true, words: item.state === "disputed" ? "Decide" : "Submit", comment: "Comment on this case", more: others, keep: (value) => this.decide("judged", value, !saw) });
       fill(place, saw && found.suggestion.answer !== standing.corrected_answer && suggested(found.suggestion, made), made.element);
+      const empty = JSON.stringify(made.value());
+      untouched = () => JSON.stringify(made.value()) === empty;
       made.focus();
     };
     fill(this.body,

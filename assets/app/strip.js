@@ -1,5 +1,5 @@
 // Every study of the patient where its date puts it, at true distances; a click hangs it as the prior of what is current.
-import { fill, h } from "./dom.js";
+import { fill, h, refill } from "./dom.js";
 import { place } from "./hang.js";
 import { on, state, update } from "./state.js";
 import { addCommand } from "./toolbar.js";
@@ -62,7 +62,6 @@ export function strip() {
     if (!one) return fill(dots);
     const studies = one.studies.filter((study) => study.series.length);
     const newest = Math.max(...studies.map((study) => days(study) ?? -Infinity));
-    const held = dots.contains(document.activeElement) ? document.activeElement.dataset.study : null;
     const placed = layout(studies.map((study) => ({ study: study.id, days: days(study) })), wide || 320, { margin: 30, label: 62, rows: 1, gap: 16 });
     const dot = ({ study: id, x, dated, row }) => {
       const study = studies.find((each) => each.id === id);
@@ -71,11 +70,10 @@ export function strip() {
       const role = at >= 0 ? state.slots[at].role || `image ${at + 1}` : "";
       const what = [study.acquired?.slice(0, 10) ?? "no date", dated && days(study) !== newest ? `${when} before the newest` : "", [...new Set(study.series.map((series) => series.modality))].join(", "), study.description].filter(Boolean).join(" · ");
       return h("li", { style: { left: `${x}px` }, dataset: { days: String(days(study) ?? "") } },
-        h("button.dot", { type: "button", title: `${what}${role ? ` · hung as ${role}` : " · click to hang"}`, "aria-label": `${what}${role ? `, hung as ${role}` : ""}`, "aria-pressed": String(at >= 0), onclick: () => hang(study), dataset: { role: at >= 0 ? state.slots[at].role || "other" : "", study: String(id), dated: String(dated), testid: "time-point" } }),
+        h("button.dot", { type: "button", title: `${what}${role ? ` · hung as ${role}` : " · click to hang"}`, "aria-label": `${what}${role ? `, hung as ${role}` : ""}`, "aria-pressed": String(at >= 0), onclick: () => hang(study), dataset: { role: at >= 0 ? state.slots[at].role || "other" : "", study: String(id), key: id, dated: String(dated), testid: "time-point" } }),
         row === null ? null : h("span.label.number", { "aria-hidden": "true" }, when === "newest" ? "newest" : `−${when}`));
     };
-    fill(dots, placed.map(dot));
-    if (held) dots.querySelector(`[data-study="${held}"]`)?.focus();
+    refill(dots, placed.map(dot));
     return undefined;
   };
   new ResizeObserver(([entry]) => {

@@ -37,19 +37,25 @@ export function tabs() {
     list.querySelector('[aria-selected="true"]').focus();
   });
   PLACES.forEach(([name, words], number) => addCommand({ id: `place-${name}`, words, group: WORKSPACE, keys: [`Alt+${number + 1}`], run: () => go(name) }));
-  on("place", draw);
+  on("place", () => {
+    draw();
+    address(state.place);
+  });
   draw();
   return list;
 }
 
-/** Go to a work space; the address keeps it over a reload. */
+/** Go to a work space. */
 export function go(name) {
-  if (name === state.place) return;
+  if (name !== state.place) update({ place: name });
+}
+
+/** The address keeps the work space over a reload. */
+function address(name) {
   const url = new URL(location.href);
   if (name === "read") url.searchParams.delete("place");
   else url.searchParams.set("place", name);
   history.replaceState(null, "", url);
-  update({ place: name });
 }
 
 /** The work space of the address. */
@@ -61,23 +67,25 @@ export function placeInAddress() {
 /** Show in `app` what belongs to the work space that is looked at; `own` are Read's parts besides the stage. */
 export function places(app, stage, own) {
   const made = {};
-  const follow = async () => {
+  const load = async (name) => {
+    try {
+      const parts = await LOADERS[name]();
+      app.append(...parts);
+      return parts;
+    } catch {
+      delete made[name];
+      say("This work space could not be loaded. Reload the page; nothing is lost.", "bad", ["Reload", () => location.reload()]);
+      return [];
+    }
+  };
+  const follow = () => {
     const { place } = state;
     if (place !== "review" && place !== "teach") giveBack();
     app.dataset.place = place;
     for (const part of own) part.inert = place !== "read";
     stage.inert = place === "train";
-    for (const [name, parts] of Object.entries(made)) for (const part of await parts) part.hidden = name !== place;
-    if (!LOADERS[place] || made[place]) return;
-    made[place] = LOADERS[place]();
-    try {
-      const parts = await made[place];
-      parts.forEach((part) => { part.hidden = state.place !== place; });
-      app.append(...parts);
-    } catch {
-      delete made[place];
-      say("This work space could not be loaded. Reload the page; nothing is lost.", "bad", ["Reload", () => location.reload()]);
-    }
+    if (LOADERS[place]) made[place] ??= load(place);
+    for (const [name, parts] of Object.entries(made)) parts.then((all) => all.forEach((part) => { part.hidden = name !== state.place; }));
   };
   on("place", follow);
 }

@@ -2,7 +2,7 @@
 import { patch } from "./api.js";
 import { fresh } from "./ask.js";
 import { composer } from "./composer.js";
-import { fill, h, icon, iconButton } from "./dom.js";
+import { h, icon, iconButton, refill } from "./dom.js";
 import { engineCard } from "./engine.js";
 import { filled, on, state, update } from "./state.js";
 import { attempt } from "./toast.js";
@@ -39,7 +39,7 @@ export function talk() {
       views.get(turn.id).show(turn, state.running?.turn === turn.id ? state.running : null);
     }
     list.append(...state.turns.map((turn) => views.get(turn.id).element).filter((element, at) => list.children[at] !== element));
-    fill(empty, state.turns.length ? [] : nothing());
+    refill(empty, state.turns.length ? [] : nothing());
     empty.hidden = state.turns.length > 0;
     if (added) stick = true;
     const said = state.turns.flatMap((turn) => turn.versions.map((one) => `${one.id}:${one.feedback.length}`)).join();

@@ -1,7 +1,7 @@
 // The Teach work space: a case library with known truth at the left, the case on the stage, a blind read at the right. Nothing of the truth
 // is on this page before a reading is committed; then the model says what it reads, and last comes the reference.
 import { get, post } from "./api.js";
-import { fill, h, icon, moment, plural } from "./dom.js";
+import { fill, h, icon, moment, plural, refill } from "./dom.js";
 import { lend } from "./guest.js";
 import { Matrix } from "./matrix.js";
 import { on, state } from "./state.js";
@@ -56,6 +56,8 @@ class Desk {
     this.rest = h("div.caserest");
     this.pane = h("section.casepane.teaching", { "aria-label": "Blind read", dataset: { testid: "teach-pane" } }, this.body, this.rest);
     this.key = null;
+    this.begun = new Map(); // case -> what was chosen of it, and what the model and the reference said, over looks at other cases
+    this.of = {};
   }
 
   async enter() {
@@ -71,12 +73,12 @@ class Desk {
   async draw() {
     const found = await attempt(() => get("/api/teach"));
     if (!found) return;
-    const line = (one) => h("li", {}, h("button.caseline.teachline", { type: "button", "aria-current": one.key === this.key ? "true" : null, onclick: () => this.open(one.key), dataset: { testid: "teach-case", read: String(one.read) } },
+    const line = (one) => h("li", {}, h("button.caseline.teachline", { type: "button", "aria-current": one.key === this.key ? "true" : null, onclick: () => this.open(one.key), dataset: { testid: "teach-case", key: one.key, read: String(one.read) } },
       h("img.thumb", { src: `/pixels/${one.series}/${one.frame}.jpg?size=96`, alt: "", draggable: "false", loading: "lazy", width: "44", height: "44" }),
       h("span.lines", {}, h("strong.clip", {}, one.title), h("span.quiet.clip", {}, [one.modality, plural(one.images, "time point"), one.apart && `${one.apart} apart`].filter(Boolean).join(" · ")),
         h("span.casestate", { dataset: { state: one.read ? "submitted" : "" } }, one.read ? "read" : "not read yet"))));
-    fill(this.lines, found.cases.length ? found.cases.map(line) : h("li.quiet.none", {}, "The demo cases are being brought in, or were left out of this installation."));
-    const told = found.reads.filter((one) => one.key !== this.key || this.truth);
+    refill(this.lines, found.cases.length ? found.cases.map(line) : h("li.quiet.none", {}, "The demo cases are being brought in, or were left out of this installation."));
+    const told = found.reads.filter((one) => one.key !== this.key || this.of.truth);
     fill(this.rest, history(told, told.length < found.reads.length)); // a score would tell of the truth before its turn
     if (!found.cases.length && state.place === "teach") setTimeout(() => state.place === "teach" && this.draw(), WAIT);
   }
@@ -93,57 +95,62 @@ class Desk {
     this.draw();
     if (again) return; // what was chosen or revealed of it stands as it was
     this.matrix?.hide();
-    this.said = null; // what the model says, once it was asked
-    this.alone = null; // the same with its prior hidden
-    this.truth = null;
+    if (!this.begun.has(key)) this.begun.set(key, {});
+    this.of = this.begun.get(key); // {cells, said, alone, truth}: said is the model's, alone the same with its prior hidden
     this.start();
   }
 
   start() {
     const { title, findings, cells, committed } = this.case;
-    this.matrix = new BlindMatrix((now) => { this.commit.disabled = Object.values(now).some((name) => !name); });
+    this.matrix = new BlindMatrix((now) => {
+      this.of.cells = now;
+      this.commit.disabled = Object.values(now).some((name) => !name);
+    });
     this.matrix.open = !committed;
     this.commit = h("button.button.main", { type: "button", disabled: true, onclick: () => this.keep(), dataset: { testid: "teach-commit" } }, "Commit my reading");
     this.steps = h("div.teachsteps");
     this.shown = h("div.teachshown", { role: "status" });
     fill(this.body, h("div.casehead", {}, h("h2.clip", {}, title), h("span.quiet", {}, committed ? `committed ${moment(committed)}` : "blind, not committed")),
       this.matrix.element, this.steps, this.shown);
-    this.matrix.lay(cells ?? Object.fromEntries(findings.map((finding) => [finding, ""])));
+    const words = cells ?? this.of.cells ?? Object.fromEntries(findings.map((finding) => [finding, ""]));
+    this.matrix.lay(words, this.of.said?.progression);
+    this.commit.disabled = Object.values(words).some((name) => !name);
     this.offer();
+    this.tell();
   }
 
-  /** The next step: commit, then the model, then the reference. */
+  /** The next step: commit, then the model, then the reference; one after the other. */
   offer() {
-    const step = (words, run, name, main = true) => h(`button.button${main ? ".main" : ""}`, { type: "button", onclick: (event) => this.wait(event.currentTarget, run), dataset: { testid: name } }, words);
+    const { said, alone, truth, busy } = this.of;
+    const step = (words, run, name, main = true) => h(`button.button${main ? ".main" : ""}${busy === name ? ".busy" : ""}`, { type: "button", disabled: Boolean(busy), onclick: () => this.wait(name, run), dataset: { testid: name } }, words);
     if (!this.case.committed) return fill(this.steps, this.commit, h("span.quiet", {}, "Once, and for good."));
-    const stacks = !this.said && this.case.slots.some(({ series }) => series.frames > 1);
+    const stacks = !said && this.case.slots.some(({ series }) => series.frames > 1);
     return fill(this.steps,
-      !this.said && step("What does the model say?", () => this.ask(false), "teach-model"),
-      this.said && !this.alone && step("Hide the prior from the model", () => this.ask(true), "teach-alone", false),
-      !this.truth && step(this.said ? "Show the reference" : "Reference without the model", () => this.reveal(), "teach-reference", Boolean(this.said)),
+      !said && step("What does the model say?", () => this.ask(false), "teach-model"),
+      said && !alone && step("Hide the prior from the model", () => this.ask(true), "teach-alone", false),
+      !truth && step(said ? "Show the reference" : "Reference without the model", () => this.reveal(), "teach-reference", Boolean(said)),
       stacks && h("p.quiet", {}, "The model is asked of the two slices on the screen; scroll to the level that you judged."));
   }
 
-  async wait(button, run) {
-    const steps = [...this.steps.querySelectorAll("button")];
-    for (const one of steps) one.disabled = true; // one step after the other
-    button.classList.add("busy");
-    const before = this.key;
+  async wait(name, run) {
+    const { of } = this;
+    of.busy = name;
+    this.offer();
     await attempt(run);
-    for (const one of steps) one.disabled = false;
-    if (before === this.key) {
-      this.offer();
-      this.tell();
-      this.shown.firstElementChild?.scrollIntoView({ block: "nearest" });
-    }
+    of.busy = "";
+    if (of !== this.of) return; // another case is looked at; what came waits with its own
+    this.offer();
+    this.tell();
+    this.shown.firstElementChild?.scrollIntoView({ block: "nearest" });
+    if (document.activeElement === document.body) this.steps.querySelector("button")?.focus({ preventScroll: true });
   }
 
   async keep() {
-    this.commit.disabled = true;
-    const { key, cells } = { key: this.key, cells: this.matrix.cells };
+    const { commit, key, matrix: { cells } } = this;
+    commit.disabled = true;
     const done = await attempt(() => post(`/api/teach/cases/${key}/commit`, { cells }));
     if (!done) {
-      this.commit.disabled = false;
+      commit.disabled = false;
       return;
     }
     if (this.wanted !== key) return void this.draw(); // another case is wanted by now
@@ -152,29 +159,23 @@ class Desk {
   }
 
   async ask(alone) {
-    const key = this.key;
+    const { key, of } = this;
     const frames = this.case.slots.map(({ series, frame }) => state.slots.find((slot) => slot?.series.id === series.id)?.frame ?? frame);
     const said = await post(`/api/teach/cases/${key}/model`, { frames, alone });
-    if (key !== this.key) return;
-    if (alone) this.alone = said;
-    else {
-      this.said = said;
-      this.matrix.lay(this.matrix.cells, said.progression);
-      if (this.truth) await this.reveal();
-    }
+    of[alone ? "alone" : "said"] = said;
+    if (alone) return;
+    if (of === this.of) this.matrix.lay(this.matrix.cells, said.progression);
+    if (of.truth) await this.reveal(key, of);
   }
 
-  async reveal() {
-    const key = this.key;
-    const truth = await post(`/api/teach/cases/${key}/reference`, { model: this.said?.cells ?? {} });
-    if (key !== this.key) return;
-    this.truth = truth;
-    this.draw();
+  async reveal(key = this.key, of = this.of) {
+    of.truth = await post(`/api/teach/cases/${key}/reference`, { model: of.said?.cells ?? {} });
+    if (of === this.of) this.draw();
   }
 
   /** What is known so far, side by side. */
   tell() {
-    const { said, alone, truth } = this;
+    const { said, alone, truth } = this.of;
     const mine = this.matrix.cells;
     const word = (name, finding) => {
       if (!truth) return name;

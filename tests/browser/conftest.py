@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -104,12 +104,24 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def reader(chromium: Browser, served: Served) -> Iterator[BrowserContext]:
+def browsers(chromium: Browser) -> Iterator[Callable[[], BrowserContext]]:
+    """Call it for the browser of one more person."""
+    contexts: list[BrowserContext] = []
+
+    def begin() -> BrowserContext:
+        contexts.append(chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB"))
+        contexts[-1].set_default_timeout(PATIENCE)
+        return contexts[-1]
+
+    yield begin
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def reader(browsers: Callable[[], BrowserContext]) -> BrowserContext:
     """A new reader's browser; any request that leaves the machine, and any script error, fails the test."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
-    context.set_default_timeout(PATIENCE)
-    yield context
-    context.close()
+    return browsers()
 
 
 @pytest.fixture

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 MARK = """canvas => canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0]"""
+
+
+def caught(page: Page, held: list[Route]) -> Route:
+    """The oldest request that a test holds; it may still be on its way here."""
+    for _ in range(600):
+        if held:
+            return held.pop(0)
+        page.evaluate("() => new Promise((drawn) => requestAnimationFrame(drawn))")
+    raise AssertionError("nothing was asked for that a test could hold")
 
 
 class Viewport:

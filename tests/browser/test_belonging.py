@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from inference.engine import Request
 from tests.browser.compare_page import Comparing
 from tests.browser.conftest import Served
-from tests.browser.room import Room
+from tests.browser.room import Room, caught
 from tests.browser.samples import pair, plain, radiograph
 from tests.browser.test_duel import other
 from tests.fakes import CARD, FakeEngine
@@ -41,7 +41,7 @@ def hold(page: Page, address: re.Pattern[str], method: str) -> list[Route]:
 def go_on(page: Page, held: list[Route], address: re.Pattern[str]) -> None:
     """Let the oldest held request go on, and wait for what the server says to it."""
     with page.expect_response(address):
-        held.pop(0).continue_()
+        caught(page, held).continue_()
 
 
 def answered(room: Room, served: Served, folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_words_for_one_report_are_kept_with_it_when_another_session_opens(room: 
     room.sessions.nth(1).locator(".open").click()
     findings.fill("Of the second session.")
     with page.expect_response(re.compile(r"/report\?")) as saved:
-        held[0].continue_()
+        caught(page, held).continue_()
     assert f"/sessions/{first}/" not in saved.value.url or saved.value.request.method == "GET"
     expect(page.get_by_test_id("report-impression")).to_have_value(re.compile("worse"))
     expect(findings).not_to_have_value("Of the second session.")
@@ -171,7 +171,7 @@ def test_session_of_a_first_mark_stays_with_its_case_when_another_is_opened_mean
     expect(films.rows).to_have_count(0)
     expect(room.viewport(1).element).to_contain_text("SYNTHETIC")
     with page.expect_response(re.compile(r"/api/sessions/\d+/marks$")):
-        held[0].continue_()
+        caught(page, held).continue_()
     expect(room.sessions).to_have_count(1)
     assert "session=" not in page.url
     expect(page.get_by_test_id("session-title")).to_have_text("New session")
@@ -209,7 +209,7 @@ def test_of_two_cases_that_are_clicked_the_later_one_opens(room: Room) -> None:
     room.case(2).click()
     titles = [room.patients.nth(number).locator(".name").inner_text() for number in (0, 1)]
     assert titles[0] != titles[1]
-    late = held.pop(0)
+    late = caught(page, held)
     go_on(page, held, address)
     room.viewport(2).expect_shown()
     shown = room.viewport(1).text()

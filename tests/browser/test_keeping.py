@@ -16,6 +16,11 @@ pytestmark = pytest.mark.browser
 
 MARKS = "**/api/sessions/*/marks"
 SESSION = "async () => (await import('/app/state.js')).state.session.id"
+KEPT = """async () => {
+  const { state } = await import('/app/state.js');
+  const kept = await (await fetch(`/api/sessions/${state.session.id}`)).json();
+  return state.slots.every((slot, at) => kept.slots[at].window === (slot.window ?? ''));
+}"""
 FAIL = """async () => {
   const { on, update } = await import('/app/state.js');
   on('a-thing', () => { throw new Error('a thing went wrong'); });
@@ -136,8 +141,8 @@ def test_session_comes_back_as_it_was_arranged_in_a_tab_that_never_saw_it(films:
     levels = [films.room.viewport(number).levels.text_content() for number in (1, 2)]
     films.expect_saved()
     kept = films.drawn()
-    with films.page.expect_response(lambda answer: answer.url.endswith("/slots")):
-        films.page.evaluate("() => dispatchEvent(new Event('pagehide'))")
+    films.page.evaluate("() => dispatchEvent(new Event('pagehide'))")
+    films.page.wait_for_function(KEPT)
 
     other = Room.open(films.page.context, served.url)
     other.sessions.first.locator(".open").click()

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.browser.conftest import Served
-from tests.browser.room import Room
+from tests.browser.room import Room, caught
 from tests.browser.samples import pair, plain, radiograph
 from tests.ui.desk import Tap
 
@@ -94,7 +94,7 @@ def test_upload_that_ends_after_the_reader_went_on_waits_behind_a_button(room: R
     room.page.get_by_test_id("files").set_input_files([str(path) for path in pair(tmp_path)])
     expect(room.page.get_by_test_id("upload-status")).to_have_text("Sending 2 files")
     room.question.fill("Is the opacity")
-    held[0].continue_()
+    caught(room.page, held).continue_()
     expect(room.page.get_by_test_id("toast-good").get_by_role("button", name="Open")).to_be_visible()
     assert "SYNTHETIC" in room.viewport(1).text()
 
