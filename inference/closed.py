@@ -46,7 +46,7 @@ _PICTURE = r"(?:image|film|scan|stud(?:y|ie)|picture|radiograph|x-?ray|exam(?:in
 _OF = rf"(?:{_PICTURE}|one(?! of\b)|(?:one )?of (?:the|these|both)(?: \w+)? {_PICTURE}s)"
 _THEM = r"(?:one )?of (?:them|these|the two|both)"
 _WHICH = re.compile(
-    rf"^\s*(?:[io]n |at )?which (?:{_OF}\b|(?:{_THEM} )?(?:is|was) the (?:(?:more|most) )?(?:\w+ )?{_PICTURE}\b)"
+    rf"^\s*(?:[io]n |at )?which (?:{_OF}\b|{_THEM} shows?\b|(?:{_THEM} )?(?:is|was) the (?:(?:more|most) )?(?:\w+ )?{_PICTURE}\b)"
     r"(?!.*\b(?:should|indicated|recommend\w*)\b)",
     re.IGNORECASE,
 )

@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { ask, stop } from "./ask.js";
 import { budget } from "./budget.js";
 import { choiceRows, faulty, parsed, worded } from "./choices.js";
-import { fill, h, icon, iconButton, menu, plural, setOptions } from "./dom.js";
+import { fill, h, icon, iconButton, menu, plural, redraw, setOptions } from "./dom.js";
 import { setRelationship } from "./hang.js";
 import { filled, on, state, update } from "./state.js";
 import { editTemplates } from "./templates.js";
@@ -114,13 +114,15 @@ export function composer() {
     const { ability } = wanted;
     chips.dataset.ability = ability;
     const words = ABILITIES.find(([name]) => name === ability)[1];
-    fill(chips, [...new Set([...made(), ...found])].slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, disabled: Boolean(why()), onclick: () => send(text) }, text)),
-      iconButton("edit", "Write your own suggestions", () => editTemplates(ability, words), { classes: "plain small", "data-testid": "templates-open" }));
+    redraw(chips, () => fill(chips, [...new Set([...made(), ...found])].slice(0, 3).map((text) => h("button.chip", { type: "button", title: text, disabled: Boolean(why()), onclick: () => send(text) }, text)),
+      iconButton("edit", "Write your own suggestions", () => editTemplates(ability, words), { classes: "plain small", "data-testid": "templates-open" })));
   };
   const draw = () => {
-    const held = kinds.contains(document.activeElement);
-    fill(kinds, ABILITIES.map(([name, words, help]) => h("button.kind", { type: "button", role: "radio", title: help, "aria-checked": String(name === state.ability), tabindex: name === state.ability ? "0" : "-1", onclick: () => choose(name), dataset: { ability: name } }, words)));
-    if (held) kinds.querySelector('[aria-checked="true"]').focus();
+    redraw(kinds, () => {
+      const held = kinds.contains(document.activeElement);
+      fill(kinds, ABILITIES.map(([name, words, help]) => h("button.kind", { type: "button", role: "radio", title: help, "aria-checked": String(name === state.ability), tabindex: name === state.ability ? "0" : "-1", onclick: () => choose(name), dataset: { ability: name } }, words)));
+      if (held) kinds.querySelector('[aria-checked="true"]').focus();
+    });
     const { relation } = state;
     setOptions(related, RELATIONSHIPS, relation?.relationship ?? "temporal");
     related.disabled = filled().length < 2;

@@ -116,12 +116,36 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** The same again after a change: the keyboard's focus goes to what now has the `data-key` of what had it. */
+let pressed = null; // what lies under a pointer that is down
+const owed = new Map(); // element -> how it is drawn once the pointer is up
+
+addEventListener("pointerdown", (event) => { pressed = event.target; }, true);
+addEventListener("click", () => { pressed = null; }, true);
+const released = () => setTimeout(() => { // behind the click
+  pressed = null;
+  const drawn = [...owed.values()];
+  owed.clear();
+  for (const draw of drawn) draw();
+});
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, released, true);
+
+/** Draw what stands in `element` anew, once no pointer is down in it: a button that is exchanged between press and release is never clicked. */
+export function redraw(element, draw) {
+  if (element.contains(pressed)) owed.set(element, draw);
+  else {
+    owed.delete(element);
+    draw();
+  }
+}
+
+/** `fill` by `redraw`; the keyboard's focus goes to what now has the `data-key`, or else the `data-testid`, of what had it. */
 export function refill(element, ...children) {
-  const held = element.contains(document.activeElement) && document.activeElement.dataset.key;
-  fill(element, ...children);
-  if (held) element.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
-  return element;
+  redraw(element, () => {
+    const held = element.contains(document.activeElement) ? document.activeElement.dataset : {};
+    const [name, value] = held.key ? ["key", held.key] : ["testid", held.testid];
+    fill(element, ...children);
+    if (value) element.querySelector(`[data-${name}="${CSS.escape(value)}"]`)?.focus({ preventScroll: true });
+  });
 }
 
 /** A button with an icon and a name for everyone: tooltip and screen reader. */

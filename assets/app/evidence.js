@@ -2,7 +2,7 @@
 // words of the answer that point at an image. Shares are the model's own; a percentage of being right comes from reviewed answers alone.
 import { calibrate, calibration, forget, percent, unseen, weighing, withheld } from "./calibration.js";
 import { LETTERS, parsed } from "./choices.js";
-import { fill, h, icon } from "./dom.js";
+import { fill, h, icon, redraw } from "./dom.js";
 import { Matrix, SHARES } from "./matrix.js";
 import { state } from "./state.js";
 import { check, haltChecks } from "./trust.js";
@@ -34,14 +34,20 @@ export class Evidence {
     this.key = key;
     this.turn = turn;
     this.version = version;
-    const held = this.box.contains(document.activeElement) && document.activeElement.dataset.testid;
-    forget(this.box);
-    fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "calibration" && this.calibration()] : []);
+    redraw(this.box, () => this.draw());
     if (key && version.checks.decided) calibrate(turn, version);
     const matrix = Boolean(key) && this.open === "matrix" && !weighing(version, null) && Object.keys(version.progression).length > 0;
     this.matrix.element.hidden = !matrix;
     if (matrix) this.matrix.show(turn, version);
     else this.matrix.hide();
+  }
+
+  draw() {
+    const { key } = this;
+    const mine = state.checking?.version === this.version?.id ? state.checking : null;
+    const held = this.box.contains(document.activeElement) && document.activeElement.dataset.testid;
+    forget(this.box);
+    fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "calibration" && this.calibration()] : []);
     if (held) (this.box.querySelector(`[data-testid="${held}"]`) ?? this.box.querySelector("button"))?.focus();
   }
 

@@ -2,7 +2,7 @@
 // reader's own reading, kept as feedback; pressed again it is taken back.
 import { calibration, folded, forget, withheld } from "./calibration.js";
 import { clear, colour, draw } from "./charts.js";
-import { fill, h, icon, plural } from "./dom.js";
+import { fill, h, icon, plural, redraw } from "./dom.js";
 import { keepStatement } from "./feedback.js";
 import { state } from "./state.js";
 import { say } from "./toast.js";
@@ -54,12 +54,14 @@ export class Matrix {
     this.rows = [...weighed.filter(([finding]) => finding !== WHOLE), ...[...others].map((finding) => [finding, null]), ...weighed.filter(([finding]) => finding === WHOLE)];
     const some = Object.values(withheld(version, "findings"));
     fill(this.held, some.length ? folded(version, "findings", `${plural(some.length, "finding")} withheld: right less often than you asked for.`) : []);
-    const held = this.table.contains(document.activeElement);
-    fill(this.table,
-      h("thead", {}, h("tr", {}, h("td"), CLASSES.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, this.rows.map(([finding, shares, why], row) => this.row(finding, shares, mine[finding], row, why))));
+    redraw(this.table, () => {
+      const held = this.table.contains(document.activeElement);
+      fill(this.table,
+        h("thead", {}, h("tr", {}, h("td"), CLASSES.map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, this.rows.map(([finding, shares, why], row) => this.row(finding, shares, mine[finding], row, why))));
+      if (held) this.focus();
+    });
     if (!this.table.parentElement) this.plot.append(this.bars, this.table);
-    if (held) this.focus();
     this.tell(mine);
     forget(this.right);
     const calibrated = state.calibrated[version.id]?.findings;

@@ -1,5 +1,5 @@
 // The left rail: upload, studies by patient, demo cases, sessions.
-import { day, fill, h, icon, iconButton, plural } from "./dom.js";
+import { day, fill, h, icon, iconButton, plural, redraw } from "./dom.js";
 import { hangStudies, openPatient, place } from "./hang.js";
 import { sessions } from "./sessions.js";
 import { filled, on, state, update } from "./state.js";
@@ -15,14 +15,16 @@ export function rail() {
   let drawn = "";
   const draw = () => {
     drawn = shown();
-    const held = [...list.querySelectorAll("button")].indexOf(document.activeElement);
     const patients = state.patients.filter(fits);
     const rank = (patient) => state.cases.indexOf(caseOf(patient));
     const demo = patients.filter(caseOf).sort((a, b) => rank(a) - rank(b));
     const real = patients.filter((patient) => !demo.includes(patient));
     search.parentElement?.toggleAttribute("hidden", state.patients.length < 7 && !wanted);
-    fill(list, group("Your studies", real, state.patients.length > demo.length ? "Nothing fits." : "None yet. Drop files here or anywhere on the page."), demo.length > 0 && group("Demo cases, synthetic", demo));
-    if (held >= 0) list.querySelectorAll("button")[held]?.focus({ preventScroll: true });
+    redraw(list, () => {
+      const held = [...list.querySelectorAll("button")].indexOf(document.activeElement);
+      fill(list, group("Your studies", real, state.patients.length > demo.length ? "Nothing fits." : "None yet. Drop files here or anywhere on the page."), demo.length > 0 && group("Demo cases, synthetic", demo));
+      if (held >= 0) list.querySelectorAll("button")[held]?.focus({ preventScroll: true });
+    });
   };
   on("cases", draw);
   on("patients", () => {

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from inference.engine import Request
 from tests.browser.conftest import Served
-from tests.browser.room import Room
+from tests.browser.room import Room, caught
 from tests.browser.samples import pair
 from tests.fakes import CARD, FakeEngine
 from tests.inference.test_calibrated import site
@@ -235,3 +235,21 @@ def test_checks_give_way_to_a_new_question_and_can_be_asked_for_again(room: Room
     expect(first.get_by_test_id("trust-state")).to_have_count(0)
     first.get_by_test_id("check-answer").click()
     expect(first.get_by_test_id("trust-state")).to_have_text("Order-blind")
+
+
+def test_a_button_that_is_pressed_while_it_is_drawn_anew_is_clicked(room: Room, served: Served, tmp_path: Path) -> None:
+    """What stands under an answer is drawn anew as its checks come in; whoever had just pressed a button there pressed nothing."""
+    page, address = room.page, re.compile(r"/calibration\b")
+    held: list[Route] = []
+    page.route(address, lambda route: held.append(route))
+    answered(room, served, tmp_path, "The opacity is worse.")
+    opener = page.get_by_test_id("matrix-open")
+    opener.hover()
+    page.mouse.down()
+    before = opener.element_handle()
+    with page.expect_response(address):
+        caught(page, held).continue_()
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    page.mouse.up()
+    expect(page.locator("[data-cell='nodule:new']")).to_be_visible()
+    assert not before.evaluate("(button) => button.isConnected")
