@@ -22,6 +22,8 @@ from playwright.sync_api import Error as PlaywrightError
 
 from settings import load
 from tests.browser.room import Room
+from tests.fakes import CARD
+from tests.inference.test_calibrated import site
 from tests.ui.desk import Desk
 from ui.server import create_app
 
@@ -131,3 +133,15 @@ def room(reader: BrowserContext, served: Served) -> Iterator[Room]:
     room = Room.open(reader, served.url)
     yield room
     room.assert_calm()
+
+
+@pytest.fixture
+def reviewed(served: Served, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it where readers are to have reviewed 600 answers of the stand-in."""
+
+    def go() -> None:
+        store = served.app.state.context.store
+        monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
+        monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
+
+    return go

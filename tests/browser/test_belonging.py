@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,7 @@ from tests.browser.conftest import Served
 from tests.browser.room import Room, caught
 from tests.browser.samples import pair, plain, radiograph
 from tests.browser.test_duel import other
-from tests.fakes import CARD, FakeEngine
-from tests.inference.test_calibrated import site
+from tests.fakes import FakeEngine
 from tests.ui.desk import Tap
 
 __all__ = ["other"]
@@ -275,12 +274,11 @@ def test_opening_a_session_whose_answers_wait_for_a_judgement_names_no_model(roo
 
 
 def test_an_answer_that_could_not_be_weighed_says_so_and_is_weighed_again(
-    room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    room: Room, served: Served, tmp_path: Path, reviewed: Callable[[], None]
 ) -> None:
     """One lost request left "Being weighed" until the page was loaded anew; and its evidence is as much withheld as its words."""
-    page, store = room.page, served.app.state.context.store
-    monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
-    monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
+    page = room.page
+    reviewed()
     page.evaluate("localStorage.setItem('interval.at_least', '95')")
     page.route("**/calibration?*", lambda route: route.abort())
     room.reload()

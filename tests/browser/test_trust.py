@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,7 @@ from inference.engine import Request
 from tests.browser.conftest import Served
 from tests.browser.room import Room, caught
 from tests.browser.samples import pair
-from tests.fakes import CARD, FakeEngine
-from tests.inference.test_calibrated import site
+from tests.fakes import FakeEngine
 from tests.ui.desk import Tap
 
 pytestmark = pytest.mark.browser
@@ -70,15 +69,14 @@ def test_words_that_say_otherwise_are_flagged_and_what_was_asked_is_shown(room: 
 
 
 def test_a_percentage_stands_beside_its_diagram_once_enough_was_reviewed(
-    room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    room: Room, served: Served, tmp_path: Path, reviewed: Callable[[], None]
 ) -> None:
-    page, store = room.page, served.app.state.context.store
+    page = room.page
     answered(room, served, tmp_path, "The opacity is worse.")
     page.get_by_test_id("trust-state").click()
     expect(page.get_by_test_id("no-percentage")).to_contain_text("it takes 200 reviewed temporal questions")
     expect(page.get_by_test_id("calibrated")).to_have_count(0)
-    monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
-    monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
+    reviewed()
     room.reload()
     page.get_by_test_id("calibrated").click()
     expect(page.get_by_test_id("percentage")).to_have_text(re.compile(r"^Right in such cases here: \d\d %\.$"))
@@ -88,16 +86,15 @@ def test_a_percentage_stands_beside_its_diagram_once_enough_was_reviewed(
 
 
 def test_an_answer_that_is_right_less_often_than_asked_for_is_folded_until_it_is_wanted(
-    room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    room: Room, served: Served, tmp_path: Path, reviewed: Callable[[], None]
 ) -> None:
     """Without enough reviewed answers the control rests and says what is missing; the choice outlives a reload."""
-    page, store = room.page, served.app.state.context.store
+    page = room.page
     answered(room, served, tmp_path, "The opacity is worse.")
     page.get_by_test_id("trust-state").click()
     expect(page.get_by_test_id("at-least")).to_be_disabled()
     expect(page.get_by_test_id("at-least-told")).to_contain_text("more reviewed temporal questions are needed first")
-    monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
-    monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
+    reviewed()
     room.reload()
     page.get_by_test_id("calibrated").click()
     expect(page.get_by_test_id("at-least-told")).to_have_text("Every answer is shown.")
@@ -130,12 +127,11 @@ def test_an_answer_that_is_right_less_often_than_asked_for_is_folded_until_it_is
 
 
 def test_an_answer_that_may_be_withheld_is_not_shown_before_that_is_known(
-    room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    room: Room, served: Served, tmp_path: Path, reviewed: Callable[[], None]
 ) -> None:
     """Its words came one by one and folded at the end, when they had been read."""
-    page, store = room.page, served.app.state.context.store
-    monkeypatch.setattr(store, "accepted", lambda: site(600, CARD.sha256))
-    monkeypatch.setattr(store, "accepted_stamp", lambda: (600, None))
+    page = room.page
+    reviewed()
     page.evaluate("localStorage.setItem('interval.at_least', '95')")
     room.reload()
     gate = Tap()
