@@ -74,9 +74,11 @@ export function uploader() {
       bar((0.6 * done) / total);
       halt.hidden = done >= total;
     };
-    running = upload("/api/upload", list, onSent, (line) => heard(line));
+    const told = [];
+    running = upload("/api/upload", list, onSent, (line) => told.push(heard(line)));
     try {
       await running.done;
+      await Promise.all(told); // the list of studies too
     } catch (error) {
       say(error.name === "AbortError" ? "The upload was stopped; nothing of it was kept." : error.message, error.name === "AbortError" ? "good" : "bad");
     }

@@ -215,6 +215,7 @@ def test_a_time_point_is_hung_from_the_strip_at_true_distance(room: Room, tmp_pa
     room.viewport(2).button("Close this image").click()
     expect(films.points.nth(1)).to_have_attribute("aria-pressed", "false")
     films.viewport(2)
+    expect(room.viewport(1).role).to_have_value("prior")
     films.points.nth(1).click()
     expect(films.points.nth(1)).to_have_attribute("aria-pressed", "true")
     expect(films.points.nth(0)).to_have_attribute("aria-pressed", "false")
