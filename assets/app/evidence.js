@@ -47,7 +47,7 @@ export class Evidence {
     const mine = state.checking?.version === this.version?.id ? state.checking : null;
     const held = this.box.contains(document.activeElement) && document.activeElement.dataset.testid;
     forget(this.box);
-    fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "calibration" && this.calibration()] : []);
+    fill(this.box, key ? [this.options(), this.line(mine), this.flags(), this.open === "checks" && this.checks(mine), this.open === "calibration" && this.right !== undefined && this.calibration()] : []);
     if (held) (this.box.querySelector(`[data-testid="${held}"]`) ?? this.box.querySelector("button"))?.focus();
   }
 

@@ -52,6 +52,7 @@ class Desk {
     this.opening = Promise.resolve();
     this.deciding = false;
     this.looked = new Set(); // cases whose voices were seen
+    this.folded = null; // the case that is drawn with what others said folded; it stays so until that is asked for
     this.drawn = ""; // the case as it is drawn; where it is still that, what is typed into its form stays
     this.seen = ""; // when the case that is open was last changed, as far as this reviewer has seen
     this.timer = 0;
@@ -133,7 +134,7 @@ class Desk {
     lend(found.slots, found.relation, drawnOn(marks, found.case.turn));
     found.lost.forEach((text) => say(text));
     update({ case: id });
-    const drawn = JSON.stringify([id, found.case.item.updated, this.held, found.barred, blind]);
+    const drawn = JSON.stringify([id, found.case.item.updated, this.held, found.barred]);
     if (drawn !== this.drawn) this.draw(found, form);
     this.drawn = drawn;
     this.lists.draw(found.case.item);
@@ -174,15 +175,16 @@ class Desk {
     return "";
   }
 
-  /** Whether what others said of a case is folded: asked for, and not looked at before. */
+  /** Whether what others said of a case is folded: asked for before it was drawn, and not looked at. */
   blind(item) {
-    return this.held && item.state !== "disputed" && judgesFirst() && !this.looked.has(item.id);
+    return this.held && item.state !== "disputed" && !this.looked.has(item.id) && (judgesFirst() || this.folded === item.id);
   }
 
   draw(found, form) {
     const { item, turn, said, reviews, proposed, conflicts, rival } = found.case;
     const version = turn.versions[0];
     const blind = this.blind(item);
+    this.folded = blind ? item.id : null;
     const before = h("div.voices", { dataset: { testid: "voices" } });
     let saw = !blind;
     const reveal = () => {

@@ -31,26 +31,31 @@ def opened(room: Room) -> None:
     expect(room.page.get_by_test_id("batch")).to_be_visible()
 
 
-def test_table_fills_goes_on_unseen_and_keeps_what_was_read_when_stopped(room: Room, served: Served, tmp_path: Path) -> None:
-    page = room.page
+def halfway(room: Room, served: Served, folder: Path) -> Event:
+    """A batch of five pairs of which the second is being read, until the event is set."""
     reached, go = Event(), Event()
 
     def slow(request: Request) -> Mapping[str, float]:
-        """The second pair waits for the test."""
         if len(engine.scored) > A_PAIR:
             reached.set()
             assert go.wait(60)
         return brighter(request)
 
     engine = served.desk.engine = FakeEngine(scores=slow)
-    room.upload(pair(tmp_path))
+    room.upload(pair(folder))
     opened(room)
-    page.get_by_test_id("batch-library").click()
+    room.page.get_by_test_id("batch-library").click()
     assert reached.wait(60)
+    expect(room.page.get_by_test_id("batch-told")).to_contain_text("1 of 5 pairs")
+    return go
+
+
+def test_table_fills_goes_on_unseen_and_keeps_what_was_read_when_stopped(room: Room, served: Served, tmp_path: Path) -> None:
+    page = room.page
+    go = halfway(room, served, tmp_path)
     rows = page.get_by_test_id("batch-rows").locator("tr")
     expect(rows).to_have_count(5)
     expect(page.get_by_test_id("batch-rows").locator("[data-state='done']")).to_have_count(1)
-    expect(page.get_by_test_id("batch-told")).to_contain_text("1 of 5 pairs")
     page.get_by_test_id("batch-close").click()
     chip = page.get_by_test_id("batch-chip")
     expect(chip).to_have_text("1 of 5")

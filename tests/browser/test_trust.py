@@ -83,6 +83,10 @@ def test_a_percentage_stands_beside_its_diagram_once_enough_was_reviewed(
     expect(page.get_by_test_id("calibration").locator(".reliability .points path")).to_have_count(20)
     page.get_by_test_id("matrix-open").click()
     expect(page.get_by_test_id("matrix").get_by_test_id("percentage")).to_contain_text("consolidation")
+    page.get_by_test_id("calibrated").click()
+    page.get_by_test_id("again").click()
+    expect(page.get_by_test_id("versions")).to_contain_text("2 of 2")
+    expect(page.get_by_test_id("trust-state")).to_be_visible()
 
 
 def test_an_answer_that_is_right_less_often_than_asked_for_is_folded_until_it_is_wanted(

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 from playwright.sync_api import BrowserContext, Locator, Route, expect
 
-from inference.engine import Request
 from tests.browser.conftest import Served
 from tests.browser.review_page import Reviewing
 from tests.browser.room import Room, caught
 from tests.browser.samples import pair, plain, radiograph
-from tests.browser.test_batch import A_PAIR, opened
+from tests.browser.test_batch import halfway, opened
+from tests.browser.test_belonging import worse
 from tests.browser.test_reviewing import Browsers, flag, ward
 from tests.fakes import FakeEngine
 from tests.ui.test_batch import brighter
@@ -26,10 +24,6 @@ from tests.ui.test_teach import likely
 
 __all__ = ["ward"]
 pytestmark = pytest.mark.browser
-
-
-def worse(_request: Request) -> Mapping[str, float]:
-    return {"worse": 0.0, "stable": -3.0}
 
 
 def seen(box: Locator) -> np.ndarray:
@@ -65,6 +59,10 @@ def test_words_of_a_reviewer_outlive_a_look_elsewhere_and_at_what_was_said(ward:
     page.get_by_test_id("show-voices").click()
     expect(page.get_by_test_id("voices").locator(".voice")).to_have_count(1)
     expect(remark).to_have_value("Seen on both films.")
+    with page.expect_response(re.compile(r"/api/review/queue")):
+        desk.lines.filter(has_text="yours").click()
+    expect(remark).to_have_value("Seen on both films.")
+    expect(page.get_by_test_id("voices").locator(".voice")).to_have_count(1)
     desk.submit()
     expect(desk.told.first).to_be_visible()
 
@@ -144,21 +142,7 @@ def test_a_reading_that_is_begun_waits_while_another_case_is_looked_at(room: Roo
 
 def test_a_batch_that_another_tab_began_fills_the_table_whole(room: Room, served: Served, reader: BrowserContext, tmp_path: Path) -> None:
     """Its first rows were missing, and the ones of the batch before it stood in their place."""
-    reached, go = Event(), Event()
-
-    def slow(request: Request) -> Mapping[str, float]:
-        """The second pair waits for the test."""
-        if len(engine.scored) > A_PAIR:
-            reached.set()
-            assert go.wait(60)
-        return brighter(request)
-
-    engine = served.desk.engine = FakeEngine(scores=slow)
-    room.upload(pair(tmp_path))
-    opened(room)
-    room.page.get_by_test_id("batch-library").click()
-    assert reached.wait(60)
-    expect(room.page.get_by_test_id("batch-told")).to_contain_text("1 of 5 pairs")
+    go = halfway(room, served, tmp_path)
     room.page.route(re.compile(r"/api/batch\?after"), lambda _route: None)  # held
     with room.page.expect_request(re.compile(r"/api/batch\?after")):
         pass
