@@ -13,6 +13,7 @@ An error's text is one sentence a reader can act on: the thing, the cause, the n
     │       └── StudyTooLarge              over a safety budget, refused before allocation
     ├── EngineError
     │   ├── ModelNotLoaded                 model files missing, damaged, or of another family
+    │   ├── ModelChanged                   another adapter was promoted in the middle of a work
     │   ├── ContextFull           exit 2   images and text do not fit the model's context
     │   ├── Cancelled                      the reader stopped it
     │   └── EngineDied                     the engine's process ended; it is started again
@@ -75,6 +76,10 @@ class EngineError(IntervalError):
 
 class ModelNotLoaded(EngineError):
     """Model files are missing, damaged, or of another family."""
+
+
+class ModelChanged(EngineError):
+    """The engine is no longer the one that a work was begun with; figures of two models are not mixed."""
 
 
 class ContextFull(EngineError):

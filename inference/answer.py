@@ -25,7 +25,7 @@ from inference.engine import Engine, ModelCard, Request, Stage, Timings, Token
 from inference.offsets import digest
 from inference.prompts import FINDINGS
 from inference.reading import Progression, Shares
-from inference.trust import Check, Trust, judged
+from inference.trust import Check, Trust, judged, kept
 from storage import horizons
 from storage.views import AnswerRecord
 
@@ -341,7 +341,12 @@ def record(answer: Answer) -> AnswerRecord:
         },
         seed=options.seed,
         timings=asdict(answer.timings),
-        checks=stored_checks(answer.checks, answer.confidence, answer.overall),
+        checks={
+            **{name: check.as_json() for name, check in answer.checks.items()},
+            "trust": answer.trust.as_json(),
+            "confidence": asdict(answer.confidence),
+            "overall": dict(answer.overall),
+        },
         progression=answer.progression,
         confidence=answer.confidence.mean_probability,
         tokens=tuple(token.text for token in answer.tokens),
@@ -351,7 +356,6 @@ def record(answer: Answer) -> AnswerRecord:
     )
 
 
-def stored_checks(checks: Mapping[str, Check], confidence: Confidence, overall: Shares) -> dict[str, object]:
-    """Checks, what they come to, confidence and the change as a whole, as the store keeps them under `checks`."""
-    made: dict[str, object] = {name: check.as_json() for name, check in checks.items()}
-    return {**made, "trust": judged(checks).as_json(), "confidence": asdict(confidence), "overall": dict(overall)}
+def settled(checks: Mapping[str, object], progression: Progression, logprobs: Sequence[float]) -> dict[str, object]:
+    """What all checks that are kept with an answer come to, and its confidence: for whoever puts more to those made before."""
+    return {"trust": judged(kept(checks)).as_json(), "confidence": asdict(scored_confidence(logprobs, progression))}

@@ -24,6 +24,11 @@ CHARACTERS = 3.5
 class Counting(Protocol):
     """An engine that can tokenise a request without answering it."""
 
+    @property
+    def counts(self) -> bool:
+        """Whether it would do so at once: its model is loaded."""
+        ...
+
     def token_ids(self, request: Request) -> list[int]:
         """Token ids of the whole prompt, one for each token of an image too."""
         ...
@@ -52,8 +57,8 @@ class Budget:
 
 
 def budget(engine: Engine, request: Request) -> Budget:
-    """The request's budget with this engine, counted by it where it can. Raises what the engine raises."""
-    if not isinstance(engine, Counting):
+    """The request's budget with this engine, counted by it where it can at once. Raises what the engine raises."""
+    if not isinstance(engine, Counting) or not engine.counts:
         return reckoned(engine.card, request)
     blank = without_images(request)
     whole = len(engine.token_ids(blank))

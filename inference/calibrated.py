@@ -1,10 +1,10 @@
-"""Which reviewed answers may say how often an answer is right: those of the same model with the same adapter and of the same question type.
+"""Which reviewed answers may say how often an answer is right: those of the same weights and of the same question type.
 
 A type is an ability, for whole answers, or `FINDING`, for single cells of the progression. The share that is calibrated is the
 likeliest class's, of the closed question that an answer is or that stands for it (the check `decided`); an answer was right when
 two readers, or an adjudicator, agreed with it, and a cell when the class they set is the model's first.
 
-    items = reviewed(store.accepted(), digest, adapter)
+    items = reviewed(store.accepted(), card.weights)
     fitted = platt.fit(items, "temporal")
 """
 
@@ -21,11 +21,11 @@ FINDING = "finding"
 Checks = Mapping[str, object]
 
 
-def reviewed(accepted: Iterable[store.Reviewed], model: str, adapter: str) -> tuple[Reviewed, ...]:
-    """What calibrates answers of the model with this digest and this adapter's (`` without one)."""
+def reviewed(accepted: Iterable[store.Reviewed], weights: tuple[str, str, str]) -> tuple[Reviewed, ...]:
+    """What calibrates answers of these `ModelCard.weights`; shares weighed with other offsets are other figures."""
     items: list[Reviewed] = []
     for one in accepted:
-        if (one.model_sha256, one.adapter_sha256) != (model, adapter):
+        if (one.model_sha256, one.adapter_sha256, one.offsets_sha256) != weights:
             continue
         share = of_answer(one.checks)
         if share is not None and one.verdict:

@@ -23,6 +23,7 @@ model's own likelihoods, uncalibrated: a verdict speaks of this question and the
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections import Counter
@@ -42,6 +43,8 @@ from inference.probes import identical, undated, without_images
 from inference.reading import Shares, exchanged, shifted, top
 from inference.said import meaning
 from inference.trust import Check
+
+log = logging.getLogger(__name__)
 
 Name = Literal["decided", "rotation", "no_image", "exchange", "identical", "paraphrase", "none_of_these", "undated", "samples"]
 USUAL: tuple[Name, ...] = ("decided", "rotation", "no_image", "exchange", "identical")
@@ -92,6 +95,9 @@ def checked(
             warnings = (*warnings, "the checks were stopped and are not complete")
         except EngineError as error:
             warnings = (*warnings, f"the checks are not complete: {error}")
+        except Exception:
+            log.exception("the checks failed")
+            warnings = (*warnings, "the checks are not complete: they failed inside the program, and the log has the cause")
         yield replace(item, checks=made, warnings=warnings)
 
 

@@ -342,6 +342,8 @@ def _inverse(texts: Sequence[str]) -> Mapping[str, str]:
     """What each option becomes when the images change places; empty unless every option says so by itself."""
     opposites = {**INVERSE, "larger": "smaller", "smaller": "larger", "unchanged": "unchanged", "no change": "no change"}
     by_key = {plain(text): text for text in texts}
-    if set(by_key) <= set(opposites) and all(opposites[key] in by_key for key in by_key):
+    if re.search(r"\d", "".join(texts)):
+        return {}  # "improved by 50 %" is undone by no other option's word
+    if len(by_key) == len(texts) and set(by_key) <= set(opposites) and all(opposites[key] in by_key for key in by_key):
         return {text: by_key[opposites[key]] for key, text in by_key.items()}
     return {}

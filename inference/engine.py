@@ -16,7 +16,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.offsets import Offset
+from inference.offsets import Offset, digest
 
 Ability = Literal["temporal", "comparison", "reasoning", "coreference"]
 Relationship = Literal["temporal", "views", "sides", "unrelated"]
@@ -168,6 +168,11 @@ class ModelCard:
     def by_beginning(self) -> bool:
         """Whether choices are weighed by how an answer begins, because a server's protocol scores no given words."""
         return self.engine == "remote"
+
+    @property
+    def weights(self) -> tuple[str, str, str]:
+        """What its likelihoods come from: SHA-256 of the model, of its adapter and of its offsets, `` for what there is not."""
+        return self.sha256, self.adapter, digest(self.offsets)
 
 
 OnStage = Callable[[Stage], None]

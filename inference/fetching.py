@@ -74,17 +74,22 @@ def fetch(hub: Hub, repository: str, commit: str, wanted: Listing, target: Path,
     part = target.with_name(f"{target.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     address = f"{hub.url}/{repository}/resolve/{commit}/{urllib.parse.quote(wanted.name)}"
-    counted = 0
+    told = 0
+
+    def tell(count: int) -> None:
+        nonlocal told
+        told += count
+        on_bytes(count)
+
     for attempt in range(TRIES):
         have = part.stat().st_size if part.is_file() else 0
         if have > wanted.size:
             part.unlink()
             have = 0
-        on_bytes(have - counted)
-        counted = have
+        tell(have - told)
         try:
             if have < wanted.size or not part.is_file():
-                counted += _append(hub, address, repository, part, have, on_bytes)
+                _append(hub, address, repository, part, have, tell)
             if part.stat().st_size >= wanted.size:
                 break
         except (OSError, http.client.HTTPException) as error:
@@ -100,9 +105,8 @@ def fetch(hub: Hub, repository: str, commit: str, wanted: Listing, target: Path,
     part.replace(target)
 
 
-def _append(hub: Hub, address: str, repository: str, part: Path, have: int, on_bytes: OnBytes) -> int:
-    """Add what is missing behind the first `have` bytes; returns how many were added, fewer than none where it began anew."""
-    added = 0
+def _append(hub: Hub, address: str, repository: str, part: Path, have: int, on_bytes: OnBytes) -> None:
+    """Add what is missing behind the first `have` bytes, or begin anew where the hub gives the file from its beginning only."""
     with _opened(hub, address, repository, have) as answer:
         again = bool(have) and answer.status != 206
         if again:
@@ -110,9 +114,7 @@ def _append(hub: Hub, address: str, repository: str, part: Path, have: int, on_b
         with part.open("wb" if again else "ab") as file:
             while data := answer.read(CHUNK):
                 file.write(data)
-                added += len(data)
                 on_bytes(len(data))
-    return added - (have if again else 0)
 
 
 def _opened(hub: Hub, address: str, repository: str, start: int = 0) -> Any:

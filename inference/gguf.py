@@ -114,7 +114,8 @@ class GgufEngine:
         manifest.refuse_changed(folder, self._manifest, names)
         card = self._manifest.card("gguf", context_tokens, names)
         self._bare = self.card = replace(card, max_images=min(card.max_images, max_images))
-        self._wanted = self._worn = _NONE
+        self._wanted = _NONE
+        self._worn: tuple[str, str] | None = _NONE
         self._threads = threads or physical_cores()
         self._tiles = pixels.Tiles(self._manifest.tile)
         self._line = Turnstile()
@@ -202,6 +203,11 @@ class GgufEngine:
             self._mine.timings = meter.timings(frame.head)
         return found
 
+    @property
+    def counts(self) -> bool:
+        """Whether `token_ids` need not wait for the model to load."""
+        return self._loaded and self._child.alive
+
     def token_ids(self, request: Request) -> list[int]:
         """Token ids of the prompt as the model reads it; -1 for each image token."""
         meter = Meter(time.monotonic())
@@ -273,6 +279,7 @@ class GgufEngine:
             return
         self._number += 1
         path, sha256 = self._wanted
+        self._worn = None  # until it is known: a stop may come before the child has put it on, or after
         self._child.send(Frame({"op": "wear", "id": self._number, "adapter": path, "sha256": sha256}))
         list(self._frames(self._number, cancel, tell))
         self._worn = self._wanted

@@ -95,7 +95,7 @@ def whole(server: Server, name: str, body: dict[str, Any] | None, cancel: Event)
     text = b"\n".join(lines(server, name, body, cancel))
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise nonsense(server, text)
@@ -182,7 +182,7 @@ def _reason(body: bytes) -> str:
     """What an error of the server says, one line of at most 200 characters; nothing where it is no JSON."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     inner = found.get("error", found) if isinstance(found, dict) else found
     text = inner.get("message", inner.get("detail", "")) if isinstance(inner, dict) else inner

@@ -85,8 +85,9 @@ _PLANNED = re.compile(
 """In a sentence about a follow-up that is still to come."""
 _REACH = 300
 """Characters before and behind a mention in which its meaning is looked for."""
-_FLAGS = re.IGNORECASE
-_COMPILED = tuple((name, re.compile(pattern, 0 if name == "mark" else _FLAGS)) for name, pattern in _PATTERNS)
+_FLAGS = re.IGNORECASE | re.ASCII
+"""Without ASCII a pattern takes "ſ" for an s, and no word of a list is found again by what it took."""
+_COMPILED = tuple((name, re.compile(pattern, re.ASCII if name == "mark" else _FLAGS)) for name, pattern in _PATTERNS)
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,6 @@ def _held_out(shares: Values, right: Values, patients: Sequence[str]) -> Values:
     out = shares.copy()
     for fold in (0, 1):
         inside, outside = half == fold, half != fold
-        if inside.any() and outside.any() and right[outside].min() != right[outside].max():
+        if inside.any() and outside.any():
             out[inside] = _probability(shares[inside], *_fitted(shares[outside], right[outside]))
     return out

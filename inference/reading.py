@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
 
+from errors import EngineError
 from inference.engine import Asked, Engine, Image, Request, scored
 from inference.offsets import weighed
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION, progression_question
@@ -78,6 +79,8 @@ def likelihoods(engine: Engine, request: Request, asked: Asked, cancel: Event | 
 
 def _likelihoods(choices: Sequence[str], logprobs: Sequence[float]) -> dict[str, float]:
     largest = max(logprobs)
+    if not all(logprob < math.inf for logprob in logprobs) or largest == -math.inf:  # also of one that is no number
+        raise EngineError("the model gave no probability to any of the options, so they cannot be weighed; try another model")
     weights = [math.exp(logprob - largest) for logprob in logprobs]
     return {choice: weight / sum(weights) for choice, weight in zip(choices, weights, strict=True)}
 

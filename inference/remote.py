@@ -199,29 +199,38 @@ def _event(server: Server, data: bytes) -> tuple[_Heard, bool]:
     """One event, and whether the answer ends with it."""
     try:
         found = json.loads(data)
-        if "error" in found:
-            raise Refused(server, 200, " ".join(str(found["error"].get("message", "")).split())[:200])
-        used = int((found.get("usage") or {}).get("prompt_tokens") or 0)
+        if error := found.get("error"):
+            told = error.get("message", "") if isinstance(error, dict) else error
+            raise Refused(server, 200, " ".join(str(told).split())[:200])
+        used = (found.get("usage") or {}).get("prompt_tokens") or 0
+        used = used if isinstance(used, int) else 0
         if not found["choices"]:
             return _Heard(prompt_tokens=used), False
         choice = found["choices"][0]
-        text = choice["delta"].get("content") or ""
+        text = _characters(choice["delta"].get("content") or "")
         named = (choice.get("logprobs") or {}).get("content") or []
-        pieces = tuple((str(one["token"]), float(one["logprob"])) for one in named)
+        pieces = tuple((_characters(one["token"]), min(float(one["logprob"]), 0.0)) for one in named)
         if "".join(piece for piece, _ in pieces) != text:
             known = sum(logprob for _, logprob in pieces) if pieces else math.nan
             pieces = ((text, known),) if text else ()
         return _Heard(pieces, used), bool(choice.get("finish_reason"))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise http_lines.nonsense(server, data) from error
+
+
+def _characters(text: object) -> str:
+    """Text as it can be kept and sent: half a surrogate pair, which JSON may say, is no character. Raises `TypeError` for no text."""
+    if not isinstance(text, str):
+        raise TypeError(f"{type(text).__name__} is no text")
+    return text.encode(errors="replace").decode()
 
 
 def _likeliest(found: Mapping[str, Any]) -> dict[str, float]:
     """First token -> log-probability, as far as the server names them."""
     try:
         first = found["choices"][0]["logprobs"]["content"][0]
-        return {str(one["token"]): float(one["logprob"]) for one in [*first["top_logprobs"], first]}
-    except (KeyError, TypeError, IndexError, ValueError):
+        return {str(one["token"]): min(float(one["logprob"]), 0.0) for one in [*first["top_logprobs"], first]}
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError):
         return {}
 
 

@@ -183,6 +183,11 @@ class TorchEngine:
         finally:
             self._line.leave(ticket)
 
+    @property
+    def counts(self) -> bool:
+        """Whether `token_ids` need not wait for the weights to be read."""
+        return self._model is not None
+
     def token_ids(self, request: Request) -> list[int]:
         """Token ids of the prompt as the model reads it; -1 for each image token."""
         ticket = self._line.enter()

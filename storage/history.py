@@ -6,7 +6,7 @@ and log-probabilities are read only when one answer is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -168,16 +168,28 @@ def add_version(session: Session, turn_id: int, record: AnswerRecord) -> int:
     return row.id
 
 
+Settled = Callable[[Mapping[str, object], Mapping[str, Mapping[str, float]]], Mapping[str, object]]
+"""From all checks and the whole progression of an answer to what else is kept among its checks: what they come to together."""
+
+
 def add_checks(
-    session: Session, version_id: int, user: User, checks: Mapping[str, object], progression: Mapping[str, Mapping[str, float]]
+    session: Session,
+    version_id: int,
+    user: User,
+    checks: Mapping[str, object],
+    progression: Mapping[str, Mapping[str, float]],
+    settled: Settled | None = None,
 ) -> None:
-    """Put checks and progression made later to one of the user's answers; its words and how they were made stay as they are."""
+    """Put checks and progression made later to those of one of the user's answers; its words and how they were made stay as they are.
+
+    Two runs may make them at once, so what they come to is settled here, of those of both.
+    """
     dialect.one_writer(session.connection(), "answer_versions")
     turn_of(session, version_id, user)
     row = session.get_one(VersionRow, version_id)
-    row.checks = {**row.checks, **codec.plain(checks)}
-    if progression:
-        row.progression = codec.plain(progression)
+    row.progression = {**row.progression, **codec.plain(progression)}
+    together = {**row.checks, **codec.plain(checks)}
+    row.checks = {**together, **codec.plain(settled(together, row.progression) if settled else {})}
     session.flush()
     review.weigh(session, version_id)
     audit.append(session, user.id, "check", "answer", version_id)

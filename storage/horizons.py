@@ -20,7 +20,7 @@ _SPAN = re.compile(
     rf"(?: (?:about|around|approximately|roughly|another))? (?:(?P<count>{_COUNT})(?: ?(?:to|or|-|–) ?(?P<most>{_COUNT}))?|"
     rf"(?P<vague>(?:a )?few|several|some))[ -](?P<unit>{'|'.join(DAYS)})s?\b"
     rf"|(?:in |within |over |for |during )?(?:the )?(?:next|(?:up)?coming) (?P<soon>{'|'.join(DAYS)})\b)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _TURN = (
     r"(?:grow|shrink|resolve|clear|progress|regress|improve|worsen|increase|decrease|enlarge|recur|spread|change|develop|persist|heal|"

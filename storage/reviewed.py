@@ -81,6 +81,7 @@ class Reviewed:
     created: datetime
     progression: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     checks: Mapping[str, object] = field(default_factory=dict)
+    offsets_sha256: str = ""
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -195,6 +196,7 @@ def _reviewed(
         created=item.created,
         progression=version.progression,
         checks=version.checks,
+        offsets_sha256=str(version.options.get("offsets", "")),
     )
 
 

@@ -276,11 +276,21 @@ class Store:
 
         return self._database.together(kept)
 
-    def add_checks(self, version_id: int, user: User, checks: Mapping[str, object], progression: Mapping[str, Mapping[str, float]]) -> None:
-        """Put checks and progression that were made after an answer to it, durable when this returns; its words stay as they are."""
+    def add_checks(
+        self,
+        version_id: int,
+        user: User,
+        checks: Mapping[str, object],
+        progression: Mapping[str, Mapping[str, float]],
+        settled: history.Settled | None = None,
+    ) -> None:
+        """Put checks and progression that were made after an answer to it, durable when this returns; its words stay as they are.
+
+        `settled` says what all of them come to together, which is kept among the checks.
+        """
 
         def kept(session: Session) -> None:
-            history.add_checks(session, version_id, user, checks, progression)
+            history.add_checks(session, version_id, user, checks, progression, settled)
             forecasts.keep(session, version_id)
 
         self._database.together(kept)

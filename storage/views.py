@@ -168,6 +168,11 @@ class AnswerRecord:
     warnings: tuple[str, ...] = ()
     created: datetime | None = None
 
+    @property
+    def offsets_digest(self) -> str:
+        """SHA-256 of what the model's likelihoods were corrected by, `` for nothing."""
+        return str(self.options.get("offsets", ""))
+
 
 @dataclass(frozen=True)
 class FeedbackView:

@@ -21,7 +21,7 @@ from fastapi.encoders import jsonable_encoder
 
 from errors import Cancelled, IntervalError
 from inference import answer, burned
-from inference.engine import Options, Stage, Token
+from inference.engine import Options, Stage, Token, Turn
 from storage.importing import synthetic
 from storage.views import SessionView, TurnView, User, VersionView
 from ui import pace, requests
@@ -116,6 +116,11 @@ class Run(ABC):
         text = Stage(name).text if ahead <= 0 else f"waiting for the engine, {ahead} before you"
         self.emit({"type": "stage", "name": name, "text": text})
 
+    def remembered(self) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+        """As `requests.remembered`, now: an earlier question may have been answered while this one waited for the engine."""
+        now = find(self.here, self.asked.user, self.asked.session_id, self.asked.turn.id)
+        return requests.remembered(now.history if now else (), self.asked.turn)
+
     def version(self, version_id: int) -> VersionView:
         """A version of this turn as it is kept now."""
         kept = find(self.here, self.asked.user, self.asked.session_id, self.asked.turn.id)
@@ -150,9 +155,10 @@ class Answering(Run):
     def work(self) -> None:
         """Ask, hand on words as they come, keep the answer."""
         here, turn = self.here, self.asked.turn
-        history, told = requests.remembered(self.asked.history, turn)
-        request = requests.of_turn(here.store, self.asked.user, turn, history, options(turn, here.settings.max_answer_tokens))
+        request = requests.of_turn(here.store, self.asked.user, turn, (), options(turn, here.settings.max_answer_tokens))
         with self._use(self.cancel, self.waiting) as engine:
+            history, told = self.remembered()
+            request = replace(request, history=history)
             model = engine.card.sha256, engine.card.engine
             for item in answer.ask(engine, request, self.cancel, warnings=told):
                 match item:
@@ -174,7 +180,7 @@ class Answering(Run):
 
 
 def _event(payload: Payload) -> bytes:
-    return f"data: {json.dumps(jsonable_encoder(payload), ensure_ascii=False)}\n\n".encode()
+    return f"data: {json.dumps(jsonable_encoder(payload), ensure_ascii=False)}\n\n".encode(errors="replace")
 
 
 def _sentence(text: str) -> str:

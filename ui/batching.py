@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Literal
 
-from errors import Cancelled, InputError, IntervalError, ModelNotLoaded
+from errors import Cancelled, InputError, IntervalError, ModelChanged, ModelNotLoaded
 from inference import pairfile
 from inference.pairfile import Films, PairRow
 from inference.prompts import FINDINGS, OVERALL, PROGRESSION
@@ -78,6 +78,7 @@ class Batch:
     model: str = ""
     model_digest: str = ""
     adapter_digest: str = ""
+    offsets_digest: str = ""
     engine: str = ""
     seconds: float = 0.0
 
@@ -172,7 +173,7 @@ def table(batch: Batch) -> str:
     write = csv.writer(out, lineterminator="\r\n")
     shares = [f"{finding}: {name}" for finding in FINDINGS for name in PROGRESSION]
     named = ["pair", "patient", "prior", "current", "state", "overall", *(f"overall: {name}" for name in OVERALL), *FINDINGS, *shares]
-    write.writerow([*named, "warnings", "seconds", "model", "model_sha256", "adapter_sha256", "engine"])
+    write.writerow([*named, "warnings", "seconds", "model", "model_sha256", "adapter_sha256", "offsets_sha256", "engine"])
     for row in batch.rows:
         found = row.found or Predicted({}, {})
         classes = [clear(found.progression.get(finding, {})) for finding in FINDINGS]
@@ -180,7 +181,8 @@ def table(batch: Batch) -> str:
         overall = [found.overall.get(name, "") for name in OVERALL]
         words = [row.patient, row.prior, row.current, row.state, clear(found.overall)]
         told = "; ".join((*found.warnings, *([row.error] if row.error else [])))
-        about = [told, round(row.seconds, 2), batch.model, batch.model_digest, batch.adapter_digest, batch.engine]
+        weights = [batch.model_digest, batch.adapter_digest, batch.offsets_digest]
+        about = [told, round(row.seconds, 2), batch.model, *weights, batch.engine]
         write.writerow([_cell(value) for value in (row.number, *words, *overall, *classes, *figures, *about)])
     write.writerow([])
     write.writerow([NOTICE])
@@ -196,14 +198,14 @@ def _work(here: Context, batch: Batch, read: Read, folder: Path | None) -> None:
     try:
         engine = Lent(here.engine.use, batch.cancel, waiting)
         card = engine.card
-        batch.model, batch.model_digest, batch.adapter_digest, batch.engine = card.name, card.sha256, card.adapter, card.engine
+        batch.model, batch.engine = card.name, card.engine
+        batch.model_digest, batch.adapter_digest, batch.offsets_digest = card.weights
         batch.state = "running"
         for index in range(len(batch.rows)):
             _pair(batch, index, read, engine)
             batch.done, batch.seconds = index + 1, time.monotonic() - started
         batch.state = "done"
     except Cancelled:
-        batch.rows = [replace(row, state="waiting") if row.state == "reading" else row for row in batch.rows]
         batch.state = "stopped"
     except IntervalError as error:
         batch.error, batch.state = _sentence(str(error)), "failed"
@@ -211,13 +213,14 @@ def _work(here: Context, batch: Batch, read: Read, folder: Path | None) -> None:
         log.exception("batch %s failed", batch.id)
         batch.error, batch.state = "The batch failed inside the server; the log has the cause, and what was read is kept.", "failed"
     finally:
+        batch.rows = [replace(row, state="waiting") if row.state == "reading" else row for row in batch.rows]
         here.runs.pop(batch.id, None)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pair(batch: Batch, index: int, read: Read, engine: Lent) -> None:
-    """Read one pair; what is wrong with it alone is its row's. Raises `Cancelled`, and `ModelNotLoaded` when no pair can be read."""
+    """Read one pair; what is wrong with it alone is its row's. Raises `Cancelled`, `ModelNotLoaded` and `ModelChanged`."""
     if batch.cancel.is_set():
         raise Cancelled("the batch was stopped")
     began = time.monotonic()
@@ -225,7 +228,7 @@ def _pair(batch: Batch, index: int, read: Read, engine: Lent) -> None:
     try:
         found = read(index, engine, batch.cancel)
         batch.rows[index] = replace(row, state="done", found=found, seconds=time.monotonic() - began)
-    except (Cancelled, ModelNotLoaded):
+    except (Cancelled, ModelNotLoaded, ModelChanged):
         raise
     except IntervalError as error:
         batch.rows[index] = replace(row, state="failed", error=_sentence(str(error)), seconds=time.monotonic() - began)

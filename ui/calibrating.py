@@ -16,21 +16,22 @@ THRESHOLDS = (50, 60, 70, 80, 90, 95)
 """Chances of being right, of 100, below which a reader may have answers withheld."""
 WORDS = {"coreference": "co-reference questions", FINDING: "findings"}
 UNNAMED = "No percentage: the model server does not say what its weights are, so reviewed answers vouch for no other one."
-Model = tuple[str, str]
+Weights = tuple[str, str, str]
+"""As `ModelCard.weights`."""
 
 
 class Calibrators:
-    """Fits for each model with its adapter and each question type; safe between threads."""
+    """Fits for each model with its adapter and offsets, and each question type; safe between threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._stamp: tuple[int, datetime | None] | None = None
-        self._items: dict[Model, tuple[Reviewed, ...]] = {}
-        self._fits: dict[tuple[Model, str], Platt | None] = {}
+        self._items: dict[Weights, tuple[Reviewed, ...]] = {}
+        self._fits: dict[tuple[Weights, str], Platt | None] = {}
 
     def of(self, store: Store, ability: Ability, record: AnswerRecord, at_least: int = 0) -> CalibrationOut:
         """What may be said of an answer and of its findings, and what is withheld of them below `at_least` of 100."""
-        model = (record.model_digest, record.adapter_digest)
+        model = (record.model_digest, record.adapter_digest, record.offsets_digest)
         share = of_answer(record.checks)
         with self._lock:
             self._renew(store, model)
@@ -39,14 +40,14 @@ class Calibrators:
                 findings=self._told(model, FINDING, of_findings(record.progression), at_least),
             )
 
-    def _renew(self, store: Store, model: Model) -> None:
+    def _renew(self, store: Store, model: Weights) -> None:
         stamp = store.accepted_stamp()
         if stamp != self._stamp:
             self._stamp, self._items, self._fits = stamp, {}, {}
         if model not in self._items:
-            self._items[model] = reviewed(store.accepted(), *model)
+            self._items[model] = reviewed(store.accepted(), model)
 
-    def _told(self, model: Model, kind: str, shares: dict[str, float], at_least: int) -> CalibratedOut:
+    def _told(self, model: Weights, kind: str, shares: dict[str, float], at_least: int) -> CalibratedOut:
         items = self._items[model]
         if (model, kind) not in self._fits:
             self._fits[model, kind] = fit(items, kind) if model[0] else None

@@ -50,6 +50,7 @@ class Context:
     rules: tuple[Rule, ...] = field(default_factory=lambda: load(RULES))
     readers: OrderedDict[str, User] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
+    counting: Lock = field(default_factory=Lock)
 
     @property
     def uploads(self) -> Path:

@@ -7,6 +7,7 @@ names a model: the page asks for the names once the reader has judged.
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from inference import answer
 from inference.engine import Options, Stage, Token
@@ -49,11 +50,12 @@ class Duel(Run):
 
     def _answered(self, side: int, model: str) -> Payload:
         here, turn = self.here, self.asked.turn
-        history, warnings = requests.remembered(self.asked.history, turn)
-        request = requests.of_turn(here.store, self.asked.user, turn, history, Options(here.settings.max_answer_tokens))
+        request = requests.of_turn(here.store, self.asked.user, turn, (), Options(here.settings.max_answer_tokens))
         self.emit({"type": "side", "side": side})
         told: Payload = {}
         with self._rivals.use(model, self.cancel, self.waiting) as engine:
+            history, warnings = self.remembered()
+            request = replace(request, history=history)
             for item in answer.ask(engine, request, self.cancel, warnings=warnings):  # to its end: leaving it would stop the second answer
                 match item:
                     case Stage():

@@ -9,27 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from errors import StoreError
+from errors import InputError, StoreError
 from inference import report, trust
 from inference.engine import RGB
 from inference.report import Report, Shown, Source, Words
 from storage.importing import synthetic
 from storage.reports import ReportText
 from storage.studies import Frame, Series, Study
-from storage.views import FeedbackView, SessionView, Slot, TurnView, User, VersionView
+from storage.views import AskedMark, FeedbackView, SessionView, Slot, TurnView, User, VersionView
 from ui import requests, trusting
 from ui.context import Context
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """A case's report as it stands: the document, the draft it began from, and the images it is of (None: no longer in the store)."""
+    """A case's report as it stands: the document, the draft it began from, and its images (None: not in the store) with their marks."""
 
     document: Report
     draft: Words
     saved: ReportText | None
     slots: tuple[Slot, ...]
     frames: tuple[Frame | None, ...]
+    marks: tuple[AskedMark, ...] = ()
 
     @property
     def current(self) -> int:
@@ -71,7 +72,7 @@ def gathered(here: Context, user: User, session: SessionView, at_least: int = 0)
     frames = tuple(
         item[1].frames[slot.frame] if item and slot.frame < len(item[1].frames) else None for slot, item in zip(slots, items, strict=True)
     )
-    return Gathered(document, words, saved, slots, frames)
+    return Gathered(document, words, saved, slots, frames, main.marks if main else ())
 
 
 def refusal(found: Gathered) -> str:
@@ -84,8 +85,14 @@ def refusal(found: Gathered) -> str:
 
 
 def pictures(here: Context, user: User, found: Gathered) -> tuple[RGB, ...]:
-    """The images of the report as the model was shown them, (H, W, 3) uint8 each. Raises `StoreError`, `StudyError`."""
-    return tuple(requests.image(here.store, user, slot).pixels for slot in found.slots)
+    """The images of the report as the model was shown them, (H, W, 3) uint8 each, with the marks it was asked with.
+
+    Raises `InputError` when one is no longer in the store.
+    """
+    if any(frame is None for frame in found.frames):
+        raise InputError("an image of this report is no longer in the store, and the PDF shows every one; export it as text")
+    marks = [[mark for mark in found.marks if mark.image == number] for number in range(len(found.slots))]
+    return tuple(requests.image(here.store, user, slot, on).pixels for slot, on in zip(found.slots, marks, strict=True))
 
 
 def _chosen(turn: TurnView) -> VersionView | None:
@@ -98,9 +105,10 @@ def _chosen(turn: TurnView) -> VersionView | None:
 
 
 def _said(session: SessionView, slots: tuple[Slot, ...]) -> dict[str, str]:
-    """The reader's own cells on every answer about these images, also on one they call wrong or had made again; the newest word of each."""
+    """The reader's own cells on every answer about these images, also on one they call wrong or had made again; the last said of each."""
     versions = [one for turn in session.turns if turn.forecast is None and _places(turn.slots) == _places(slots) for one in turn.versions]
-    return {finding: name for one in versions if (last := _last(one)) for finding, name in last.cells.items()}
+    said = sorted((last for one in versions if (last := _last(one))), key=lambda last: last.id)
+    return {finding: name for last in said for finding, name in last.cells.items()}
 
 
 def _last(version: VersionView) -> FeedbackView | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from inference.engine import Image, Options, Request, Turn
@@ -74,10 +74,11 @@ def of_turn(store: Store, user: User, turn: TurnView, history: tuple[Turn, ...],
 
 
 def of_record(store: Store, user: User, earlier: tuple[TurnView, ...], turn: TurnView, record: AnswerRecord) -> Request:
-    """The request a kept answer was made by, as far as the store still has it: options, seed, and the turns before it."""
+    """The request a kept answer was made by, as far as the store still has it: options, seed, and what was answered when it began."""
     kept = record.options
     options = Options(int(cast(int, kept.get("max_tokens", 160))), float(cast(float, kept.get("temperature", 0.0))), record.seed)
-    return of_turn(store, user, turn, remembered(earlier, turn, record.created)[0], options)
+    began = record.created and record.created - timedelta(seconds=record.timings.get("total_s", 0.0))
+    return of_turn(store, user, turn, remembered(earlier, turn, began)[0], options)
 
 
 def _places(slots: tuple[Slot, ...]) -> list[tuple[int, int]]:

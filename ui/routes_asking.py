@@ -70,14 +70,19 @@ def reckon(body: DraftIn, here: In, user: Reader) -> BudgetOut:
         options=Options(here.settings.max_answer_tokens),
         clinical=body.clinical.clinical().labelled,
     )
-    return _out(_counted(engine, free, request), len(history), told)
+    return _out(_counted(here, engine, free, request), len(history), told)
 
 
-def _counted(engine: Engine, free: bool, request: Request) -> Budget:
+def _counted(here: Context, engine: Engine, free: bool, request: Request) -> Budget:
+    """One draft is counted at a time: many would hold every thread of the server while somebody's question is answered."""
+    if not free or not here.counting.acquire(blocking=False):
+        return reckoned(engine.card, request)
     try:
-        return budget(engine, request) if free else reckoned(engine.card, request)
+        return budget(engine, request)
     except EngineError:
         return reckoned(engine.card, request)
+    finally:
+        here.counting.release()
 
 
 def _out(found: Budget, earlier: int, told: Sequence[str]) -> BudgetOut:

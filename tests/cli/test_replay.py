@@ -40,7 +40,7 @@ def test_the_model_and_engine_that_made_an_answer_make_it_again(
     opened.asked.clear()
     assert run("replay", session).code == 0
     assert run("replay", session, "--model", "mine", "--engine", "gguf").code == 0
-    assert opened.asked == [("fake", "fake"), ("mine", "gguf")]
+    assert opened.asked == [("fake+none", "fake"), ("mine", "gguf")], "an adapter that was promoted since is not put on"
 
     def gone(_settings: object, model: str | None = None, _engine: str | None = None) -> Selection:
         if model:
@@ -49,7 +49,7 @@ def test_the_model_and_engine_that_made_an_answer_make_it_again(
 
     monkeypatch.setattr("inference.select.open_engine", gone)
     done = run("replay", session)
-    assert (done.code, "there is no model 'fake' here" in done.err) == (0, True)
+    assert (done.code, "there is no model 'fake+none' here" in done.err) == (0, True)
     assert run("replay", session, "--model", "mine").code == 1
 
 

@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from errors import ModelNotLoaded
+from errors import Cancelled, ModelNotLoaded
 from inference import promoted, select
 from inference.engine import Engine, Request, Token, Wearer
 from inference.gguf import GgufEngine
@@ -51,6 +51,18 @@ def test_an_adapter_put_on_and_taken_off_leaves_every_bit_as_it_was(engine: Engi
     engine.wear(planted)
     assert said(engine) == worn
     assert engine.card == card
+
+
+def test_a_stop_while_an_adapter_is_put_on_leaves_no_doubt_which_is_worn(engine: Engine, planted: Path) -> None:
+    """The child had put it on and the engine thought it had not: taken back, it went on answering under the bare model's name."""
+    assert isinstance(engine, Wearer)
+    before, stop = said(engine), Event()
+    engine.wear(planted)
+    stop.set()
+    with pytest.raises(Cancelled):
+        list(engine.stream(tiny.pair(tokens=8), stop))
+    engine.wear(None)
+    assert said(engine) == before
 
 
 def test_llama_cpp_says_what_peft_says(tiny_model: Path, planted: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 from collections.abc import Iterator
@@ -90,6 +91,25 @@ def test_a_download_that_breaks_off_goes_on_by_itself_and_in_the_next_run(here: 
     adding.add(here, "listed", Wishes(), tell)
     assert next(wanted for path, wanted, _ in served.asked if wanted) == f"bytes={had}-"
     assert catalogue.verify(here, "listed").ok
+    assert max(share for _, share in SAID) == 1.0
+
+
+def test_a_connection_that_is_reset_is_not_counted_twice(here: Settings, served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came before a reset was told again with the next try, and the progress went over the whole."""
+    read, resets = http.client.HTTPResponse.read, [2]
+
+    def reset(answer: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        if resets[0] and amount == fetching.CHUNK:
+            resets[0] -= 1
+            if resets[0] == 0:
+                raise ConnectionResetError("reset")
+            return read(answer, 700)
+        return read(answer, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", reset)
+    adding.add(here, "listed", Wishes(), tell)
+    assert catalogue.verify(here, "listed").ok
+    assert resets == [0]
     assert max(share for _, share in SAID) == 1.0
 
 

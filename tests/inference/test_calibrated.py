@@ -32,13 +32,14 @@ def site(count: int, model: str, seed: int = 3) -> tuple[Reviewed, ...]:
 
 def test_answers_and_cells_of_the_same_model_count_and_no_others() -> None:
     items = site(LEAST, "m")
-    found = reviewed(items, "m", "")
+    found = reviewed(items, ("m", "", ""))
     assert {one.kind for one in found} == {"temporal", FINDING}
     assert fit(found, "temporal") is not None
     assert fit(found, FINDING) is not None
-    assert reviewed(items, "m", "an adapter") == ()
-    assert reviewed(items, "another", "") == ()
-    assert fit(reviewed(items[1:], "m", ""), "temporal") is None
+    assert reviewed(items, ("m", "an adapter", "")) == ()
+    assert reviewed(items, ("m", "", "other offsets")) == ()
+    assert reviewed(items, ("another", "", "")) == ()
+    assert fit(reviewed(items[1:], ("m", "", "")), "temporal") is None
     assert fit(found, "comparison") is None
 
 
@@ -49,7 +50,7 @@ def test_an_answer_is_right_when_reviewers_agree_and_a_cell_when_it_is_the_model
         cells={"pleural effusion": "stable", "nodule": "new"},
         checks={"decided": {"seen": {"worse": 0.7, "stable": 0.3}}},
     )
-    answer, cell = reviewed([item], "m", "")
+    answer, cell = reviewed([item], ("m", "", ""))
     assert (answer.kind, answer.share, answer.right, answer.patient) == ("temporal", 0.7, True, "patient-1")
     assert (cell.kind, cell.share, cell.right) == (FINDING, 0.9, True)
 
@@ -58,5 +59,5 @@ def test_what_was_not_weighed_or_not_judged_counts_for_nothing() -> None:
     open_question = {"decided": {"check": "C0", "seen": {}}}
     assert of_answer({}) is None
     assert of_answer(open_question) is None
-    assert reviewed([reviews.reviewed(1, checks=open_question, cells={})], "m", "") == ()
-    assert reviewed([reviews.reviewed(1, verdict="", checks={"decided": {"seen": {"worse": 0.7}}}, cells={})], "m", "") == ()
+    assert reviewed([reviews.reviewed(1, checks=open_question, cells={})], ("m", "", "")) == ()
+    assert reviewed([reviews.reviewed(1, verdict="", checks={"decided": {"seen": {"worse": 0.7}}}, cells={})], ("m", "", "")) == ()

@@ -75,6 +75,11 @@ def test_options_that_turn_round_are_known_and_others_are_not() -> None:
     assert typed is not None
     assert typed.inverse == {"larger": "smaller", "smaller": "larger", "stable": "stable"}
     assert typed.still == "stable"
+    for signs in ("improved > 50 %|improved < 50 %|stable", "worse by 50 %|improved|stable", "worse|worse!|improved|stable"):
+        lines = "\n".join(f"{letter}: {text}" for letter, text in zip("ABCD", signs.split("|"), strict=False))
+        measured = options(f"How did it change?\n{lines}")
+        assert measured is not None
+        assert measured.inverse == {}, "words that say more than their class, or the same twice"
     other = options("What is it?\nA) pneumonia\nB) oedema")
     assert other is not None
     assert (other.inverse, other.still) == ({}, "")

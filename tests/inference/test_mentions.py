@@ -148,6 +148,12 @@ def test_of_three_times_no_image_is_the_one_before(text: str) -> None:
     assert mentions("Worse than the initial image.", THREE)[0].images == (0,)
 
 
+@pytest.mark.parametrize("text", ["the ſecond image", "the thırd film", "image ſix", "images two and ſıx", "the laſt one, image ٣"])
+def test_letters_that_only_look_like_ascii_name_no_image(text: str) -> None:
+    """A pattern that knows no case took "ſ" for an s, and the list of ordinals did not have the word."""
+    assert mentions(text, Scene((Place("prior", ""), Place("current", "")))) == ()
+
+
 def test_mentions_do_not_overlap_and_come_in_the_order_of_the_text() -> None:
     text = "Compared with the first image, the left lung of the second image and of image 2 at time 2 is worse in region A."
     found = mentions(text, PAIR)

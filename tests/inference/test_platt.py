@@ -40,6 +40,15 @@ def test_answers_that_are_all_right_or_whose_share_misleads_get_no_percentage() 
     assert fit(misled, "temporal") is None
 
 
+def test_figures_held_out_are_never_the_models_own() -> None:
+    """Where one half of the patients had right answers only, the shares of the other half passed for what the fit says of them."""
+    items = [Reviewed("temporal", 0.6 + (n % 40) / 100, n % 2 == 0 or n % 40 > 15, str(n)) for n in range(400)]
+    fitted = fit(items, "temporal")
+    assert fitted is not None
+    said = [probability for probability, _ in fitted.held_out]
+    assert not {round(one.share, 6) for one in items} & {round(one, 6) for one in said[1::2]}
+
+
 def test_the_reliability_diagram_has_bins_of_equal_mass_and_the_curve_ends_at_the_whole() -> None:
     said = np.linspace(0.05, 0.95, 100)
     found = reliability(said, said > 0.5)

@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 
 from errors import Cancelled, ContextFull, EngineError, ModelNotLoaded, SettingsError
 from inference import answer, checks, pixels, remote
+from inference.answer import Answer, ask
 from inference.closed import of_finding, read
 from inference.engine import Token, Turn
 from inference.http_lines import Server
@@ -178,9 +179,30 @@ def failing(handler: Handler, _: object) -> None:
     handler.raw(event("It ") + b'data: {"error": {"message": "the model crashed"}}\n\n')
 
 
+def listing(handler: Handler, _: object) -> None:
+    handler.raw(event("It ") + b'data: {"choices": [{"delta": {"content": [1, 2]}}]}\n\n')
+
+
+def deep(handler: Handler, _: object) -> None:
+    handler.raw(event("It ") + b"data: " + b"[" * 100_000 + b"\n\n")
+
+
+def vast(handler: Handler, _: object) -> None:
+    token = b'{"token": "is", "logprob": 1%s}' % (b"0" * 400)
+    handler.raw(event("It ") + b'data: {"choices": [{"delta": {"content": "is"}, "logprobs": {"content": [%s]}}]}\n\n' % token)
+
+
+def worded(handler: Handler, _: object) -> None:
+    handler.raw(event("It ") + b'data: {"error": "the model crashed"}\n\n')
+
+
 @pytest.mark.parametrize(
     ("say", "words", "sentence"),
     [
+        (listing, 1, "answered something else"),
+        (deep, 1, "answered something else"),
+        (vast, 1, "answered something else"),
+        (worded, 1, "the model crashed"),
         (half, 2, "broke off in the middle of its answer"),
         (short, 1, "broke off in the middle of its answer"),
         (html, 0, "answered something else than an OpenAI-compatible server does (it begins '<html>')"),
@@ -206,6 +228,20 @@ def test_a_server_that_breaks_off_or_talks_nonsense_is_one_sentence_and_the_next
         assert "\n" not in str(raised.value)
         desk.say = said("Better.")
         assert [token.text for token in engine.stream(tiny.pair(), Event())] == ["Better."]
+
+
+def test_what_a_server_need_not_say_spoils_no_answer() -> None:
+    """`"error": null`, a usage beyond all numbers, half a surrogate pair and a log-probability above nought once ended the answer."""
+    odd = {
+        "error": None,
+        "usage": {"prompt_tokens": float("inf")},
+        "choices": [{"delta": {"content": "It is \ud83d"}, "logprobs": {"content": [{"token": "It is \ud83d", "logprob": 1e308}]}}],
+    }
+    with serving(lambda handler, _: handler.raw(b"data: " + json.dumps(odd).encode() + b"\n\n" + event(" worse.", "stop"))) as desk:
+        *_, found = ask(RemoteEngine(desk.at()), tiny.pair(), Event())
+    assert isinstance(found, Answer)
+    assert (found.text, found.state) == ("It is ? worse.", "complete")
+    assert found.confidence.mean_probability == 1.0
 
 
 def test_a_context_that_is_too_small_is_the_error_it_is_everywhere() -> None:

@@ -78,3 +78,8 @@ def test_a_kept_question_says_how_far_ahead_it_looks(store: Store, reader: User,
     assert [turn.forecast for turn in store.session(session, reader).turns] == [Horizon("in six months", 183), None]
     store.export(tmp_path / "cases.json", reader)
     assert (tmp_path / "cases.json").read_text().count("Forecast, not a finding") == 1
+
+
+def test_a_letter_that_only_looks_like_ascii_is_no_number() -> None:
+    """The pattern that knows no case took "ſix" for six, the table of numbers did not, and the question was refused by a ValueError."""
+    assert asked("Will it increase in ſix weeks?") == Horizon()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,9 @@ from inference.marked import YELLOW
 from tests.browser.samples import pair, radiograph
 from tests.inference.test_burned import printed
 from tests.ui.conftest import Running, events, send, slots
+from tests.ui.desk import Tap
+from ui import requests
+from ui.security import COOKIE
 
 BOX = {"image": 1, "label": "A", "kind": "box", "points": [[20, 30], [80, 30], [20, 70], [80, 70]]}
 
@@ -89,6 +94,35 @@ def test_an_answer_made_again_sees_the_marks_of_its_question(browser: TestClient
     browser.post(f"/api/sessions/{session}/turns/{turn['id']}/again", json={})
     first, second = running.desk.engine.requests
     assert [image.sha256 for image in second.images] == [image.sha256 for image in first.images]
+
+
+def test_a_question_sent_while_another_is_written_is_asked_after_its_answer_and_replayed_so(
+    browser: TestClient, running: Running, hung: dict[str, Any]
+) -> None:
+    """What was asked before was read when the question was sent, and a replay, which goes by time, put the answer between to it."""
+    number = int(asked(browser, hung)[1].split("/")[3])
+    tap = Tap()
+    engine = running.desk.says("It is stable.", "It is worse.", gate=tap)
+
+    def ask(question: str) -> dict[str, Any]:
+        told = events(browser.post("/api/ask", json={"question": question, "slots": slots(hung), "session_id": number}).text)
+        return told[-1]
+
+    room, here = running.app.state.context.engine, running.app.state.context
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, "Is it stable?")
+        assert tap.reached.acquire(timeout=60)
+        second = pool.submit(ask, "Is it worse?")
+        while not room.status().waiting:
+            Event().wait(0.01)
+        tap.open()
+        assert first.result(60)["type"] == "answer"
+        version = second.result(60)["version"]["id"]
+    assert [turn.answer for turn in engine.requests[1].history] == ["The opacity is worse.", "It is stable."]
+    user = here.reader(str(browser.cookies.get(COOKIE)))
+    turns = here.store.session(number, user).turns
+    again = requests.of_record(here.store, user, turns[:2], turns[2], here.store.answer(version, user))
+    assert again.history == engine.requests[1].history
 
 
 def test_clinical_context_is_told_and_kept_and_nothing_is_told_unasked(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:

@@ -125,6 +125,26 @@ def test_a_stop_keeps_what_was_read_and_the_next_batch_may_begin(browser: TestCl
     assert finished(browser)["state"] == "done"
 
 
+def test_a_promotion_ends_a_batch_because_two_models_would_stand_under_one_digest(
+    browser: TestClient, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        send(browser, *pair(tmp_path / str(number), patient=f"s{number}"))
+
+    def promoting(request: Request) -> Mapping[str, float]:
+        if len(running.desk.engine.scored) > 2 * (len(FINDINGS) + 1):
+            monkeypatch.setattr(running.desk, "card", replace(CARD, adapter="f" * 64))
+        return brighter(request)
+
+    running.desk.engine = FakeEngine(scores=promoting)
+    browser.post(f"{BATCH}/library", json={"every": True})
+    found = finished(browser)
+    assert (found["state"], [row["state"] for row in found["rows"]]) == ("failed", ["done", "waiting", "waiting"])
+    assert found["error"].startswith("Another adapter was promoted meanwhile")
+    rows = list(csv.DictReader(io.StringIO(browser.get(f"{BATCH}/{found['id']}.csv").content.decode("utf-8-sig"))))
+    assert (rows[0]["adapter_sha256"], rows[0]["offsets_sha256"]) == ("", "")
+
+
 def test_what_cannot_be_a_batch_is_refused_in_a_sentence(browser: TestClient, stranger: TestClient, tmp_path: Path) -> None:
     assert browser.get(BATCH).json() is None
     none = browser.post(f"{BATCH}/library", json={})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from starlette.testclient import TestClient
 from tests.browser.samples import pair
 from tests.fakes import CARD, FakeEngine
 from tests.ui.conftest import Running, events, send, slots
+from tests.ui.desk import Desk
 
 
 @pytest.fixture
@@ -67,6 +70,33 @@ def test_a_draft_is_counted_with_all_that_goes_along(browser: TestClient, runnin
         assert taken()["fits"] is False
     finally:
         running.desk.card = CARD
+
+
+def test_a_draft_is_reckoned_while_the_model_loads_or_another_is_counted(
+    browser: TestClient, running: Running, hung: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each count waited for the model; forty of them held every thread of the server, and the page stood still."""
+    reached, go = Event(), Event()
+
+    def held(_desk: Desk, _request: object) -> list[int]:
+        reached.set()
+        assert go.wait(60)
+        return [0] * 500
+
+    def taken() -> dict[str, Any]:
+        found: dict[str, Any] = browser.post("/api/budget", json={"slots": slots(hung)}).json()
+        return found
+
+    monkeypatch.setattr(Desk, "counts", False, raising=False)
+    monkeypatch.setattr(Desk, "token_ids", held, raising=False)
+    assert (taken()["exact"], reached.is_set()) == (False, False)
+    monkeypatch.setattr(running.desk, "counts", True, raising=False)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(taken)
+        assert reached.wait(60)
+        assert [taken()["exact"] for _ in range(3)] == [False] * 3
+        go.set()
+        assert first.result(60)["exact"] is True
 
 
 def test_a_draft_of_somebody_elses_case_is_not_counted(browser: TestClient, stranger: TestClient, hung: dict[str, Any]) -> None:

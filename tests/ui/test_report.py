@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import highdicom as hd
+import numpy as np
 import pydicom
 import pytest
 from PIL import Image as Pillow
@@ -18,6 +19,7 @@ from inference.engine import Request
 from tests.browser.samples import pair
 from tests.fakes import FakeEngine
 from tests.ui.conftest import Running, events, send, slots
+from ui.security import COOKIE
 
 MARK = "Machine draft, not read by a physician"
 
@@ -240,6 +242,44 @@ def test_a_readers_cells_outlast_what_they_say_later_and_ask_later(browser: Test
     assert found["answers"] == 2
     assert found["words"]["findings"].startswith("New: nodule.\nWorse: consolidation,")
     assert found["words"]["impression"].endswith("As a whole: stable.")
+
+
+def test_the_word_a_reader_said_last_stands_whichever_answer_they_said_it_of(browser: TestClient, session: int) -> None:
+    """A cell set on the second answer stood over the word that the reader went back to the first one for."""
+    turn = browser.get(f"/api/sessions/{session}").json()["turns"][0]
+    again = events(browser.post(f"/api/sessions/{session}/turns/{turn['id']}/again", json={}).text)[-1]["version"]["id"]
+    for version, name in ((again, "new"), (turn["versions"][0]["id"], "resolved")):
+        assert browser.post("/api/feedback", json={"version_id": version, "cells": {"nodule": name}}).status_code == 200
+    assert browser.get(address(session)).json()["words"]["findings"].startswith("Resolved: nodule.")
+
+
+def test_the_pictures_of_a_pdf_are_those_the_model_was_shown(browser: TestClient, tmp_path: Path) -> None:
+    """They came without the marks of the question, above the hash of the pictures that have them."""
+    hang = send(browser, *pair(tmp_path))["hang"]
+    box = {"image": 1, "label": "A", "kind": "box", "points": [[4, 4], [20, 20]]}
+    told = events(browser.post("/api/ask", json={"question": "What of A?", "slots": slots(hang), "marks": [box]}).text)
+    number, turn, version = told[0]["session_id"], told[0]["turn"]["id"], told[-1]["version"]["id"]
+    saw = browser.get(f"/api/sessions/{number}/turns/{turn}/versions/{version}/saw").json()
+    read = PdfReader(io.BytesIO(browser.get(address(number, ".pdf")).content))
+    printed = [image.data for page in read.pages for image in page.images]
+    for data, image in zip(printed, saw["images"], strict=True):
+        shown = np.asarray(Pillow.open(io.BytesIO(browser.get(image["url"]).content)).convert("RGB"), dtype=int)
+        found = np.asarray(Pillow.open(io.BytesIO(data)).convert("RGB").resize(shown.shape[1::-1]), dtype=int)
+        assert np.abs(found - shown).mean() < 4
+    colours = [np.ptp(np.asarray(Pillow.open(io.BytesIO(data)).convert("RGB"), dtype=int), axis=2).max() for data in printed]
+    assert colours[0] < 40 < colours[1], "the mark is yellow, the film is grey"
+
+
+def test_a_pdf_of_an_image_that_is_no_longer_there_says_so(browser: TestClient, running: Running, session: int) -> None:
+    """It said that there is no such session."""
+    here = running.app.state.context
+    user = here.reader(str(browser.cookies.get(COOKIE)))
+    series = browser.get(f"/api/sessions/{session}").json()["slots"][0]["series"]["id"]
+    (study,) = (one for patient in here.store.patients(user) for one in patient.studies if series in [each.id for each in one.series])
+    here.store.delete_study(study.id, user)
+    refused = browser.get(address(session, ".pdf"))
+    assert (refused.status_code, "no longer in the store" in refused.json()["error"]) == (409, True)
+    assert browser.get(address(session, ".txt")).status_code == 200
 
 
 def test_nobody_elses_report_is_read_changed_or_exported(browser: TestClient, stranger: TestClient, session: int) -> None:

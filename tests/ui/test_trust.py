@@ -11,10 +11,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from inference.engine import Request
+from inference.offsets import Offset
 from inference.prompts import FINDINGS
 from tests.browser.samples import pair
 from tests.fakes import CARD, FakeEngine
 from tests.ui.conftest import Running, events, send, slots
+from ui.security import COOKIE
 
 
 @pytest.fixture
@@ -110,6 +112,91 @@ def test_a_stop_keeps_the_checks_already_made(browser: TestClient, running: Runn
     assert {"decided", "rotation"} <= set(kept["checks"])
     assert "exchange" not in kept["checks"]
     assert kept["checks"]["trust"]["state"] == "unchecked"
+
+
+def test_a_promotion_in_the_middle_keeps_the_checks_of_the_model_that_answered(
+    browser: TestClient, running: Running, hung: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = answered(browser, hung)
+
+    def promoting(request: Request) -> Mapping[str, float]:
+        if len(running.desk.engine.scored) == 18:
+            monkeypatch.setattr(running.desk, "card", replace(CARD, adapter="f" * 64))
+        return worse(request)
+
+    running.desk.engine = FakeEngine(scores=promoting)
+    told = events(browser.post(address(*where), json={}).text)
+    assert [one["error"] for one in told if one["type"] == "error"] == [
+        "The checks are not complete: another adapter was promoted meanwhile, and figures of two models are not mixed; begin again."
+    ]
+    made = told[-1]["version"]
+    assert set(made["progression"]) == set(FINDINGS)
+    assert not {"no_image", "exchange"} & set(made["checks"])
+    assert made["checks"]["trust"]["state"] == "unchecked"
+
+
+def test_what_two_runs_of_checks_make_at_once_is_judged_together(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    """The later run judged what it had found when it began, and put "not checked" over "not image-dependent"."""
+    where = answered(browser, hung)
+    other: list[Any] = []
+
+    def between(request: Request) -> Mapping[str, float]:
+        if len(running.desk.engine.scored) == 2:
+            here = running.app.state.context
+            store, user = here.store, here.reader(str(browser.cookies.get(COOKIE)))
+            blind = {"check": "C1", "verdict": "not image-dependent", "explanation": "It leans as before.", "passed": False}
+            other.append(store.add_checks(where[2], user, {"no_image": blind}, {"nodule": {"new": 0.9, "stable": 0.1}}))
+        return worse(request)
+
+    running.desk.engine = FakeEngine(scores=between)
+    made = events(browser.post(address(*where), json={"names": ["decided"]}).text)[-1]["version"]
+    assert other
+    assert made["checks"]["trust"]["words"] == "not image-dependent"
+
+
+def test_a_stop_in_the_last_reading_is_made_good_by_the_next_run(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    """All findings were there, so the change as a whole was never read again."""
+    where = answered(browser, hung)
+
+    def stop(request: Request) -> Mapping[str, float]:
+        if len(running.desk.engine.scored) == 17:
+            for _, cancel in list(running.app.state.context.runs.values()):
+                cancel.set()
+        return worse(request)
+
+    running.desk.engine = FakeEngine(scores=stop)
+    browser.post(address(*where), json={})
+    kept = browser.get(f"/api/sessions/{where[0]}").json()["turns"][0]["versions"][0]
+    assert (set(kept["progression"]), kept["checks"]["overall"]) == (set(FINDINGS), {})
+    running.desk.engine = FakeEngine(scores=worse)
+    made = events(browser.post(address(*where), json={}).text)[-1]["version"]
+    assert max(made["checks"]["overall"], key=made["checks"]["overall"].get) == "worse"
+    assert sum(request.question.startswith("How has") for request, _ in running.desk.engine.scored) == 0, "no finding is read twice"
+
+
+def test_checks_that_fail_keep_what_was_made(browser: TestClient, running: Running, hung: dict[str, Any]) -> None:
+    """Options that look alike without their signs once ended in a KeyError, and the scores made before it were lost."""
+    where = answered(browser, hung)
+
+    def broken(request: Request) -> Mapping[str, float]:
+        if len(running.desk.engine.scored) == 19:
+            raise KeyError("improved")
+        return worse(request)
+
+    running.desk.engine = FakeEngine(scores=broken)
+    told = events(browser.post(address(*where), json={}).text)
+    assert "failed inside the server" in next(one["error"] for one in told if one["type"] == "error")
+    assert told[-1]["type"] == "checked"
+    assert set(told[-1]["version"]["progression"]) == set(FINDINGS)
+
+
+def test_an_answer_weighed_with_other_offsets_is_not_checked_with_these(
+    browser: TestClient, running: Running, hung: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = answered(browser, hung)
+    monkeypatch.setattr(running.desk, "card", replace(CARD, offsets=(Offset("overall", (("worse",), ("stable",)), (0.0, 1.0)),)))
+    told = events(browser.post(address(*where), json={}).text)
+    assert told[-1]["error"].startswith("This answer is of other offsets")
 
 
 def test_only_ones_own_whole_answers_can_be_checked(

@@ -17,6 +17,7 @@ import typer
 
 from errors import IntervalError
 from inference.engine import Engine
+from inference.offsets import digest
 from ui.cli.common import DataDir, Json, Output, begin
 from ui.predicting import lines
 
@@ -77,6 +78,7 @@ def summed_up(pairs: int, failed: int, engine: Engine, seconds: float, *, both: 
         "model": engine.card.name,
         "model_sha256": engine.card.sha256,
         "adapter_sha256": engine.card.adapter,
+        "offsets_sha256": digest(engine.card.offsets),
         "engine": engine.card.engine,
         "reading": "both ways" if both else "one way",
         "seconds": round(seconds, 1),

@@ -10,6 +10,7 @@ import typer
 
 from errors import EngineError, InputError, ModelNotLoaded
 from inference.engine import Engine
+from inference.promoted import NONE
 from settings import Settings
 from ui.cli.common import DataDir, Json, Output, begin
 
@@ -83,7 +84,8 @@ def makers(store: Store, reader: User, numbers: list[int], model: str | None, en
     made: dict[Maker, list[int]] = {}
     for number in numbers:
         record = store.answer(number, reader)
-        made.setdefault((record.model, record.engine, False), []).append(number)
+        alone = not record.adapter_digest and record.engine != "remote"  # what was promoted since is not put on
+        made.setdefault((f"{record.model}+{NONE}" if alone else record.model, record.engine, False), []).append(number)
     return made
 
 
