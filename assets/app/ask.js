@@ -108,22 +108,25 @@ async function refresh() {
   if (session && session.id === state.session?.id) update({ turns: session.turns });
 }
 
-/** Open a kept session: images, questions, answers, feedback. */
+/** Open a kept session: images, questions, answers, feedback. Whether it is open; null where nobody knows if it is there (`quiet`). */
 export async function open(id, quiet = false) {
   if (id === state.unjudged) { // open already; what it would bring anew are the names
     say("Say which of the two answers is better first; who wrote them is told after that.");
     return false;
   }
+  if (state.running?.session === id && state.session?.id === id) return true; // open already; what the store has of it lacks this answer
   const wanted = wish();
-  const session = await attempt(() => get(`/api/sessions/${id}`));
-  if (!wanted()) return false;
-  if (!session) {
-    if (quiet) {
-      update({ session: null, turns: [] });
-      remember();
-    }
-    return false;
+  let session;
+  try {
+    session = await get(`/api/sessions/${id}`);
+  } catch (error) {
+    if (!wanted()) return false;
+    const gone = error.status === 404;
+    say(error.message, "bad", gone ? null : ["Try again", () => open(id)]);
+    if (quiet && gone) remember(); // nothing is open, in the address too
+    return quiet && !gone ? null : false; // null: it may well be there, and the address keeps it
   }
+  if (!wanted()) return false;
   leave();
   const { relation } = session;
   const chosen = relation.relationship === relation.guessed ? null : relation.relationship;

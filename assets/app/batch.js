@@ -4,7 +4,7 @@ import { call, get, post, upload } from "./api.js";
 import { fill, h, icon, iconButton, menu, plural, seconds } from "./dom.js";
 import { hangStudies } from "./hang.js";
 import { filled, on, state } from "./state.js";
-import { attempt } from "./toast.js";
+import { attempt, say } from "./toast.js";
 
 const WAIT = 700;
 const SHOWN = ["worse", "stable", "improved"];
@@ -127,7 +127,12 @@ export function batch() {
   };
   /** The pair file, and of the folder only what it speaks of; paths are relative to the folder that was chosen. */
   const send = async () => {
-    const text = await csv.files[0].text();
+    const text = await csv.files[0].text().catch(() => null);
+    if (text === null) {
+      csv.value = "";
+      draw();
+      return say("The pair file was changed or moved since it was chosen; choose it again.");
+    }
     const inside = (file) => file.webkitRelativePath.split("/").slice(1).join("/");
     const named = (path) => text.includes(path) || path.split("/").slice(0, -1).some((_, at, all) => text.includes(all.slice(0, at + 1).join("/")));
     const images = [...folder.files].filter((file) => named(inside(file))).map((file) => ({ file, name: `images/${inside(file)}` }));

@@ -29,27 +29,31 @@ export async function calibrate(turn, version) {
   }
 }
 
-/** The sentence in the place of an answer that could not be weighed, with both ways on. */
-export function unweighed(turn, version) {
+/** The sentence in the place of an answer that could not be weighed, with both ways on; `check` makes the checks it is weighed by. */
+export function unweighed(turn, version, check) {
   const again = () => {
+    if (!version.checks.decided) return void check();
     asked.delete(version.id);
     const { [version.id]: _, ...others } = state.unweighed;
     update({ unweighed: others });
     calibrate(turn, version);
   };
-  const why = `How often such answers are right here is not known. ${state.unweighed[version.id]}`;
+  const why = `How often such answers are right here is not known. ${whyNot(version)}`;
   return folded(version, "answer", why, h("button.button.small", { type: "button", onclick: again, dataset: { testid: "weigh-again" } }, "Try again"), " ");
 }
+
+/** Why a version that waits for its verdict gets none by itself; `` while it is being weighed. */
+export const whyNot = (version) => state.unweighed[version.id] ?? (version.checks.decided || state.checking?.version === version.id ? "" : "Its checks were not made to the end.");
 
 /** Why something of a version is withheld, by finding, of the answer itself under ``; empty for what the reader wants to see anyway. */
 export function withheld(version, part) {
   return state.anyhow.has(`${part}:${version?.id}`) ? {} : (state.calibrated[version?.id]?.[part].withheld ?? {});
 }
 
-/** Whether it is not known yet if an answer is to be withheld: a reader who asked for that is not shown it first. */
+/** Whether it is not known yet if an answer is to be withheld: a reader who asked for that is not shown it first. What was stopped is not weighed. */
 export function weighing(version, running) {
-  if (!state.at_least || (!running && (!version || state.calibrated[version.id] || state.anyhow.has(`answer:${version.id}`)))) return false;
-  return Boolean(running || state.checking?.version === version.id || version.checks.decided);
+  if (!state.at_least) return false;
+  return Boolean(running || (version?.state === "complete" && !state.calibrated[version.id] && !state.anyhow.has(`answer:${version.id}`)));
 }
 
 /** Whether a version's own answer is not to be seen now: withheld, or not weighed yet. */

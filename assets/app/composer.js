@@ -5,7 +5,7 @@ import { ask, stop } from "./ask.js";
 import { budget } from "./budget.js";
 import { choiceRows, faulty, parsed, worded } from "./choices.js";
 import { fill, h, icon, iconButton, menu, plural, redraw, setOptions } from "./dom.js";
-import { setRelationship } from "./hang.js";
+import { setRelationship, unrelated } from "./hang.js";
 import { filled, on, state, update } from "./state.js";
 import { editTemplates } from "./templates.js";
 import { say } from "./toast.js";
@@ -89,6 +89,7 @@ export function composer() {
     if (!filled().length) return "Open an image first, then ask about it.";
     const most = Math.min(state.limits.max_images, (!state.model.name && state.engine.max_images) || Infinity);
     if (filled().length > most) return `A question may carry ${plural(most, "image")}; close some.`;
+    if (unrelated()) return unrelated();
     if (state.relation?.blocking && !state.anyway) return "The images are of different patients; say that you want to compare them anyway, or exchange one.";
     return faulty() || over();
   };
@@ -128,16 +129,18 @@ export function composer() {
     related.disabled = filled().length < 2;
     guessed.textContent = filled().length < 2 ? ["no image yet", "one image"][filled().length] : relation && relation.relationship === relation.guessed ? "guessed" : "your choice";
     guessed.title = related.title = relation?.reason ?? "";
+    const asked = filled();
+    meter.reckon(asked.length && !state.running && !state.model.name && field.value.trim().length <= state.limits.max_question ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
+    const held = [go, halt].find((one) => one.matches(":focus-visible")); // whoever pressed it by mouse has shortcuts next
     go.hidden = Boolean(state.running);
     halt.hidden = !state.running;
     halt.disabled = Boolean(state.running?.stopping);
     go.disabled = Boolean(why()) || !field.value.trim();
     go.title = why() || "Ask (Enter)";
+    if (held) (state.running ? halt : go.disabled ? field : go).focus();
     for (const chip of chips.querySelectorAll(".chip")) chip.disabled = Boolean(why());
     choices.hidden = !state.choices || unfolded;
     clinical.hidden = !unfolded;
-    const asked = filled();
-    meter.reckon(asked.length && !state.running && !state.model.name && field.value.trim().length <= state.limits.max_question ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);
     const said = over() || (state.model.name ? `${state.model.words} answers here; what a question takes of its context is not counted before.` : state.engine.caution ?? "");
     caution.hidden = !said;
     caution.textContent = caution.title = said;

@@ -4,7 +4,7 @@ import { get, post, stream } from "./api.js";
 import { going } from "./along.js";
 import { fill, h, icon, menu, seconds, setOptions } from "./dom.js";
 import { forecastMark } from "./forecast.js";
-import { flush, relationship, relist, wire } from "./hang.js";
+import { flush, relationship, relist, unrelated, wire } from "./hang.js";
 import { flush as keepDrawn } from "./kept.js";
 import { isShown, panel } from "./panels.js";
 import { filled, on, remember, state, update } from "./state.js";
@@ -35,6 +35,7 @@ export function duel() {
     if (first.value === second.value) return "Choose two different models.";
     if (state.running) return "An answer is on its way; wait for its end.";
     if (field.value.trim().length > state.limits.max_question) return `The question has ${field.value.trim().length} characters and at most ${state.limits.max_question} are read; shorten it.`;
+    if (unrelated()) return unrelated();
     return state.relation?.blocking && !state.anyway ? "The images are of different patients; give the reason in the warning first." : "";
   };
   const running = () => Boolean(run && !run.ended);
@@ -92,7 +93,10 @@ export function duel() {
     else if (event.type === "error") say(event.error);
     draw();
   };
-  const stop = () => { if (run?.id) attempt(() => post(`/api/runs/${run.id}/stop`)); };
+  const stop = () => {
+    if (run?.id) attempt(() => post(`/api/runs/${run.id}/stop`));
+    else run?.abort.abort();
+  };
   /** Names and times, once the reader has judged or nothing is blind; the conversation then has both answers too. */
   const reveal = async (mine) => {
     if (!mine.turn) return;

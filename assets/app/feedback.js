@@ -1,6 +1,7 @@
 // What the reader says of an answer, under the answer: one key agrees, one opens the form. Every change is a row of its own, and
 // the rows before it stay to be seen.
 import { post } from "./api.js";
+import { unseen } from "./calibration.js";
 import { fill, h, icon, iconButton, moment, plural } from "./dom.js";
 import { fateOf, lookAtFlags } from "./flags.js";
 import { inWords, offer, statementForm } from "./statement.js";
@@ -35,15 +36,13 @@ function places(turn) {
 export class Feedback {
   constructor(redraw) {
     this.redraw = redraw;
-    this.open = false; // the form
     this.past = false; // the rows before
-    this.box = null; // the form's place while it is open, so that what was written outlives a drawing anew
+    this.forms = new Map(); // version id -> its form while it is open, null before it is drawn; what was written outlives a drawing anew
   }
 
-  /** Another version is shown: nothing stays open. */
+  /** Another version is shown: the rows before are folded. */
   close() {
-    this.open = this.past = false;
-    this.box = null;
+    this.past = false;
   }
 
   buttons(turn, version) {
@@ -59,8 +58,9 @@ export class Feedback {
     const kept = said || (await keepStatement(turn, version, { verdict }));
     this.busy = false;
     if (!kept) return;
-    this.box = null;
-    this.open = verdict === "disagree";
+    const begun = this.forms.get(version.id)?.dataset.begun; // what is written is left to its writer
+    if (!begun && verdict === "disagree") this.forms.set(version.id, null);
+    if (!begun && verdict === "agree") this.forms.delete(version.id);
     this.redraw();
   }
 
@@ -68,7 +68,7 @@ export class Feedback {
   element(turn, version) {
     const last = version.feedback.at(-1);
     const parts = [last && this.line(version, last), this.past && history(version.feedback)];
-    if (this.open) parts.push(this.editor(turn, version, last));
+    if (this.forms.has(version.id)) parts.push(this.editor(turn, version, last));
     return h("div.feedback", {}, parts);
   }
 
@@ -82,23 +82,24 @@ export class Feedback {
       last.preferred_over && h("p.quiet", {}, "Better than another version"),
       fateOf(version.id),
       h("div.row", {},
-        !this.open && h("button.button.plain.small", { type: "button", onclick: () => { this.open = true; this.redraw(); }, dataset: { testid: "edit-feedback" } }, icon("edit"), "Say more"),
+        !this.forms.has(version.id) && h("button.button.plain.small", { type: "button", onclick: () => { this.forms.set(version.id, null); this.redraw(); }, dataset: { testid: "edit-feedback" } }, icon("edit"), "Say more"),
         many > 1 && h("button.button.plain.small", { type: "button", "aria-expanded": String(this.past), onclick: () => { this.past = !this.past; this.redraw(); }, dataset: { testid: "feedback-history" } }, this.past ? "Hide history" : plural(many, "statement"))));
   }
 
   editor(turn, version, last) {
-    if (this.box) return this.box;
+    if (this.forms.get(version.id)) return this.forms.get(version.id);
     const box = h("div", { dataset: { testid: "feedback-form" } });
-    this.box = box;
+    this.forms.set(version.id, box);
+    for (const act of ["input", "click"]) box.addEventListener(act, () => { box.dataset.begun = "true"; });
     const leave = () => {
-      this.open = false;
-      this.box = null;
+      this.forms.delete(version.id);
       this.redraw();
     };
     const keep = async (value) => {
       const { verdict: _, ...said } = value;
       said.cells = Object.fromEntries(Object.entries(value.cells).filter(([finding, name]) => name !== (last?.cells?.[finding] ?? ""))); // others may have been pressed in the matrix since
-      const agreed = last?.verdict === "agree" && !said.codes.length;
+      const now = state.turns.flatMap((one) => one.versions).find((one) => one.id === version.id);
+      const agreed = now?.feedback.at(-1)?.verdict === "agree" && !said.codes.length;
       if (this.busy) return;
       this.busy = true;
       const row = await keepStatement(turn, version, { ...said, verdict: agreed ? "agree" : "disagree" });
@@ -108,7 +109,7 @@ export class Feedback {
     const rivals = turn.versions.filter((one) => one.id !== version.id && one.text).map((one) => [one.id, `Better than version ${one.number}`]);
     attempt(offer).then((form) => {
       if (!form) return;
-      const made = statementForm({ form, said: last, findings: Object.keys(version.progression), overall: Boolean(version.checks.overall), answer: version.text, places: places(turn), rivals, words: "Keep", comment: "Comment on this answer", keep, leave });
+      const made = statementForm({ form, said: last, findings: Object.keys(version.progression), overall: Boolean(version.checks.overall), answer: unseen(version) ? "" : version.text, places: places(turn), rivals, words: "Keep", comment: "Comment on this answer", keep, leave });
       fill(box, made.element, h("p.quiet", {}, "Reviewers will see this question with its images before anything is learned from it."));
       made.focus();
       box.scrollIntoView({ block: "nearest" });

@@ -2,7 +2,7 @@
 // server again, a role that the reader chose stays, and an open session keeps what it shows.
 import { get, post, put } from "./api.js";
 import { filled, remember, state, update } from "./state.js";
-import { attempt } from "./toast.js";
+import { attempt, say } from "./toast.js";
 
 let asked = 0;
 let wishes = 0;
@@ -31,7 +31,7 @@ export function show(slots, relation, { chosen = null, keepSession = false, why 
   asked += 1;
   wishes += 1;
   update({ opened: state.opened + 1 });
-  if (state.guest) update({ place: "read" }); // what is opened hangs in Read, whatever is looked at
+  if (state.place !== "read") update({ place: "read" }); // what is opened hangs in Read, whatever is looked at
   const shown = slots.map(slotOf);
   while (shown.length < 2) shown.push(null);
   if (!keepSession) {
@@ -47,8 +47,8 @@ export async function openPatient(id) {
   const wanted = wish();
   const hung = await attempt(() => get(`/api/patients/${id}/hanging`));
   if (!hung || !wanted()) return;
-  update({ layout: hung.slots.length > 2 ? hung.layout : "auto" });
   show(hung.slots, hung.relation, { why: hung.reason });
+  update({ layout: hung.slots.length > 2 ? hung.layout : "auto" }); // behind it: the session that was left keeps its own
 }
 
 /** Hang studies by the server's choice, as a new case. */
@@ -73,8 +73,21 @@ export async function place(seriesId, index = state.active) {
   await relate();
 }
 
+let relating = Promise.resolve();
+
+/** Until it is known how what is shown relates, or that it cannot be. */
+export const related = () => relating;
+
 /** Ask again how what is shown relates; roles the reader chose stay. */
-export async function relate() {
+export function relate() {
+  relating = told();
+  return relating;
+}
+
+/** Why what is shown cannot be asked about for want of that, `` when it can. */
+export const unrelated = () => (filled().length > 1 && !state.relation ? "How these images belong together is not known yet; wait, or try again." : "");
+
+async function told() {
   const turn = (asked += 1);
   const { guest } = state;
   const shown = filled();
@@ -84,7 +97,15 @@ export async function relate() {
     return;
   }
   const body = { series_ids: shown.map((slot) => slot.series.id), relationship: state.chosen };
-  const relation = await attempt(() => post("/api/relate", body));
+  let relation = null;
+  try {
+    relation = await post("/api/relate", body);
+  } catch (error) {
+    if (turn === asked && guest === state.guest) {
+      update({ relation: null }); // that of what hung before says nothing of these
+      say(error.message, "bad", ["Try again", relate]);
+    }
+  }
   owed = !guest && state.guest;
   if (!relation || turn !== asked || owed) return;
   shown.forEach((slot, number) => {

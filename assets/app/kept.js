@@ -78,7 +78,7 @@ function written() {
     ...state.drawn,
     pairs: state.drawn.pairs.map((pair) => ({ id: `${pair.prior}:${pair.current}`, ...pair })),
     links: { ...actions, views, anchors },
-    layout: state.layout,
+    layout: state.session?.id === session ? state.layout : laid,
     mode: state.mode,
     overrides: state.overrides,
   };
@@ -233,7 +233,7 @@ async function begin() {
   if (drawn) {
     await attempt(() => put(`/api/sessions/${made.id}/marks`, drawn));
   } else if (!session) {
-    session = made.id;
+    [session, laid] = [made.id, state.layout];
     update({ session: { id: made.id, title: made.title } });
     remember();
   }
@@ -252,7 +252,7 @@ async function follow() {
   const begun = id !== null && session === null && same; // by a question about what hangs
   for (let tries = 0; session !== null && dirty && tries < 2; tries += 1) await flush();
   if (state.session?.id !== (id ?? undefined)) return;
-  session = id;
+  [session, laid] = [id, state.layout];
   if (id === null) return forget();
   if (begun) return worth() ? save() : undefined;
   forget();
@@ -276,7 +276,7 @@ async function follow() {
 
 on("session", follow);
 on("layout", () => {
-  if (!session || state.layout === laid) return;
+  if (!session || state.session?.id !== session || state.layout === laid) return;
   laid = state.layout;
   save();
 });

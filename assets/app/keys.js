@@ -3,6 +3,7 @@
 import { commandOf, keyOf, keysOf, remap, restored, spoken } from "/app/viewer/compare.js";
 import { stop } from "./ask.js";
 import { fill, h, iconButton } from "./dom.js";
+import { close } from "./panels.js";
 import { state } from "./state.js";
 import { WORKSPACE } from "./tabs.js";
 import { addCommand, commands } from "./toolbar.js";
@@ -65,7 +66,7 @@ export function keysDialog() {
 const here = ({ group, id }) => group === WORKSPACE || id === "keys" || state.place === "read" || (["review", "teach"].includes(state.place) && group !== "Ask");
 
 export function listen(showKeys, toggleRail) {
-  addCommand({ id: "question", words: "Go to the question", group: "ask", keys: ["/"], run: () => document.getElementById("iv-question").focus() });
+  addCommand({ id: "question", words: "Go to the question", group: "ask", keys: ["/"], run: () => { close(); document.getElementById("iv-question").focus(); } });
   addCommand({ id: "rail", words: "Show or hide the list", group: "go", keys: ["["], run: toggleRail });
   addCommand({ id: "keys", words: "This list", group: "go", keys: ["?"], run: showKeys });
   try { chosen = restored(commands, localStorage.getItem(OWN)); } catch { /* as at first */ }

@@ -13,7 +13,7 @@ import { stage } from "./stage.js";
 import { remembered, sessionInAddress, state, update } from "./state.js";
 import { go, placeInAddress, places } from "./tabs.js";
 import { talk } from "./talk.js";
-import { attempt, say, toasts } from "./toast.js";
+import { say, toasts } from "./toast.js";
 import { top } from "./top.js";
 
 function build(root) {
@@ -40,12 +40,13 @@ function build(root) {
 }
 
 async function begin(app) {
-  const start = await attempt(() => get("/api/start"));
+  const start = await get("/api/start").catch((error) => void say(error.message, "bad", ["Try again", () => begin(app)]));
   if (start) {
     update({ engine: start.engine, limits: start.limits, ...library(start.library), sessions: start.sessions });
     watchEngine();
     const id = sessionInAddress();
-    if (!(id && (await open(id, true)))) await rehang(remembered());
+    const kept = remembered();
+    if (!id || (await open(id, true)) === false) await rehang(kept);
     waitForDemo(start.library.preparing);
     go(placeInAddress());
   }
@@ -58,16 +59,20 @@ async function rehang(kept) {
   const slots = (kept?.slots ?? []).slice(0, state.limits.max_images);
   if (kept?.layout) update({ layout: kept.layout });
   if (!slots.some(Boolean)) return;
+  let failed = null;
   const shown = await Promise.all(slots.map(async (slot) => {
     if (!slot) return null;
     try {
       const series = await get(`/api/series/${slot.series_id}`);
       return { series, frame: Math.min(slot.frame, series.frames - 1), role: "", when: "", window: slot.window ?? null, invert: false, manual: false };
-    } catch {
+    } catch (error) {
+      if (error.status !== 404) failed = error; // it may well be there
       return null;
     }
   }));
-  if (!shown.some(Boolean) || state.opened) return;
+  if (state.opened) return;
+  if (failed) return void say(failed.message, "bad", ["Try again", () => rehang(kept)]);
+  if (!shown.some(Boolean)) return;
   while (shown.length < 2) shown.push(null);
   update({ slots: shown, chosen: kept.chosen ?? null });
   await relate();

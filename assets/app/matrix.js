@@ -118,8 +118,11 @@ export class Matrix {
     return { data, layout, config: { staticPlot: true } };
   }
 
-  put(finding, name) {
-    return keepStatement(this.turn, this.version, { cells: { [finding]: name } });
+  async put(finding, name) {
+    if (this.busy) return;
+    this.busy = true; // once, however often it is pressed
+    await keepStatement(this.turn, this.version, { cells: { [finding]: name } });
+    this.busy = false;
   }
 
   step(event) {

@@ -8,14 +8,13 @@ import { filled, on, state, update } from "./state.js";
 import { attempt } from "./toast.js";
 
 const SHORTEST = 5;
-const gone = new Set(); // series and code that this tab's reader went past
 
 const key = (code) => `${filled().map((slot) => slot.series.id).sort((a, b) => a - b).join()}:${code}`;
 
 const past = (code) => state.overrides.some((kept) => kept.code === key(code));
 
 /** Blocking warnings nobody has gone past. */
-const open = () => (filled().length < 2 ? [] : (state.relation?.mixing ?? []).filter((one) => one.blocking && !gone.has(key(one.code)) && !past(one.code)));
+const open = () => (filled().length < 2 ? [] : (state.relation?.mixing ?? []).filter((one) => one.blocking && !past(one.code)));
 
 export function mixing() {
   const list = h("ul");
@@ -46,7 +45,6 @@ export function mixing() {
     const kept = await attempt(() => post("/api/overrides", { series_ids: filled().map((slot) => slot.series.id), codes, reason: words }));
     busy = false;
     if (!kept) return;
-    keys.forEach((each) => gone.add(each));
     if (codes.some((code, at) => key(code) !== keys[at])) return; // others hang by now, and have their own reason to be given
     if (codes.includes("patient")) update({ anyway: true });
     arrange({ overrides: [...state.overrides, ...codes.map((code) => ({ code: key(code), reason: words, at: new Date().toISOString() }))] });

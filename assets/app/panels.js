@@ -26,6 +26,7 @@ export function show(name) {
   if (!one.element.isConnected) host.append(one.element);
   one.element.hidden = false;
   host.classList.add("covered");
+  for (const under of host.children) under.inert = under !== one.element;
   one.heading.focus();
   one.opened();
 }
@@ -37,6 +38,7 @@ export function close() {
   element.hidden = true;
   shown = null;
   host.classList.remove("covered");
+  for (const under of host.children) under.inert = false;
   opener?.focus();
 }
 
@@ -54,6 +56,7 @@ export function panels(talk, items) {
     const box = opener.getBoundingClientRect();
     menu.style.setProperty("top", `${box.bottom + 4}px`);
     menu.style.setProperty("right", `${Math.max(8, innerWidth - box.right)}px`);
+    menu.style.setProperty("max-height", `${innerHeight - box.bottom - 12}px`);
   });
   menu.addEventListener("toggle", (event) => event.newState === "open" && menu.querySelector("button").focus());
   menu.addEventListener("keydown", (event) => {

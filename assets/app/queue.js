@@ -56,6 +56,10 @@ export function queue(open, next) {
     clearTimeout(timer);
     if (state.place === "review") timer = setTimeout(() => draw(), AGAIN);
     if (!page) return;
+    if (offset && offset >= page.total) { // others took what stood there
+      offset = Math.max(0, Math.ceil(page.total / PAGE) - 1) * PAGE;
+      return void draw();
+    }
     const all = Object.values(page.counts).reduce((sum, count) => sum + count, 0);
     refill(states, STATES.map(([name, words]) => h("button.narrowing", { type: "button", "aria-pressed": String(chosen.state === name), onclick: () => narrow({ state: name }), dataset: { state: name, key: name || "all" } }, h("span", {}, words), h("span.number", {}, String(name ? (page.counts[name] ?? 0) : all)))));
     const apart = opened?.id === state.case && opened.holder === state.me.id && !page.items.some((one) => one.id === opened.id) ? [opened] : [];

@@ -9,12 +9,14 @@ import { attempt } from "./toast.js";
 const PARTS = [["comparison", "Comparison", 2], ["findings", "Findings", 8], ["impression", "Impression", 4]];
 /** Where a session's report is, without the answers that this reader has withheld. */
 const path = (session, kind = "") => `/api/sessions/${session}/report${kind}?at_least=${state.at_least}`;
+const REST = 800; // milliseconds without a letter until what was written is saved
 const KINDS = [["txt", "Text"], ["pdf", "PDF"], ["dcm", "DICOM SR"]];
 
 export function report() {
   let report = null; // ReportOut of the open session
   let of = null; // the session it is of
   let busy = Promise.resolve();
+  let resting = 0;
   const told = h("span.quiet", { role: "status", dataset: { testid: "report-saved" } });
   const fields = Object.fromEntries(PARTS.map(([name, words, rows]) => [name, h("textarea", { rows: String(rows), "aria-label": words, spellcheck: "true", dataset: { testid: `report-${name}` } })]));
   const mark = h("p.draftmark", { dataset: { testid: "report-mark" } });
@@ -61,6 +63,7 @@ export function report() {
   };
   /** Keep what was written; one saving after the other, and only what changed. */
   const save = () => {
+    clearTimeout(resting);
     if (!changed()) return busy;
     const [session, sent] = [of, words()];
     busy = busy.then(async () => {
@@ -89,8 +92,13 @@ export function report() {
   };
   for (const [name] of PARTS) {
     fields[name].addEventListener("change", save);
-    fields[name].addEventListener("input", () => { told.textContent = changed() ? "not saved yet" : ""; });
+    fields[name].addEventListener("input", () => {
+      told.textContent = changed() ? "not saved yet" : "";
+      clearTimeout(resting);
+      resting = setTimeout(save, REST);
+    });
   }
+  addEventListener("pagehide", () => { if (changed()) call("POST", path(of), words(), { keepalive: true }).catch(() => undefined); });
   on("session", () => { if (isShown("report") && (state.session?.id ?? null) !== of) load(); });
   on("unjudged", draw);
   for (const name of ["turns", "at_least"]) on(name, () => { if (isShown("report") && !changed()) load(); });

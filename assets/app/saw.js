@@ -1,7 +1,9 @@
 // "What the model saw": exactly the pixels of one answer in order, the words around them, and how it was made.
 import { get } from "./api.js";
+import { unseen } from "./calibration.js";
 import { fill, h, icon, moment, seconds } from "./dom.js";
 import { looked } from "./looked.js";
+import { state } from "./state.js";
 
 const short = (digest) => (digest ? digest.slice(0, 12) : "none");
 
@@ -9,11 +11,12 @@ export async function saw(box, session, turn, version) {
   const base = `/api/sessions/${session}/turns/${turn}/versions/${version}`;
   const seen = await get(`${base}/saw`);
   const tiles = seen.images.map(tile);
+  const told = state.turns.some((one) => one.id < turn && one.versions.some((each) => each.text && unseen(each) && seen.prompt.includes(each.text)));
   fill(box,
     h("ol.tiles", {}, tiles),
     looked(base, seen.engine, tiles),
     h("h3.caps", {}, "Prompt, as the model read it"),
-    h("pre.prompt", { tabindex: "0", dataset: { testid: "prompt" } }, seen.prompt || "not kept"),
+    told ? h("p.quiet", { dataset: { testid: "prompt-withheld" } }, "The prompt repeats an earlier answer that is withheld: show that answer first.") : h("pre.prompt", { tabindex: "0", dataset: { testid: "prompt" } }, seen.prompt || "not kept"),
     h("dl.facts", {}, facts(seen).map(([name, value]) => [h("dt", {}, name), h("dd.number", {}, value)])));
 }
 

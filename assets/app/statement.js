@@ -93,7 +93,7 @@ export function statementForm({ form, said = {}, findings = [], overall = false,
     } else if (!writing && !event.target.closest("select") && !event.ctrlKey && !event.metaKey && !event.altKey) {
       const number = Number(event.key);
       if (number >= 1 && number <= form.codes.length) toggle(form.codes[number - 1][0]);
-      else if (event.key.toLowerCase() === "s") weigh(SEVERITIES[(SEVERITIES.findIndex(([name]) => name === chosen.severity) + 1) % SEVERITIES.length][0]);
+      else if (event.key.toLowerCase() === "s" && !event.shiftKey) weigh(SEVERITIES[(SEVERITIES.findIndex(([name]) => name === chosen.severity) + 1) % SEVERITIES.length][0]);
       else return;
       event.preventDefault();
       event.stopPropagation();

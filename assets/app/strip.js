@@ -1,6 +1,6 @@
 // Every study of the patient where its date puts it, at true distances; a click hangs it as the prior of what is current.
 import { fill, h, refill } from "./dom.js";
-import { place } from "./hang.js";
+import { place, related } from "./hang.js";
 import { on, state, update } from "./state.js";
 import { addCommand } from "./toolbar.js";
 import { apart, layout } from "./viewer/compare.js";
@@ -24,7 +24,8 @@ function best(study, like) {
 }
 
 /** Hang a study in the prior's place, or in the active one where there is none. */
-function hang(study) {
+async function hang(study) {
+  await related(); // which is the prior is not known before
   const at = hung(study);
   if (at >= 0) return update({ active: at });
   const current = state.slots.findIndex((slot) => slot?.role === "current");

@@ -70,7 +70,7 @@ function heading() {
   const title = h("h2.clip", { dataset: { testid: "session-title" } });
   const field = h("input", { type: "text", maxlength: "160", "aria-label": "Title of this session", hidden: true });
   const edit = iconButton("edit", "Rename this session", () => begin(), { classes: "plain small" });
-  const another = h("button.button.plain.small", { type: "button", onclick: () => fresh(), title: "Another session with the same images", "data-testid": "new-session" }, icon("plus"), "New");
+  const another = h("button.button.plain.small", { type: "button", onclick: ({ detail }) => { fresh(); if (!detail) document.getElementById("iv-question").focus(); /* pressed by key, and gone */ }, title: "Another session with the same images", "data-testid": "new-session" }, icon("plus"), "New");
   const draw = () => {
     title.textContent = state.session?.title ?? "New session";
     title.title = title.textContent;
@@ -94,7 +94,10 @@ function heading() {
   };
   field.addEventListener("blur", () => end(true));
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") end(true, true);
+    if (event.key === "Enter") {
+      event.preventDefault(); // it would press the button that has the focus by then
+      end(true, true);
+    }
     if (event.key === "Escape") end(false, true);
     event.stopPropagation();
   });

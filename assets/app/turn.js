@@ -2,14 +2,15 @@
 // each came from. Text is only ever text here.
 import { letters } from "./along.js";
 import { again, branch } from "./ask.js";
-import { fill, h, icon, iconButton, moment, plural, seconds, sentence } from "./dom.js";
-import { folded, unweighed, weighing, withheld } from "./calibration.js";
+import { fill, h, icon, iconButton, moment, plural, refill, seconds, sentence } from "./dom.js";
+import { folded, unweighed, weighing, whyNot, withheld } from "./calibration.js";
 import { chips, Evidence } from "./evidence.js";
 import { Feedback } from "./feedback.js";
 import { FORECAST, forecastMark } from "./forecast.js";
 import { saw } from "./saw.js";
 import { state, update } from "./state.js";
 import { attempt, say } from "./toast.js";
+import { check } from "./trust.js";
 
 const STATES = { stopped: "Stopped by the reader", incomplete: "Incomplete: the engine ended early" };
 const ABILITIES = { temporal: "temporal", comparison: "comparison", reasoning: "reasoning", coreference: "co-reference" };
@@ -56,14 +57,14 @@ export class TurnView {
     const words = this.answer.querySelector(".words");
     const { running, version } = this;
     const pending = weighing(version, running);
-    const failed = pending && !running && version.id in state.unweighed;
+    const failed = pending && !running ? whyNot(version) : "";
     const why = pending ? "Being weighed: it is shown once it is known how often such answers are right here." : running || !version ? "" : (withheld(version, "answer")[""] ?? "");
-    const as = failed ? state.unweighed[version.id] : why;
+    const as = failed || why;
     if (!words || (words.dataset.folded ?? "") === as) return;
     words.dataset.folded = as;
     words.hidden = Boolean(as);
     this.answer.querySelector(".withheld")?.remove();
-    if (as) words.before(failed ? unweighed(this.turn, version) : pending ? h("p.withheld", { dataset: { testid: "weighing" } }, icon("eye"), why) : folded(version, "answer", why));
+    if (as) words.before(failed ? unweighed(this.turn, version, () => check(state.session.id, this.turn.id, version.id)) : pending ? h("p.withheld", { dataset: { testid: "weighing" } }, icon("eye"), why) : folded(version, "answer", why));
   }
 
   draw(key, running) {
@@ -91,6 +92,7 @@ export class TurnView {
     fill(this.answer, h("p.words", {}, words, h("span.caret", { "aria-hidden": "true" })));
     const stage = h("span", { role: "status" });
     const left = h("span", { "aria-hidden": "true", dataset: { testid: "left" } });
+    if (this.foot.contains(document.activeElement)) this.held = document.activeElement.dataset.testid;
     fill(this.foot, h("p.stage-words", { dataset: { testid: "stage" } }, h("span.pulse", { "aria-hidden": "true" }), stage, left));
     running.onStage = () => {
       stage.textContent = running.stage;
@@ -129,7 +131,9 @@ export class TurnView {
       h("p.words", {}, version.text || "The answer is empty."),
       note && h("p.note", {}, icon("warning"), note),
       version.warnings.map((text) => h("p.note", {}, icon("warning"), sentence(text))));
-    fill(this.foot, this.actions(version), this.feedback.element(this.turn, version), this.provenance(version), this.opened && this.panel(version));
+    refill(this.foot, this.actions(version), this.feedback.element(this.turn, version), this.provenance(version), this.opened && this.panel(version));
+    if (this.held && document.activeElement === document.body) this.foot.querySelector(`[data-testid="${this.held}"]`)?.focus({ preventScroll: true });
+    this.held = "";
   }
 
   redraw() {

@@ -105,7 +105,7 @@ export function uploader() {
   const finished = async ({ report: done, hang }) => {
     tell(done.files);
     const open = () => show(hang.slots, hang.relation);
-    if (hang && !state.running && !state.guest && (!filled().length || doing() === before)) open();
+    if (hang && !state.running && state.place === "read" && (!filled().length || doing() === before)) open();
     else if (hang) say("The upload is read; what you have open stays.", "good", ["Open", open]);
     const found = await attempt(() => get("/api/library"));
     if (found) update({ patients: found.patients, cases: found.cases });

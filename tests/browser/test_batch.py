@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 from PIL import Image as Pillow
 from playwright.sync_api import expect
@@ -73,6 +74,19 @@ def test_table_fills_goes_on_unseen_and_keeps_what_was_read_when_stopped(room: R
     assert [row["state"] for row in found[:5]] == ["done", *["waiting"] * 4]
 
 
+def test_how_far_a_batch_is_can_be_seen_in_both_themes(room: Room, served: Served, tmp_path: Path) -> None:
+    """What was done stood out from what was not by a contrast of 1.3."""
+    go = halfway(room, served, tmp_path)
+    bar = room.page.get_by_test_id("batch").locator("progress")
+    for theme in ("dark", "light"):
+        room.page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
+        middle = np.asarray(Pillow.open(io.BytesIO(bar.screenshot())).convert("L"), float)[2]
+        done, left = middle[len(middle) // 10], middle[-len(middle) // 10]
+        light, dark = max(done, left) / 255, min(done, left) / 255
+        assert (light**2.2 + 0.05) / (dark**2.2 + 0.05) >= 2, (theme, done, left)
+    go.set()
+
+
 def test_a_row_opens_its_pair(room: Room, served: Served, tmp_path: Path) -> None:
     served.desk.engine = FakeEngine(scores=brighter)
     room.upload(pair(tmp_path))
@@ -88,6 +102,30 @@ def test_a_row_opens_its_pair(room: Room, served: Served, tmp_path: Path) -> Non
     expect(room.page.get_by_test_id("batch")).to_be_hidden()
     expect(room.viewport(1).role).to_have_value("prior")
     expect(room.viewport(2).area).to_contain_text(name)
+
+
+def test_a_pair_file_that_was_edited_since_it_was_chosen_is_said_to_be(room: Room, tmp_path: Path) -> None:
+    """The browser may not read it any more; nothing happened."""
+    (tmp_path / "films").mkdir()
+    Pillow.new("L", (40, 40), 60).save(tmp_path / "films" / "a.png")
+    listed = tmp_path / "pairs.csv"
+    listed.write_text("prior_path,current_path\na.png,a.png\n")
+    opened(room)
+    room.page.get_by_test_id("batch-file").set_input_files(str(listed))
+    room.page.get_by_test_id("batch-folder").set_input_files(str(tmp_path / "films"))
+    listed.write_text("prior_path,current_path\na.png,a.png\na.png,a.png\n")
+    room.page.get_by_test_id("batch-send").click()
+    toast = room.toasts
+    expect(toast).to_contain_text("The pair file was changed or moved since it was chosen; choose it again.")
+    box = toast.bounding_box()
+    assert box
+    over = "([x, y]) => Boolean(document.elementFromPoint(x, y)?.closest('.toast'))"
+    assert room.page.evaluate(over, [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]), "it lies over the dialog, not under it"
+    toast.get_by_label("Close this message").click()
+    expect(toast).to_have_count(0)
+    expect(room.page.get_by_test_id("batch-send")).to_be_disabled()
+    room.page.get_by_test_id("batch-close").click()
+    expect(room.page.locator(".app > .toasts")).to_have_count(1)
 
 
 def test_a_pair_file_goes_up_with_the_images_it_names(room: Room, served: Served, tmp_path: Path) -> None:

@@ -80,6 +80,39 @@ def test_open_answers_stream_under_their_names_and_one_model_alone_is_said(
     expect(page.get_by_test_id("duel-ask")).to_be_disabled()
 
 
+def test_two_models_can_be_stopped_before_the_server_has_answered(room: Room, other: FakeEngine, tmp_path: Path) -> None:
+    page = room.page
+    room.upload(pair(tmp_path))
+    page.keyboard.press("Shift+M")
+    page.get_by_test_id("duel-question").fill("What changed?")
+    page.route("**/api/duel", lambda _: None)
+    page.get_by_test_id("duel-ask").click()
+    page.get_by_test_id("duel-stop").click()
+    expect(page.get_by_test_id("duel-ask")).to_be_enabled()
+    page.unroute_all()
+    page.get_by_test_id("duel-ask").click()
+    expect(page.get_by_test_id("duel-0")).to_be_focused()
+
+
+def test_a_question_too_long_for_one_model_is_asked_of_a_larger_one_at_once(
+    room: Room, served: Served, other: FakeEngine, tmp_path: Path
+) -> None:
+    """Ask stayed disabled until another letter was typed."""
+    page, chip = room.page, room.page.get_by_test_id("engine")
+    room.upload(pair(tmp_path))
+    served.desk.card = replace(CARD, context_tokens=320)
+    try:
+        room.question.fill("What changed since the prior? " * 12)
+        expect(page.get_by_test_id("budget")).to_have_attribute("data-fits", "false")
+        expect(room.ask_button).to_be_disabled()
+        chip.click()
+        page.get_by_test_id("engine-model").nth(1).click()
+        expect(chip).to_have_text("april · fake")
+        expect(room.ask_button).to_be_enabled()
+    finally:
+        served.desk.card = CARD
+
+
 def test_a_reader_chooses_who_answers_their_questions(room: Room, served: Served, other: FakeEngine, tmp_path: Path) -> None:
     """For this tab: another reader's questions go on to the served model, and so does a reloaded page."""
     page, chip = room.page, room.page.get_by_test_id("engine")

@@ -99,6 +99,16 @@ def test_upload_that_ends_after_the_reader_went_on_waits_behind_a_button(room: R
     assert "SYNTHETIC" in room.viewport(1).text()
 
 
+def test_an_upload_opened_from_another_work_space_is_seen(room: Room, tmp_path: Path) -> None:
+    """ "Open" hung it behind Train, and nothing was seen of it."""
+    room.page.get_by_test_id("tab-train").click()
+    expect(room.page.get_by_test_id("app")).to_have_attribute("data-place", "train")
+    room.page.get_by_test_id("files").set_input_files([str(path) for path in pair(tmp_path)])
+    room.page.get_by_test_id("toast-good").get_by_role("button", name="Open").click()
+    expect(room.page.get_by_test_id("tab-read")).to_have_attribute("aria-selected", "true")
+    room.viewport(2).expect_shown()
+
+
 def test_opening_another_case_stops_the_answer_and_keeps_its_words(room: Room, served: Served, tmp_path: Path) -> None:
     """The other case begins without a session; the one left behind has the words so far."""
     room.upload(pair(tmp_path))

@@ -223,6 +223,33 @@ def test_a_reviewers_own_words_are_judged_by_another(room: Room, served: Served,
     desk.room.assert_calm()
 
 
+def test_a_page_of_the_queue_that_empties_gives_way_to_the_last_one(ward: Served, browsers: Browsers, tmp_path: Path) -> None:
+    """It stood there empty, with no way back."""
+    ward.desk.says("The opacity is worse.")
+    flag(Room.open(browsers(), ward.url), tmp_path, 2)
+    desk = Reviewing.open(browsers(), ward.url, ward.app.state.context.store, "annotator", "Second")
+    expect(desk.lines).to_have_count(2)
+    asked: list[str] = []
+
+    def shrunk(route: Route) -> None:
+        """Of 52 cases two are left when the second page is asked for."""
+        asked.append(route.request.url)
+        answer = route.fetch()
+        page = answer.json()
+        if len(asked) == 1:
+            page["total"] = 52
+        if "offset=50" in route.request.url:
+            page["items"] = []
+        route.fulfill(response=answer, json=page)
+
+    desk.page.route("**/api/review/queue?*", shrunk)
+    desk.narrow("pending")
+    desk.page.get_by_test_id("queue-on").click()
+    expect(desk.page.get_by_test_id("queue-on")).to_have_count(0)
+    expect(desk.lines).to_have_count(2)
+    assert [url.partition("offset=")[2].partition("&")[0] for url in asked] == ["0", "50", "0"]
+
+
 def test_of_two_cases_clicked_in_the_queue_the_later_is_held(ward: Served, browsers: Browsers, tmp_path: Path) -> None:
     """Also when the first is there last; and a decision that is on its way in Review hangs nothing over the images of Read."""
     ward.desk.says("The opacity is worse.")

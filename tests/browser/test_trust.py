@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route, expect
 
+from errors import EngineError
 from inference.engine import Request
 from tests.browser.conftest import Served
 from tests.browser.room import Room, caught
@@ -149,6 +150,81 @@ def test_an_answer_that_may_be_withheld_is_not_shown_before_that_is_known(
     gate.open()
     expect(page.get_by_test_id("withheld-answer")).to_contain_text("you asked for at least 95")
     expect(page.get_by_test_id("answer").locator(".words")).to_be_hidden()
+
+
+@pytest.mark.parametrize("end", ["next question", "stop", "failure"])
+def test_an_answer_whose_checks_end_early_stays_folded_until_it_is_checked(
+    room: Room, served: Served, tmp_path: Path, reviewed: Callable[[], None], end: str
+) -> None:
+    """It showed itself, because nothing was left that could weigh it."""
+    page, tap = room.page, Tap()
+    reviewed()
+    page.evaluate("localStorage.setItem('interval.at_least', '95')")
+    room.reload()
+
+    def slow(request: Request) -> Mapping[str, float]:
+        tap(0)
+        if end == "failure":
+            raise EngineError("the model cannot be asked")
+        return order_blind(request)
+
+    served.desk.engine = FakeEngine(["The opacity is worse.", "It is stable."], scores=slow)
+    room.upload(pair(tmp_path))
+    room.ask("What changed since the prior?")
+    expect(page.get_by_test_id("weighing")).to_contain_text("Being weighed")
+    if end == "next question":
+        room.ask("And now?")
+        expect(room.turns).to_have_count(2)
+    elif end == "stop":
+        page.get_by_test_id("checks-stop").click()
+    tap.open()
+    first = room.turns.first
+    expect(first.get_by_test_id("withheld-answer")).to_contain_text("Its checks were not made to the end.")
+    expect(first.locator(".words")).to_be_hidden()
+    if end == "next question":
+        expect(room.turns.nth(1).get_by_test_id("trust-state")).to_be_visible()
+    served.desk.engine = FakeEngine(["The opacity is worse."], scores=order_blind)
+    first.get_by_test_id("weigh-again").click()
+    expect(first.get_by_test_id("withheld-answer")).to_contain_text("you asked for at least 95")
+    expect(first.locator(".words")).to_be_hidden()
+
+
+def test_what_is_withheld_is_told_neither_by_the_form_nor_by_a_later_prompt(
+    room: Room, served: Served, tmp_path: Path, reviewed: Callable[[], None]
+) -> None:
+    """ "Start from the answer" wrote it out, and so did the prompt of the next question, which repeats it."""
+    page = room.page
+    reviewed()
+    page.evaluate("localStorage.setItem('interval.at_least', '95')")
+    room.reload()
+    served.desk.engine = FakeEngine(["The opacity is worse.", "It is stable."], scores=order_blind)
+    room.upload(pair(tmp_path))
+    for turn, question in enumerate(("What changed since the prior?", "And now?")):
+        room.ask(question)
+        expect(room.turns.nth(turn).get_by_test_id("withheld-answer")).to_contain_text("you asked for at least 95")
+    first, second = room.turns.nth(0), room.turns.nth(1)
+    first.get_by_test_id("disagree").click()
+    expect(first.get_by_test_id("corrected")).to_be_visible()
+    expect(first.get_by_role("button", name="Start from the answer")).to_have_count(0)
+    second.get_by_test_id("provenance").click()
+    expect(second.get_by_test_id("prompt-withheld")).to_be_visible()
+    expect(second.get_by_test_id("saw")).not_to_contain_text("The opacity is worse.")
+    first.get_by_test_id("anyway-answer").click()
+    second.get_by_test_id("provenance").click()
+    second.get_by_test_id("provenance").click()
+    expect(second.get_by_test_id("prompt")).to_contain_text("The opacity is worse.")
+
+
+def test_a_cell_pressed_twice_at_once_is_said_once(room: Room, served: Served, tmp_path: Path) -> None:
+    answered(room, served, tmp_path, "The opacity is worse.")
+    room.page.get_by_test_id("matrix-open").click()
+    sent: list[Request] = []
+    room.page.route("**/api/feedback", lambda route: (sent.append(route.request), route.continue_()))
+    cell = room.page.locator("[data-cell='nodule:new']")
+    cell.dblclick()
+    expect(room.page.get_by_test_id("matrix-told")).to_contain_text("1 cell of yours")
+    room.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    assert len(sent) == 1
 
 
 def test_the_progression_of_each_finding_is_a_table_of_bars(room: Room, served: Served, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.browser.review_page import Reviewing
 from tests.browser.room import Room, caught
 from tests.browser.samples import pair, plain, radiograph
 from tests.browser.test_batch import halfway, opened
-from tests.browser.test_belonging import worse
+from tests.browser.test_belonging import answered, worse
 from tests.browser.test_reviewing import Browsers, flag, ward
 from tests.fakes import FakeEngine
 from tests.ui.test_batch import brighter
@@ -214,3 +214,47 @@ def test_a_work_space_that_cannot_be_loaded_keeps_no_other_from_it(room: Room) -
     page.evaluate("async () => (await import('/app/hang.js')).show([], null)")
     expect(page.get_by_test_id("tab-read")).to_have_attribute("aria-selected", "true")
     assert "place=" not in page.url
+
+
+def test_words_of_a_report_are_kept_over_a_reload_and_without_leaving_the_field(room: Room, served: Served, tmp_path: Path) -> None:
+    """They were saved when the field was left, and a reload leaves none."""
+    answered(room, served, tmp_path)
+    page = room.page
+    room.question.blur()
+    page.keyboard.press("Shift+D")
+    findings = page.get_by_test_id("report-findings")
+    expect(findings).to_have_value(re.compile("^Worse"))
+    with page.expect_response(re.compile(r"/report\?")):
+        findings.fill("Effusion, larger.")
+    expect(page.get_by_test_id("report-saved")).to_contain_text("saved ")
+    expect(findings).to_be_focused()
+    findings.fill("Effusion, much larger.")
+    room.reload()
+    room.viewport(2).expect_shown()
+    page.keyboard.press("Shift+D")
+    expect(findings).to_have_value("Effusion, much larger.")
+
+
+def test_a_form_that_is_begun_outlives_a_second_press_and_another_answer(room: Room, served: Served, tmp_path: Path) -> None:
+    """Pressing "disagree" again, or Regenerate, threw the half-written correction away."""
+    answered(room, served, tmp_path)
+    page, turn = room.page, room.turns.first
+    turn.get_by_test_id("agree").click()
+    expect(page.get_by_test_id("verdict")).to_have_text("You agree")
+    page.get_by_test_id("edit-feedback").click()
+    corrected = page.get_by_test_id("corrected")
+    corrected.fill("Half a sentence")
+    for verdict, said in (("disagree", "You disagree"), ("disagree", "You disagree"), ("agree", "You agree"), ("disagree", "You disagree")):
+        turn.get_by_test_id(verdict).click()
+        expect(page.get_by_test_id("verdict")).to_have_text(said)
+        expect(corrected).to_have_value("Half a sentence")
+    served.desk.says("It is stable.")
+    turn.get_by_test_id("again").click()
+    room.expect_answered("It is stable.")
+    expect(corrected).to_have_count(0)
+    turn.get_by_test_id("earlier").click()
+    expect(corrected).to_have_value("Half a sentence")
+    page.get_by_test_id("keep").click()
+    expect(page.get_by_test_id("corrected-answer")).to_have_text("Half a sentence")
+    expect(page.get_by_test_id("verdict")).to_contain_text("You disagree")
+    expect(corrected).to_have_count(0)
