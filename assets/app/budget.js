@@ -2,7 +2,7 @@
 // not sent, and what is left out is said.
 import { call } from "./api.js";
 import { h } from "./dom.js";
-import { state } from "./state.js";
+import { on, state } from "./state.js";
 
 const PATIENCE = 350; // ms of rest before the count is asked for
 const number = new Intl.NumberFormat("en");
@@ -14,6 +14,7 @@ export function budget(told) {
   const element = h("div.meter", { role: "meter", "aria-label": "Context", "aria-valuemin": "0", hidden: true, dataset: { testid: "budget" } }, h("span.track", {}, amount), words);
   let found = null;
   let known = "";
+  let last = null; // the draft
   let timer = 0;
   let abort = null;
 
@@ -43,6 +44,7 @@ export function budget(told) {
   };
   const reckon = (draft) => {
     const key = draft && state.engine.state === "ready" ? JSON.stringify([state.engine.model, state.turns.map((turn) => turn.versions.length), draft]) : "";
+    last = draft;
     if (key === known) return;
     known = key;
     clearTimeout(timer);
@@ -53,6 +55,12 @@ export function budget(told) {
       show();
     }
   };
+  on("checking", () => { // the engine is free again: it can count itself what was reckoned meanwhile
+    if (state.checking || !found || found.exact) return;
+    const draft = last;
+    known = "";
+    reckon(draft);
+  });
   const why = () => (found && !found.fits ? `The question takes ${number.format(found.taken)} tokens with its images and the model holds ${number.format(found.whole)}; use fewer images, fewer words or a new session.` : "");
   return { element, reckon, why };
 }

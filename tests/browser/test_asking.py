@@ -17,6 +17,7 @@ from tests.browser.room import Room
 from tests.browser.samples import pair, plain, radiograph
 from tests.browser.test_look import stands
 from tests.fakes import CARD, FakeEngine
+from tests.ui.desk import Desk, Tap
 
 pytestmark = pytest.mark.browser
 
@@ -122,6 +123,30 @@ def test_a_question_that_does_not_fit_is_told_before_it_is_sent(room: Room, serv
     room.question.fill("What changed?")
     expect(meter).to_have_attribute("data-fits", "true")
     expect(room.ask_button).to_be_enabled()
+
+
+def test_what_was_reckoned_during_the_checks_is_counted_behind_them(
+    room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed reckoned until another letter was typed, because the checks had the engine when it was asked for."""
+    monkeypatch.setattr(Desk, "counts", True, raising=False)
+    monkeypatch.setattr(Desk, "token_ids", lambda _desk, _request: [0] * 300, raising=False)
+    tap = Tap()
+
+    def slow(request: Request) -> Mapping[str, float]:
+        tap(0)
+        return worse(request)
+
+    served.desk.engine = FakeEngine(["The opacity is worse."], scores=slow)
+    room.upload(pair(tmp_path))
+    meter = room.page.get_by_test_id("budget")
+    expect(meter).to_have_attribute("title", re.compile("Counted by the model"))
+    room.ask("What changed?")
+    room.expect_answered("The opacity is worse.")
+    expect(meter).to_have_attribute("title", re.compile("Reckoned"))
+    tap.open()
+    expect(room.page.get_by_test_id("trust-state")).to_be_visible()
+    expect(meter).to_have_attribute("title", re.compile("Counted by the model"))
 
 
 def test_a_reader_writes_the_questions_that_are_suggested(room: Room, served: Served, tmp_path: Path) -> None:
