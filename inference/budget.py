@@ -24,7 +24,6 @@ CHARACTERS = 3.5
 class Counting(Protocol):
     """An engine that can tokenise a request without answering it."""
 
-    @property
     def counts(self) -> bool:
         """Whether it would do so at once: its model is loaded."""
         ...
@@ -58,7 +57,7 @@ class Budget:
 
 def budget(engine: Engine, request: Request) -> Budget:
     """The request's budget with this engine, counted by it where it can at once. Raises what the engine raises."""
-    if not isinstance(engine, Counting) or not engine.counts:
+    if not isinstance(engine, Counting) or not engine.counts():
         return reckoned(engine.card, request)
     blank = without_images(request)
     whole = len(engine.token_ids(blank))

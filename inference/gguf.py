@@ -203,9 +203,17 @@ class GgufEngine:
             self._mine.timings = meter.timings(frame.head)
         return found
 
-    @property
     def counts(self) -> bool:
-        """Whether `token_ids` need not wait for the model to load."""
+        """Whether `token_ids` need not wait for the model to load; that it has loaded since it was asked last is noticed here."""
+        ticket = self._line.enter_if_free() if not self._loaded else None
+        if ticket is not None:
+            try:
+                if (frame := self._child.receive(0.0)) is not None:
+                    self._accept(frame)
+            except EngineError:
+                return False  # the next question says why
+            finally:
+                self._line.leave(ticket)
         return self._loaded and self._child.alive
 
     def token_ids(self, request: Request) -> list[int]:

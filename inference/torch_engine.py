@@ -183,10 +183,10 @@ class TorchEngine:
         finally:
             self._line.leave(ticket)
 
-    @property
     def counts(self) -> bool:
         """Whether `token_ids` need not wait for the weights to be read."""
-        return self._model is not None
+        loading = self._loading
+        return self._model is not None or (loading is not None and loading.done.is_set())
 
     def token_ids(self, request: Request) -> list[int]:
         """Token ids of the prompt as the model reads it; -1 for each image token."""

@@ -40,6 +40,15 @@ class Turnstile:
                 self._changed.wait(LOOK)
         return ticket
 
+    def enter_if_free(self) -> object | None:
+        """The ticket when nobody is inside or waits, else None at once."""
+        with self._changed:
+            if self._line:
+                return None
+            ticket = object()
+            self._line.append(ticket)
+            return ticket
+
     def leave(self, ticket: object) -> None:
         """Let the next one in; leaving twice does nothing."""
         with self._changed:

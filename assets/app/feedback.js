@@ -90,7 +90,7 @@ export class Feedback {
     if (this.forms.get(version.id)) return this.forms.get(version.id);
     const box = h("div", { dataset: { testid: "feedback-form" } });
     this.forms.set(version.id, box);
-    for (const act of ["input", "click"]) box.addEventListener(act, () => { box.dataset.begun = "true"; });
+    for (const act of ["input", "click", "keydown"]) box.addEventListener(act, () => { box.dataset.begun = "true"; });
     const leave = () => {
       this.forms.delete(version.id);
       this.redraw();

@@ -25,6 +25,7 @@ export class Matrix {
   constructor() {
     this.at = [0, 0]; // the cell that the arrow keys are at
     this.added = []; // findings the reader named and has not said anything of yet
+    this.sent = new Set(); // what is on its way to the server
     this.plot = h("div.plot"); // holds bars and table once there is something in them
     this.bars = h("div.bars", { "aria-hidden": "true" });
     this.table = h("table.progression", { "aria-label": "Progression of each finding; arrow keys move, Enter says what you see" });
@@ -119,10 +120,11 @@ export class Matrix {
   }
 
   async put(finding, name) {
-    if (this.busy) return;
-    this.busy = true; // once, however often it is pressed
+    const key = `${this.version.id}:${finding}:${name}`;
+    if (this.sent.has(key)) return; // once, however often it is pressed
+    this.sent.add(key);
     await keepStatement(this.turn, this.version, { cells: { [finding]: name } });
-    this.busy = false;
+    this.sent.delete(key);
   }
 
   step(event) {

@@ -38,7 +38,8 @@ async function hang(study) {
 }
 
 /** The study before or after the one in the prior's place. */
-function step(by) {
+async function step(by) {
+  await related();
   const one = patient();
   const prior = state.slots.find((slot) => slot?.role === "prior") ?? state.slots[state.active];
   if (!one || !prior) return;

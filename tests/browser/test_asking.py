@@ -129,7 +129,7 @@ def test_what_was_reckoned_during_the_checks_is_counted_behind_them(
     room: Room, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stayed reckoned until another letter was typed, because the checks had the engine when it was asked for."""
-    monkeypatch.setattr(Desk, "counts", True, raising=False)
+    monkeypatch.setattr(Desk, "counts", lambda _desk: True, raising=False)
     monkeypatch.setattr(Desk, "token_ids", lambda _desk, _request: [0] * 300, raising=False)
     tap = Tap()
 

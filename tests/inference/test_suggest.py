@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +100,22 @@ def test_an_engine_that_cannot_count_is_reckoned_and_it_is_said() -> None:
     assert found.fits
 
 
+def test_a_model_that_loads_is_not_waited_for_and_counts_before_its_first_question(tiny_model: Path) -> None:
+    engine = GgufEngine(tiny_model, threads=1)
+    child = engine.pid
+    os.kill(child, signal.SIGSTOP)
+    try:
+        assert not budget(engine, tiny.pair()).exact
+    finally:
+        os.kill(child, signal.SIGCONT)
+    end = time.monotonic() + 60
+    while not budget(engine, tiny.pair()).exact:
+        assert time.monotonic() < end, "it has loaded by now"
+    assert engine.timings.prompt_tokens == 0
+    engine.close()
+    assert not engine.counts()
+
+
 def test_what_fills_the_context_does_not_fit() -> None:
     assert Budget(1000, 100, 100, 160, 1360, True).fits
     assert not Budget(1000, 100, 101, 160, 1360, True).fits
@@ -103,6 +123,7 @@ def test_what_fills_the_context_does_not_fit() -> None:
 
 def test_gguf_counts_what_it_will_read(gguf: GgufEngine) -> None:
     """Counted on grey pictures, and the same as what the question then takes."""
+    gguf.load()
     request = tiny.pair("What changed?", history=(Turn("And before?", "Nothing."),))
     found = budget(gguf, request)
     whole, alone = len(gguf.token_ids(request)), len(gguf.token_ids(replace(request, history=())))
