@@ -20,6 +20,8 @@ from storage.views import AskedMark, FeedbackView, SessionView, Slot, TurnView, 
 from ui import requests, trusting
 from ui.context import Context
 
+UNWEIGHED = "Withheld: its checks were not made to the end, so how often such answers are right here is not known."
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -40,7 +42,7 @@ class Gathered:
 
 
 def gathered(here: Context, user: User, session: SessionView, at_least: int = 0) -> Gathered:
-    """The report of a case, as saved or else as drafted now, without what is right less often than `at_least` of 100.
+    """The report of a case, as saved or else as drafted now, without what is right less often than `at_least` of 100, or not weighed.
 
     Raises `StoreError`, `StudyError`.
     """
@@ -124,6 +126,8 @@ def _source(here: Context, user: User, turn: TurnView, version: VersionView, at_
     overall = version.checks.get("overall")
     better = last.corrected_answer if last else ""
     withheld = known.answer.withheld.get("", "") if known else ""
+    if known and "decided" not in version.checks:
+        withheld = UNWEIGHED
     return Source(
         version_id=version.id,
         question=turn.question,

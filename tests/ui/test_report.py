@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,16 @@ def test_a_pdf_of_an_image_that_is_no_longer_there_says_so(browser: TestClient, 
     refused = browser.get(address(session, ".pdf"))
     assert (refused.status_code, "no longer in the store" in refused.json()["error"]) == (409, True)
     assert browser.get(address(session, ".txt")).status_code == 200
+
+
+def test_an_answer_that_was_not_weighed_is_left_out_for_a_reader_who_has_answers_withheld(browser: TestClient, tmp_path: Path) -> None:
+    """The page folds it; its draft report had it whole."""
+    hang = send(browser, *pair(tmp_path))["hang"]
+    number = events(browser.post("/api/ask", json={"question": "What changed?", "slots": slots(hang)}).text)[0]["session_id"]
+    assert browser.get(address(number)).json()["words"]["impression"] == "The opacity is worse."
+    found = browser.get(address(number), params={"at_least": 80}).json()
+    assert "worse" not in json.dumps(found["words"])
+    assert any("its checks were not made to the end" in caution for caution in found["cautions"])
 
 
 def test_nobody_elses_report_is_read_changed_or_exported(browser: TestClient, stranger: TestClient, session: int) -> None:
