@@ -127,7 +127,7 @@ export function composer() {
     const { relation } = state;
     setOptions(related, RELATIONSHIPS, relation?.relationship ?? "temporal");
     related.disabled = filled().length < 2;
-    guessed.textContent = filled().length < 2 ? ["no image yet", "one image"][filled().length] : !relation ? "not known yet" : relation.relationship === relation.guessed ? "guessed" : "your choice";
+    guessed.textContent = filled().length < 2 ? ["no image yet", "one image"][filled().length] : !relation ? "unknown" : relation.relationship === relation.guessed ? "guessed" : "your choice";
     guessed.title = related.title = relation?.reason ?? "";
     const asked = filled();
     meter.reckon(asked.length && !state.running && !state.model.name && field.value.trim().length <= state.limits.max_question ? { question: worded(field.value), slots: asked.map(named), ability: state.ability, relationship: state.relation?.relationship ?? "temporal", session_id: state.session?.id ?? null, ...going(asked) } : null);

@@ -80,10 +80,9 @@ def test_how_far_a_batch_is_can_be_seen_in_both_themes(room: Room, served: Serve
     bar = room.page.get_by_test_id("batch").locator("progress")
     for theme in ("dark", "light"):
         room.page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
-        middle = np.asarray(Pillow.open(io.BytesIO(bar.screenshot())).convert("L"), float)[2]
-        done, left = middle[len(middle) // 10], middle[-len(middle) // 10]
-        light, dark = max(done, left) / 255, min(done, left) / 255
-        assert (light**2.2 + 0.05) / (dark**2.2 + 0.05) >= 2, (theme, done, left)
+        line = np.asarray(Pillow.open(io.BytesIO(bar.screenshot())).convert("RGB"), float)[2] / 255
+        done, left = ((line[at] ** 2.2) @ [0.2126, 0.7152, 0.0722] for at in (len(line) // 10, -len(line) // 10))
+        assert (max(done, left) + 0.05) / (min(done, left) + 0.05) >= 3, theme
     go.set()
 
 
