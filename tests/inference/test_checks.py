@@ -489,3 +489,17 @@ def test_an_answer_that_ignores_the_images_is_never_called_more_than_that() -> N
     everything = {"exchange": passed, "identical": passed, "rotation": passed, "paraphrase": passed}
     assert judged({**everything, "no_image": blind}).state == "image-blind"
     assert judged(everything).state == "unchecked"
+
+
+def test_checks_that_fail_leave_the_answer_and_those_that_were_made() -> None:
+    """On the command line the whole answer was lost with them."""
+
+    def broken(request: Request) -> Mapping[str, float]:
+        if all(image.sha256 == request.images[0].sha256 for image in request.images):
+            raise KeyError("improved")
+        return coherent(request)
+
+    found = made(FakeEngine(["It is worse."], scores=broken))
+    assert (found.text, found.state) == ("It is worse.", "complete")
+    assert {"decided", "rotation"} <= set(found.checks)
+    assert "the checks are not complete: they failed inside the program, and the log has the cause" in found.warnings

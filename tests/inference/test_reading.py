@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from errors import EngineError
 from inference import pixels
 from inference.engine import Image, Request
 from inference.prompts import FINDINGS, OVERALL, OVERALL_QUESTION, PROGRESSION
@@ -99,3 +100,9 @@ def test_one_question_both_ways_tells_both_readings() -> None:
 def test_exchanging_twice_is_nothing() -> None:
     request = pair(10, 90)
     assert exchanged(exchanged(request)) == request
+
+
+@pytest.mark.parametrize("logprob", [float("nan"), float("inf"), float("-inf")])
+def test_likelihoods_that_are_no_numbers_are_a_sentence_and_no_shares(logprob: float) -> None:
+    with pytest.raises(EngineError, match="gave no probability to any of the options"):
+        read_pair(FakeEngine(scores=lambda _: dict.fromkeys((*OVERALL, *PROGRESSION), logprob)), pair(10, 20))
